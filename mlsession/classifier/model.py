@@ -1,0 +1,61 @@
+"""A trained classifier as a value: labels, extractor and head. No torch until a network is asked for."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlsession.extractors.catalog import FeatureExtractorSpec, load_extractor
+from mlsession.heads.linear import LogisticHead
+from mlsession.session.phase import Arrays
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ImageModel:
+    """All that prediction needs; K classes."""
+
+    labels: tuple[str, ...]
+    """[K], in the order of the head's outputs."""
+    feature_extractor: FeatureExtractorSpec
+    head: LogisticHead
+
+    @property
+    def side(self) -> int:
+        """Height and width in pixels of the pictures that it takes."""
+        return self.feature_extractor.input_side
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the trained tensors; see `tensor_digest`."""
+        return tensor_digest(self.head.tensors())
+
+    def network(self) -> torch.nn.Module:
+        """float32 [N, 3, side, side] RGB pixels from 0 to 255 -> class probabilities float32 [N, K].
+
+        Crop, normalisation and softmax are inside; it is in evaluation mode.
+        """
+        from torch import nn
+
+        extractor = load_extractor(self.feature_extractor)
+        return nn.Sequential(extractor.network(), self.head.module(), nn.Softmax(dim=1)).eval()
+
+
+def tensor_digest(tensors: Arrays) -> str:
+    """SHA-256, in hex, over tensors in name order: for each its name, dtype, shape and little-endian bytes.
+
+    Each of the first three goes in as UTF-8 and a zero byte.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        array = np.ascontiguousarray(tensors[name])
+        little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        shape = ",".join(str(length) for length in array.shape)
+        digest.update(f"{name}\0{array.dtype.name}\0{shape}\0".encode())
+        digest.update(little.tobytes())
+    return digest.hexdigest()

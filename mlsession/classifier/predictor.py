@@ -1,0 +1,33 @@
+"""Images in, probabilities out: the extractor is loaded at the first picture and kept."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from mlsession.classifier.model import ImageModel
+from mlsession.extractors.catalog import load_extractor
+from mlsession.extractors.protocol import FeatureExtractor
+from mlsession.session.phase import Array
+
+
+class Predictor:
+    """Runs an `ImageModel`. May be used from any thread; one picture is computed at a time."""
+
+    def __init__(self, model: ImageModel) -> None:
+        self.model = model
+        self._extractor: FeatureExtractor | None = None
+        self._lock = threading.Lock()
+
+    def probabilities(self, pictures: Sequence[npt.NDArray[np.uint8]]) -> Array:
+        """float64 [N, K] for prepared pictures, uint8 [side, side, 3] each."""
+        side = self.model.side
+        stacked = np.stack(pictures) if pictures else np.empty((0, side, side, 3), dtype=np.uint8)
+        with self._lock:
+            if self._extractor is None:
+                self._extractor = load_extractor(self.model.feature_extractor)
+            features = self._extractor.extract(stacked)
+        return self.model.head.probabilities(features)

@@ -1,0 +1,129 @@
+"""From any pixel layout that Pillow knows to 8-bit sRGB, by written rules.
+
+| layout                        | rule                                                                               |
+|-------------------------------|------------------------------------------------------------------------------------|
+| one bit, grey, palette        | repeated or looked up                                                              |
+| CMYK, YCbCr, CIE Lab          | through the embedded profile if it fits, else by the plain formula                 |
+| any with an ICC profile       | converted to sRGB (perceptual); one that cannot be used is as if it were absent    |
+| alpha or a transparent colour | laid over white                                                                    |
+| 16 bits a channel             | scaled from 0..65535 (fewer bits where the file says so)                           |
+| 32-bit integers               | as they are if all lie in 0..255, else stretched from the darkest to the brightest |
+| floating point                | 0..1 to 0..255 if all lie in it, else stretched from the darkest to the brightest  |
+"""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageCms
+
+from mlsession.errors import UnreadableImage
+
+BACKGROUND = (255, 255, 255)
+"""What shows through transparent pixels."""
+
+_WIDE_FORMATS_OF_16_BITS = frozenset({"PNG", "PPM", "JPEG2000"})
+"""Formats whose deep greys Pillow may hand over as 32-bit integers that fill 0..65535."""
+
+_BITS_PER_SAMPLE = 258
+"""The TIFF tag."""
+
+
+def to_srgb(image: Image.Image, name: str) -> Image.Image:
+    """The loaded `image` in mode RGB, sRGB colours, of the same size.
+
+    Raises `UnreadableImage` for a layout that has no rule, and for floating point without a finite value.
+    """
+    profile = image.info.get("icc_profile")
+    if image.mode.startswith("I") or image.mode == "F":
+        image = _narrowed(image, name)
+    base, alpha = _split_alpha(image)
+    colours = _managed(base, profile) if isinstance(profile, bytes) and profile else None
+    if colours is None:
+        try:
+            colours = base.convert("RGB")
+        except ValueError as error:
+            raise UnreadableImage(name, f"its pixel layout {base.mode} is not read; save it as RGB") from error
+    if alpha is None:
+        return colours
+    below = Image.new("RGB", colours.size, BACKGROUND)
+    below.paste(colours, mask=alpha)
+    return below
+
+
+def _split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """The picture without its alpha, and the alpha (mode L) if it has one of any kind."""
+    if not image.has_transparency_data:
+        return image, None
+    if image.mode in ("1", "L", "LA"):
+        both = image.convert("LA")
+        return both.getchannel("L"), both.getchannel("A")
+    # Pillow warns when such a palette goes straight to RGB, and then drops the alpha.
+    both = image.convert("RGBA")
+    return both.convert("RGB"), both.getchannel("A")
+
+
+def _managed(image: Image.Image, profile: bytes) -> Image.Image | None:
+    """`image` in sRGB by its profile; None where the profile is damaged, of another kind of picture, or sRGB itself."""
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        space = source.profile.xcolor_space.strip()
+        if space == "RGB" and ImageCms.getProfileDescription(source).startswith("sRGB"):
+            return None
+        if space == "RGB" and image.mode not in ("1", "L", "CMYK", "LAB"):
+            fitting = image.convert("RGB")
+        elif space == "GRAY" and image.mode in ("1", "L"):
+            fitting = image.convert("L")
+        elif (space, image.mode) in (("CMYK", "CMYK"), ("Lab", "LAB")):
+            fitting = image
+        else:
+            return None
+        target = ImageCms.createProfile("sRGB")
+        return ImageCms.profileToProfile(
+            fitting, source, target, renderingIntent=ImageCms.Intent.PERCEPTUAL, outputMode="RGB"
+        )
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return None
+
+
+def _narrowed(image: Image.Image, name: str) -> Image.Image:
+    """A picture of 16 or 32 bits a pixel as L, or as LA where one of its values stands for transparent."""
+    values = np.asarray(image)
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in _WIDE_FORMATS_OF_16_BITS):
+        grey = _scaled(values, 0, _full_scale(image))
+    else:
+        grey = _stretched(values, name)
+    picture = Image.fromarray(grey)
+    clear = image.info.get("transparency")
+    if isinstance(clear, int):
+        picture.putalpha(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)))
+    return picture
+
+
+def _full_scale(image: Image.Image) -> int:
+    """The value of white in a picture of up to 16 bits."""
+    tags = getattr(image, "tag_v2", None)
+    bits = tags.get(_BITS_PER_SAMPLE, (16,)) if tags is not None else (16,)
+    first = bits[0] if isinstance(bits, tuple) and bits else bits
+    return (1 << first) - 1 if isinstance(first, int) and 8 < first < 16 else 65535
+
+
+def _stretched(values: npt.NDArray[np.int32 | np.float32], name: str) -> npt.NDArray[np.uint8]:
+    """Values that no format gives a white for: see the table at the top. NaN becomes black."""
+    finite = values[np.isfinite(values)]
+    if finite.size == 0:
+        raise UnreadableImage(name, "none of its values is a finite number")
+    darkest, brightest = float(finite.min()), float(finite.max())
+    white = 1.0 if np.issubdtype(values.dtype, np.floating) else 255.0
+    if darkest >= 0 and brightest <= white:
+        darkest, brightest = 0.0, white
+    return _scaled(np.nan_to_num(values, nan=darkest, posinf=brightest, neginf=darkest), darkest, brightest)
+
+
+def _scaled(values: npt.NDArray[np.generic], black: float, white: float) -> npt.NDArray[np.uint8]:
+    """`values` [H, W] with `black` at 0 and `white` at 255, rounded half up; a flat picture becomes black."""
+    span = (white - black) or 1.0
+    levels = np.floor((values.astype(np.float64) - black) * 255.0 / span + 0.5)
+    return np.clip(levels, 0, 255).astype(np.uint8)

@@ -1,0 +1,41 @@
+"""From a picture of any shape to the square that every network sees.
+
+One resampler for training, prediction and evaluation; its name is part of the identity of whatever is made with it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlsession.errors import InvalidParameter
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+PREPARATION = "pillow-bilinear-square/1"
+"""Names decoding and geometry together; the revision rises with any change that can change a pixel."""
+
+
+def square_box(width: int, height: int) -> tuple[float, float, float, float]:
+    """The centred square (left, upper, right, lower) with the picture's short side, in pixels.
+
+    The edges may fall between pixels: half a pixel off would shift the picture, and the resampler takes fractions.
+    """
+    short = min(width, height)
+    left = (width - short) / 2
+    upper = (height - short) / 2
+    return left, upper, left + short, upper + short
+
+
+def to_square(picture: Image.Image, side: int) -> Image.Image:
+    """Short side to `side`, antialiased bilinear, and the centre `side` x `side` of the outcome.
+
+    Both in one pass: resizing everything and cutting the middle out gives the same picture, but computes margins that
+    are then thrown away. `picture` is RGB of any size from 1x1; a smaller one is enlarged. Raises `InvalidParameter`.
+    """
+    if side < 1:
+        raise InvalidParameter("side", side, "must be at least 1 pixel")
+    # The identity above is asked for where no picture is, so Pillow is not loaded for it.
+    from PIL import Image
+
+    return picture.resize((side, side), Image.Resampling.BILINEAR, box=square_box(*picture.size))

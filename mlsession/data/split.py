@@ -1,0 +1,71 @@
+"""The split into training and validation images; pure, and a function of (seed, contents) only."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+
+import numpy as np
+
+from mlsession.errors import InvalidParameter
+from mlsession.randomness import key_digest, keyed_generator
+from mlsession.session.phase import Array
+
+DIGEST_BYTES = 32
+
+
+def split_rows(labels: Array, digests: Array, ratio: float, seed: int) -> Array:
+    """Which rows to validate on: bool [N]; `labels` are ints [N] from 0, `digests` uint8 [N, 32] of the contents.
+
+    How many: `validation_counts` per class. Which: contents are put in an order that is a pure function of (seed,
+    content), and each goes to validation while there is room in the classes of all of its rows. So
+
+    - the order of the rows does not matter, and neither does any other image's name;
+    - rows with the same content, also under different labels, are always on one side;
+    - no class has more validation rows than its count, and every class with rows keeps one to train on;
+    - a class has fewer only where each of its remaining contents has more copies than there is room for.
+
+    Raises `InvalidParameter` for a ratio outside [0, 1) or arrays of another shape.
+    """
+    if not 0 <= ratio < 1:
+        raise InvalidParameter("ratio", ratio, "must be at least 0 and below 1")
+    if labels.ndim != 1 or digests.shape != (len(labels), DIGEST_BYTES) or digests.dtype != np.uint8:
+        raise InvalidParameter("digests", digests.shape, f"must be uint8 [{len(labels)}, {DIGEST_BYTES}]")
+    chosen = np.zeros(len(labels), dtype=np.bool_)
+    room = validation_counts(np.bincount(labels), ratio, seed).tolist()
+    left = sum(room)
+    copies: defaultdict[bytes, list[int]] = defaultdict(list)
+    for row, digest in enumerate(digests):
+        copies[digest.tobytes()].append(row)
+    salt = key_digest(seed, "validation split")
+    names = labels.tolist()
+    for content in sorted(copies, key=lambda content: hashlib.sha256(salt + content).digest()):
+        if left == 0:
+            break
+        rows = copies[content]
+        amounts = Counter(names[row] for row in rows)
+        if all(room[name] >= amount for name, amount in amounts.items()):
+            for name, amount in amounts.items():
+                room[name] -= amount
+            left -= len(rows)
+            chosen[rows] = True
+    return chosen
+
+
+def validation_counts(class_counts: Array, ratio: float, seed: int) -> Array:
+    """How many rows of each class to validate on, int64 [K], given how many there are.
+
+    The method of the largest remainder: every class gets its share rounded down; what is missing to the rounded share
+    of all rows goes, one each, to the classes that lost most, chance (by the seed) deciding between equals. A class
+    never gives its last row.
+    """
+    shares = ratio * class_counts.astype(np.float64)
+    # A share such as 0.1 * 30 may come out a hair below the whole number that it is.
+    counts = np.floor(shares + 1e-9).astype(np.int64)
+    missing = int(np.floor(ratio * int(class_counts.sum()) + 0.5 + 1e-9)) - int(counts.sum())
+    remainders = np.round(shares - counts, 9)
+    chance = keyed_generator(seed, "validation split", "equals").permutation(len(counts))
+    by_loss = np.lexsort((chance, -remainders))
+    eligible = by_loss[(counts + 1 < class_counts)[by_loss] & (remainders > 0)[by_loss]]
+    counts[eligible[: max(missing, 0)]] += 1
+    return counts

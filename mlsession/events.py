@@ -1,0 +1,187 @@
+"""What happened, as values: one class per fact, numbered and dated by the stream that carries them.
+
+The progress bar, logs, tests and callers all read the same events; none of them can slow the work down.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+
+Scalar = str | int | float | bool | None
+
+NOT_EMITTED = datetime.fromtimestamp(0, UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """The root of all events. `number` counts from 1 within a job; 0 means not yet emitted."""
+
+    number: int = 0
+    date: datetime = NOT_EMITTED
+
+    def to_json(self) -> dict[str, object]:
+        """A JSON object: `event` is the class name in snake_case, dates are ISO 8601."""
+        kind = re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {"event": kind} | {name: _plain(value) for name, value in values.items()}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionCreated(Event):
+    """A new session was written to `url`."""
+
+    url: str
+    temporary: bool = False
+    """No directory was given: the session lies in a temporary one, and cannot be found again by the same command."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionOpened(Event):
+    """This job became the session's writer; it goes on after `phase`, `iteration` of the newest commit."""
+
+    url: str
+    phase: str
+    iteration: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingForWriter(Event):
+    """An earlier writer may still be alive; watching its heartbeat for up to `seconds`."""
+
+    host: str
+    pid: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unprotected(Event):
+    """The store has no exclusive create: nothing keeps a second writer out of this session."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseStarted(Event):
+    """A phase begins or, with `iteration` above 0, goes on."""
+
+    phase: str
+    iteration: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progressed(Event):
+    """A progress report. `elapsed` is seconds in this phase in this job."""
+
+    phase: str
+    iteration: int
+    total: int | None
+    item_count: int
+    total_items: int | None
+    elapsed: float
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemSkipped(Event):
+    """One item was left out, for a reason that follows from its bytes."""
+
+    phase: str
+    item: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointCommitted(Event):
+    """A checkpoint is durable and verified; `seconds` is what writing it took, in the background."""
+
+    checkpoint: int
+    phase: str
+    iteration: int
+    url: str
+    seconds: float
+    size_bytes: int
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointSkipped(Event):
+    """A stored checkpoint is damaged; the one before it is used."""
+
+    checkpoint: int
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreRetried(Event):
+    """The store did not answer; trying again in `delay` seconds."""
+
+    operation: str
+    reason: str
+    attempt: int
+    delay: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeartbeatMissed(Event):
+    """The sign of life could not be written; another writer may think this one dead, which costs time, not data."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NumericsChanged(Event):
+    """Something that can change bits differs from when the session was made."""
+
+    what: str
+    original: Scalar
+    new: Scalar
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseFinished(Event):
+    """A phase is complete and committed."""
+
+    phase: str
+    iteration: int
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFinished(Event):
+    """The task is complete; the result is at hand."""
+
+    elapsed: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobStopping(Event):
+    """The job was asked to stop, and will at the next safe point."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobEnded(Event):
+    """The job ended without a result: `outcome` is cancelled, interrupted, taken_over or failed."""
+
+    outcome: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventsMissed(Event):
+    """This reader fell behind; `count` events are gone. The job was not slowed."""
+
+    count: int

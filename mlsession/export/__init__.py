@@ -1,0 +1,18 @@
+"""Trained models in formats that other programs read, proved when they are written.
+
+Importing this package needs no torch; `coreml`, `evaluate` and `layers` do.
+"""
+
+from mlsession.export.metadata import ModelMetadata
+from mlsession.export.protocol import EXPORT_SUFFIXES, ExportableModel, Exporter, export_suffix, exporter_for
+from mlsession.export.report import ExportReport
+
+__all__ = [
+    "EXPORT_SUFFIXES",
+    "ExportReport",
+    "ExportableModel",
+    "Exporter",
+    "ModelMetadata",
+    "export_suffix",
+    "exporter_for",
+]

@@ -1,0 +1,82 @@
+"""Calls into coremltools without its chatter.
+
+At import coremltools logs what this machine lacks (each message is expected anywhere but on a Mac), and a conversion
+draws progress bars on standard error and warns of its own use of deprecated functions. None of that is for our users:
+what matters comes as an exception.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from types import ModuleType
+from typing import Any, TypeVar
+
+Item = TypeVar("Item")
+
+# The list of warning filters and coremltools' registries belong to the process: one call at a time may change them.
+_ONE_AT_A_TIME = threading.Lock()
+
+
+def coremltools_module() -> Any:
+    """The module coremltools, imported in silence if this is the first use of it."""
+    with _ONE_AT_A_TIME, _quiet():
+        import coremltools
+
+        return coremltools
+
+
+@contextmanager
+def silenced_coremltools() -> Iterator[Any]:
+    """The module coremltools, for converting without a word while the context lasts; everything is put back after.
+
+    Other threads' log records pass. Contexts of several threads take turns; one thread must not nest them.
+    """
+    module = coremltools_module()
+    with _ONE_AT_A_TIME, _quiet(), ExitStack() as undo:
+        for owner, name in _progress_bars():
+            undo.callback(setattr, owner, name, getattr(owner, name))
+            setattr(owner, name, _plain_loop)
+        yield module
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No warnings, and no log records of coremltools."""
+    with warnings.catch_warnings(), _deaf_logger("coremltools"):
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextmanager
+def _deaf_logger(name: str) -> Iterator[None]:
+    """Drop what this thread logs, by a filter of our own: no level is changed that another thread could see."""
+    logger, thread = logging.getLogger(name), threading.get_ident()
+
+    def from_elsewhere(record: logging.LogRecord) -> bool:
+        return record.thread != thread
+
+    logger.addFilter(from_elsewhere)
+    try:
+        yield
+    finally:
+        logger.removeFilter(from_elsewhere)
+
+
+def _progress_bars() -> list[tuple[ModuleType, str]]:
+    """Where the converter's modules hold tqdm, by any name: tqdm has no switch that is not for the whole process."""
+    return [
+        (module, name)
+        for path, module in tuple(sys.modules.items())
+        if path.startswith("coremltools.converters.")
+        for name, value in tuple(vars(module).items())
+        if isinstance(value, type) and value.__module__.startswith("tqdm.")
+    ]
+
+
+def _plain_loop(items: Iterable[Item], **_options: object) -> Iterable[Item]:
+    return items

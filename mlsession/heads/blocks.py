@@ -1,0 +1,70 @@
+"""Rows in fixed blocks: the same blocks whatever shards, batches or commits the rows came in.
+
+A matrix product rounds by the shape and the alignment of its operands, so a sum over rows is only repeatable to the
+bit when every pass cuts them alike and puts them into memory alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+
+from mlsession.errors import InternalError
+from mlsession.session.phase import Arrays
+
+BLOCK_ROWS = 4096
+
+Rows: TypeAlias = Callable[[], Iterator[Arrays]]
+"""Starts a pass over the usable rows, in index order: {"features": float32 [n, D], "labels": int64 [n]} with any n."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Rows in memory that torch has allocated: always aligned alike. The receiver may write into it."""
+
+    features: torch.Tensor
+    """float32 [n, D]."""
+    labels: torch.Tensor
+    """int64 [n]."""
+
+
+def fixed_blocks(rows: Rows, block_rows: int = BLOCK_ROWS) -> Iterator[Block]:
+    """One pass over `rows` in blocks of exactly `block_rows`; only the last may be shorter. No rows, no blocks.
+
+    All blocks share one buffer: a block is valid until the next one is asked for. Raises `InternalError` for rows of
+    another shape or dtype than `Rows` states.
+    """
+    features: torch.Tensor | None = None
+    labels = torch.empty(0, dtype=torch.int64)
+    filled = 0
+    for arrays in rows():
+        width = _checked_width(arrays, None if features is None else features.shape[1])
+        taken, count = 0, len(arrays["labels"])
+        while taken < count:
+            if features is None:
+                features = torch.empty((block_rows, width), dtype=torch.float32)
+                labels = torch.empty(block_rows, dtype=torch.int64)
+            amount = min(block_rows - filled, count - taken)
+            # Written through numpy views: torch does not wrap the read-only arrays that a store may hand out.
+            features.numpy()[filled : filled + amount] = arrays["features"][taken : taken + amount]
+            labels.numpy()[filled : filled + amount] = arrays["labels"][taken : taken + amount]
+            filled, taken = filled + amount, taken + amount
+            if filled == block_rows:
+                yield Block(features=features, labels=labels)
+                filled = 0
+    if features is not None and filled:
+        yield Block(features=features[:filled], labels=labels[:filled])
+
+
+def _checked_width(arrays: Arrays, width: int | None) -> int:
+    features, labels = arrays["features"], arrays["labels"]
+    if features.ndim != 2 or str(features.dtype) != "float32" or width not in (None, features.shape[1]):
+        raise InternalError(
+            f"rows must hold float32 features [n, {width or 'D'}], not {features.dtype} {features.shape}"
+        )
+    if labels.shape != features.shape[:1] or str(labels.dtype) != "int64":
+        raise InternalError(f"rows must hold int64 labels [{len(features)}], not {labels.dtype} {labels.shape}")
+    return int(features.shape[1])

@@ -1,0 +1,243 @@
+"""Multinomial logistic regression: full-batch L-BFGS, streamed over the rows, one iteration at a time.
+
+    state = initial_state(rows, classes, options)
+    while not state.converged and state.iteration < limit:
+        state = iterate(state, rows, options)
+    head = head_of(state)
+
+What is minimised, over weights [K, D] and biases [K] (which are not penalised), on features as they are:
+
+    mean cross-entropy + l2 / 2 * ||weights||^2
+
+The solver works on standardised features and transforms the penalty back, so the optimum is the one stated; only the
+way to it is shorter. It has converged when no element of its gradient is larger than the tolerance, or when rounding
+hides any further descent.
+
+The same rows, state and number of torch threads give the same bits: passes are cut into fixed blocks, matrix products
+are float32 on memory that torch allocates, and everything that is summed over blocks or kept is float64. Functions
+here use torch's current intra-op threads, and memory for one block and `MEMORY` pairs of float64 [K * D + K].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from mlsession.errors import UnusableData
+from mlsession.heads.blocks import Rows, fixed_blocks
+from mlsession.heads.lbfgs import MEMORY, descent_direction, line_search
+from mlsession.heads.linear import LogisticHead
+from mlsession.heads.options import LogisticRegressor
+from mlsession.heads.state import LogisticState
+from mlsession.session.phase import Array
+
+DEFAULT_STRENGTH = 10.0
+"""The default l2 is this times the mean variance of a feature, divided by the rows."""
+FITTED_CURVATURE = 1 / 32
+"""About what p * (1 - p) is on average once a softmax fits; only the speed depends on it, not the optimum."""
+CONSTANT = 1e-6
+"""A feature that varies by less than this share of its mean is taken as constant: float32 shows no more."""
+ORTHOGONAL = 1e-10
+"""A step whose curvature is relatively smaller than this is not remembered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moments:
+    """Of the training rows; float64."""
+
+    rows: int
+    mean: torch.Tensor
+    """[D]."""
+    variance: torch.Tensor
+    """[D]: of the population."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """The objective at one point."""
+
+    loss: float
+    gradient: torch.Tensor
+    """float64 [K * D + K]."""
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objective:
+    """The function that the solver minimises, of float64 points [K * D + K]: weights row by row, then biases."""
+
+    rows: Rows
+    classes: int
+    mean: torch.Tensor
+    """float64 [D], float32 values."""
+    scale: torch.Tensor
+    """float64 [D], float32 values."""
+    l2: float
+
+    def __call__(self, point: torch.Tensor) -> Evaluation:
+        """One pass over the rows: the loss, and its gradient in closed form."""
+        weights, bias = split_point(point, self.classes)
+        weights32, bias32 = weights.to(torch.float32), bias.to(torch.float32)
+        mean32, scale32 = self.mean.to(torch.float32), self.scale.to(torch.float32)
+        loss, correct, count = 0.0, 0, 0
+        weight_sum, bias_sum = torch.zeros_like(weights), torch.zeros_like(bias)
+        for block in fixed_blocks(self.rows):
+            features = block.features.sub_(mean32).div_(scale32)
+            truth = block.labels[:, None]
+            scores = torch.log_softmax(torch.addmm(bias32, features, weights32.T).to(torch.float64), dim=1)
+            loss -= float(scores.gather(1, truth).sum())
+            correct += int((scores.argmax(dim=1, keepdim=True) == truth).sum())
+            count += len(truth)
+            # The gradient with respect to a row's logits is its probabilities, less 1 at the true class.
+            residual = scores.exp_()
+            residual.scatter_add_(1, truth, torch.full(truth.shape, -1.0, dtype=torch.float64))
+            bias_sum += residual.sum(dim=0)
+            weight_sum += residual.to(torch.float32).T @ features
+        penalty = self.l2 * weights / self.scale.square()
+        gradient = torch.cat([(weight_sum / count + penalty).flatten(), bias_sum / count])
+        return Evaluation(
+            loss=loss / count + 0.5 * float((penalty * weights).sum()), gradient=gradient, accuracy=correct / count
+        )
+
+
+def initial_state(rows: Rows, classes: Sequence[str], options: LogisticRegressor) -> LogisticState:
+    """The state before the first iteration: two passes over the rows, all weights 0.
+
+    `classes` names label 0, 1, ... Raises `UnusableData` when there is a class without rows, or a feature that is
+    infinite or not a number.
+    """
+    moments = measure(rows, classes)
+    l2 = DEFAULT_STRENGTH * float(moments.variance.mean()) / moments.rows if options.l2 is None else options.l2
+    mean, scale = (vector.to(torch.float32).to(torch.float64) for vector in (moments.mean, solver_scale(moments, l2)))
+    point = torch.zeros(len(classes) * (len(mean) + 1), dtype=torch.float64)
+    evaluation = Objective(rows=rows, classes=len(classes), mean=mean, scale=scale, l2=l2)(point)
+    weights, bias = split_point(point, len(classes))
+    return LogisticState(
+        weights=weights.numpy(),
+        bias=bias.numpy(),
+        gradient=evaluation.gradient.numpy(),
+        loss=evaluation.loss,
+        accuracy=evaluation.accuracy,
+        steps=(),
+        changes=(),
+        iteration=0,
+        evaluations=1,
+        converged=False,
+        rows=moments.rows,
+        l2=l2,
+        mean=mean.numpy(),
+        scale=scale.numpy(),
+        losses=np.empty(0, dtype=np.float64),
+        accuracies=np.empty(0, dtype=np.float64),
+    )
+
+
+def iterate(state: LogisticState, rows: Rows, options: LogisticRegressor) -> LogisticState:
+    """The state after one more L-BFGS iteration: about 1.1 passes over the rows, at most `MAX_EVALUATIONS`.
+
+    `rows` must give the rows that `state` began with. A state that has converged is returned as it is. When rounding
+    hides all descent, the point stays, and the state has converged.
+    """
+    if state.converged:
+        return state
+    point, gradient = _owned(state.weights, state.bias), _owned(state.gradient)
+    steps, changes = [_owned(step) for step in state.steps], [_owned(change) for change in state.changes]
+    objective = Objective(
+        rows=rows, classes=len(state.bias), mean=_owned(state.mean), scale=_owned(state.scale), l2=state.l2
+    )
+    direction = descent_direction(gradient, steps, changes)
+    # Without a past the length of the gradient says nothing about that of the step: begin with a step of length 1.
+    length = 1.0 if steps else 1.0 / max(1.0, float(direction.norm()))
+    found = line_search(objective, point, state.loss, gradient, direction, length)
+    if found is None:
+        return _advanced(replace(state, converged=True))
+    step, change = found.point - point, found.evaluation.gradient - gradient
+    if float(step @ change) > ORTHOGONAL * float(step.norm()) * float(change.norm()):
+        steps, changes = [*steps, step][-MEMORY:], [*changes, change][-MEMORY:]
+    weights, bias = split_point(found.point, len(state.bias))
+    return _advanced(
+        replace(
+            state,
+            weights=weights.numpy(),
+            bias=bias.numpy(),
+            gradient=found.evaluation.gradient.numpy(),
+            loss=found.evaluation.loss,
+            accuracy=found.evaluation.accuracy,
+            steps=tuple(vector.numpy() for vector in steps),
+            changes=tuple(vector.numpy() for vector in changes),
+            evaluations=state.evaluations + found.evaluations,
+            converged=bool(found.evaluation.gradient.abs().max() <= options.tolerance),
+        )
+    )
+
+
+def head_of(state: LogisticState) -> LogisticHead:
+    """The head at the state's point: standardisation folded in, in float64, then rounded to float32."""
+    weights = state.weights / state.scale
+    # Not a matrix product of BLAS: its rounding could depend on how a restored array lies in memory.
+    bias = state.bias - (weights * state.mean).sum(axis=1)
+    return LogisticHead(weight=weights.astype(np.float32), bias=bias.astype(np.float32))
+
+
+def measure(rows: Rows, classes: Sequence[str]) -> Moments:
+    """Mean and variance of every feature, in one pass.
+
+    Source: Chan, Golub and LeVeque, "Algorithms for computing the sample variance" (1983): moments of blocks, merged
+    in order. Raises `UnusableData`, see `initial_state`.
+    """
+    count, mean, squares = 0, torch.zeros(0, dtype=torch.float64), torch.zeros(0, dtype=torch.float64)
+    class_counts = torch.zeros(len(classes), dtype=torch.int64)
+    for block in fixed_blocks(rows):
+        values = block.features.to(torch.float64)
+        amount, block_mean = len(values), values.mean(dim=0)
+        block_squares = values.sub_(block_mean).square_().sum(dim=0)
+        class_counts += torch.bincount(block.labels, minlength=len(classes))
+        if count == 0:
+            count, mean, squares = amount, block_mean, block_squares
+            continue
+        total, shift = count + amount, block_mean - mean
+        squares = squares + block_squares + shift.square() * (count * amount / total)
+        mean = mean + shift * (amount / total)
+        count = total
+    empty = [name for name, amount in zip(classes, class_counts.tolist(), strict=True) if amount == 0]
+    if empty:
+        raise UnusableData(f"class {empty[0]!r}", "no image of it is left to train on; add readable images of it")
+    variance = squares / count
+    if not bool(torch.isfinite(variance).all()):
+        raise UnusableData("features", "some are infinite or not a number; choose another feature extractor")
+    return Moments(rows=count, mean=mean, variance=variance)
+
+
+def solver_scale(moments: Moments, l2: float) -> torch.Tensor:
+    """What the solver divides features by, float64 [D]: makes the diagonal of the Hessian about constant.
+
+    The plain standard deviation would do so for the cross-entropy alone: where a feature hardly varies, the penalty
+    would then be as steep as a wall, and the descent slow.
+    """
+    scale = (moments.variance + l2 / FITTED_CURVATURE).sqrt()
+    return torch.where(scale > CONSTANT * moments.mean.abs(), scale, torch.ones_like(scale))
+
+
+def split_point(point: torch.Tensor, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Views of a point's weights [K, D] and biases [K]."""
+    weights, bias = point[:-classes], point[-classes:]
+    return weights.view(classes, -1), bias
+
+
+def _advanced(state: LogisticState) -> LogisticState:
+    """One iteration more, its loss and accuracy noted."""
+    return replace(
+        state,
+        iteration=state.iteration + 1,
+        losses=np.append(state.losses, state.loss),
+        accuracies=np.append(state.accuracies, state.accuracy),
+    )
+
+
+def _owned(*arrays: Array) -> torch.Tensor:
+    """The arrays, flat and joined, in memory that torch has allocated; see `heads.blocks` for why."""
+    joined = np.concatenate([np.ravel(array) for array in arrays])
+    return torch.from_numpy(joined).clone()

@@ -1,0 +1,129 @@
+"""Starting a job on a session of any task: create or restore the session, then drive it to its result."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from mlsession.clock import Clock
+from mlsession.errors import UsageError
+from mlsession.events import SessionCreated
+from mlsession.job.job import Job, JobContext
+from mlsession.session.attempt import Surroundings, advance_session
+from mlsession.session.drive import DriveOptions
+from mlsession.session.identity import Identity, check_compatible
+from mlsession.session.log.journal import LogState
+from mlsession.session.opening import Emit, OpenOptions, create_session, find_session
+from mlsession.session.parameters import SessionParameters
+from mlsession.session.phase import Json, Task
+from mlsession.store import open_store
+from mlsession.store.protocol import Store
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionPlace:
+    """The folder a session lives in: a URL and how to reach it."""
+
+    url: str
+    temporary: bool = False
+    storage_options: Mapping[str, object] = field(default_factory=dict, repr=False)
+
+    @staticmethod
+    def of(parameters: SessionParameters) -> SessionPlace:
+        """The place that the parameters name, or a new temporary folder."""
+        if parameters.url is None:
+            return SessionPlace(url=tempfile.mkdtemp(prefix="mlsession-"), temporary=True)
+        return SessionPlace(url=str(parameters.url), storage_options=parameters.storage_options)
+
+    def open(self) -> Store:
+        """A new handle on the folder."""
+        return open_store(self.url, self.storage_options)
+
+
+def run_task(
+    task: Task[T],
+    session: SessionParameters,
+    parameters: Mapping[str, Json],
+) -> Job[T]:
+    """Starts, resumes or returns the result of a task: the same call for all three.
+
+    `parameters` are what matters to the result: a session made with others is refused with `IncompatibleParameters`.
+    The job raises, through `Job.result`, what `advance_session` raises.
+    """
+    place = SessionPlace.of(session)
+    identity = Identity(task=task.name, parameters=parameters)
+
+    def work(context: JobContext) -> T:
+        ensure_session(place, context.clock, identity, context.emit)
+        return advance_session(
+            task, surroundings(place, session, context), open_options(session), drive_options(session)
+        )
+
+    return Job(work)
+
+
+def ensure_session(
+    place: SessionPlace,
+    clock: Clock,
+    identity: Identity,
+    emit: Emit,
+    attachments: Callable[[], Mapping[str, bytes]] = dict,
+    numerics: Callable[[], Mapping[str, Json]] = dict,
+    settings: Mapping[str, Json] | None = None,
+) -> LogState:
+    """The session at a place, made now if there is none.
+
+    `attachments` and `numerics` are only asked for to make one. Raises `IncompatibleParameters` where there is one of
+    other parameters, and what reading it raises.
+    """
+    store = place.open()
+
+    def announce(event: object) -> None:
+        if isinstance(event, SessionCreated):
+            emit(SessionCreated(url=event.url, temporary=place.temporary))
+
+    try:
+        state = find_session(store)
+        if state is None:
+            complete = replace(identity, numerics=numerics())
+            state = create_session(store, clock, complete, attachments(), announce, settings or {})
+        original = Identity.from_record(state.timeline.opened)
+        if original.task != identity.task:
+            raise UsageError(
+                f"{store.url} holds a session of task {original.task!r}, not {identity.task!r}; choose another folder"
+            )
+        check_compatible(
+            original.parameters, identity.parameters, "go back to the old value, or choose another session folder"
+        )
+        return state
+    finally:
+        store.close()
+
+
+def surroundings(place: SessionPlace, session: SessionParameters, context: JobContext) -> Surroundings:
+    """What an attempt on a session needs of the world, from its parameters and its job."""
+    return Surroundings(
+        open_store=place.open,
+        clock=context.clock,
+        backoff=session.backoff,
+        emit=context.emit,
+        stop=context.stop,
+    )
+
+
+def open_options(session: SessionParameters) -> OpenOptions:
+    """How to become the writer."""
+    return OpenOptions(stale_after=session.stale_after, take_over=session.take_over)
+
+
+def drive_options(session: SessionParameters) -> DriveOptions:
+    """When to report and save."""
+    return DriveOptions(
+        policy=session.save_policy,
+        report_interval=session.report_interval,
+        grace_seconds=session.grace_seconds,
+    )

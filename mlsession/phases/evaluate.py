@@ -1,0 +1,170 @@
+"""Evaluating: what the trained head says of every training, validation and test image, and what that amounts to.
+
+    for each block of the feature table: predict its training and validation rows
+    for each batch of test images: read, extract, predict
+    last: metrics of each part
+
+Additive output, one row for each image: `part` uint8, `row` int64 (in its index), `truth` and `predicted` int64,
+`confidence` float64. Every state holds the exact sums so far; the last one's data also hold `metrics` by part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from mlsession.extractors.protocol import FeatureExtractor
+from mlsession.heads.linear import LogisticHead
+from mlsession.metrics.report import ClassifierMetrics
+from mlsession.metrics.sums import MetricSums
+from mlsession.phases.corpus import Part
+from mlsession.phases.extract import BATCH
+from mlsession.phases.features import BLOCK, FeatureTable
+from mlsession.phases.pictures import prepared_batches
+from mlsession.session.phase import Array, Arrays, Json, Notice, PhaseState, Step
+
+PARTS = ("training", "validation", "test")
+
+
+@dataclass(slots=True)
+class _Done:
+    """What the steps so far have found."""
+
+    sums: dict[str, MetricSums]
+    """By part."""
+    skipped: list[Json] = field(default_factory=list)
+    items: int = 0
+    iteration: int = 0
+
+
+class Evaluating:
+    """The runner of the evaluating phase."""
+
+    def __init__(
+        self,
+        classes: tuple[str, ...],
+        head: LogisticHead,
+        load_table: Callable[[], FeatureTable],
+        test: Part | None,
+        load_extractor: Callable[[], FeatureExtractor],
+        numerics: Callable[[], AbstractContextManager[None]],
+    ) -> None:
+        self._classes = classes
+        self._head = head
+        self._load_table = load_table
+        self._test = test
+        self._load_extractor = load_extractor
+        self._numerics = numerics
+
+    def run(self, state: PhaseState | None) -> Iterator[Step]:
+        with self._numerics():
+            table = self._load_table()
+            done = self._restore(state)
+            tests = 0 if self._test is None else len(self._test.keys)
+            blocks = -(-len(table.labels) // BLOCK)
+            total = blocks + -(-tests // BATCH)
+            for adds, notices in self._turns(table, blocks, done):
+                done.iteration += 1
+                last = done.iteration == total
+                yield Step(
+                    iteration=done.iteration,
+                    total=total,
+                    item_count=done.items,
+                    total_items=len(table.labels) + tests,
+                    adds=adds,
+                    notices=notices,
+                    metrics=_accuracies(done) if last else {},
+                    snapshot=partial(self._snapshot, done, last),
+                    last=last,
+                )
+
+    def _restore(self, state: PhaseState | None) -> _Done:
+        if state is None:
+            return _Done(sums={part: MetricSums.zero(len(self._classes)) for part in PARTS})
+        iteration, items, skipped, units = (
+            state.data[name] for name in ("iteration", "items", "skipped", "loss_units")
+        )
+        assert isinstance(iteration, int)
+        assert isinstance(items, int)
+        assert isinstance(skipped, list)
+        assert isinstance(units, dict)
+        sums = {
+            part: MetricSums.from_phase_state(
+                PhaseState({"confusion": state.arrays[f"confusion.{part}"]}, {"loss_units": units[part]})
+            )
+            for part in PARTS
+        }
+        return _Done(sums=sums, skipped=list(skipped), items=items, iteration=iteration)
+
+    def _snapshot(self, done: _Done, last: bool) -> PhaseState:
+        saved = {part: sums.to_phase_state() for part, sums in done.sums.items()}
+        metrics: dict[str, Json] = {
+            part: ClassifierMetrics.of(sums, self._classes).to_json() if sums.count else None
+            for part, sums in done.sums.items()
+        }
+        return PhaseState(
+            {f"confusion.{part}": state.arrays["confusion"] for part, state in saved.items()},
+            {
+                "iteration": done.iteration,
+                "items": done.items,
+                "skipped": list(done.skipped),
+                "loss_units": {part: state.data["loss_units"] for part, state in saved.items()},
+                "metrics": metrics if last else {},
+            },
+        )
+
+    def _turns(self, table: FeatureTable, blocks: int, done: _Done) -> Iterator[tuple[Arrays, tuple[Notice, ...]]]:
+        first_test = max(done.iteration - blocks, 0) * BATCH
+        for block in range(done.iteration, blocks):
+            rows = np.arange(block * BLOCK, min((block + 1) * BLOCK, len(table.labels)))
+            done.items += len(rows)
+            rows = rows[(table.training | table.validation)[rows]]
+            part = table.validation[rows].astype(np.uint8)
+            yield self._predict(np.ascontiguousarray(table.features[rows]), part, rows, table.labels[rows], done), ()
+        if self._test is not None:
+            yield from self._test_turns(self._test, first_test, done)
+
+    def _test_turns(self, test: Part, first: int, done: _Done) -> Iterator[tuple[Arrays, tuple[Notice, ...]]]:
+        extractor = self._load_extractor()
+        side = extractor.input_side
+        for pictures in prepared_batches(first, len(test.keys), BATCH, lambda row: test.load(row, side)):
+            done.items += len(pictures)
+            bad = [picture for picture in pictures if picture.pixels is None]
+            done.skipped.extend([picture.row, picture.reason] for picture in bad)
+            rows = np.array([picture.row for picture in pictures if picture.pixels is not None], dtype=np.int64)
+            pixels = [picture.pixels for picture in pictures if picture.pixels is not None]
+            features = extractor.extract(np.stack(pixels) if pixels else np.empty((0, side, side, 3), np.uint8))
+            part = np.full(len(rows), PARTS.index("test"), dtype=np.uint8)
+            notices = tuple(Notice(item=test.keys[picture.row], text=picture.reason) for picture in bad)
+            yield self._predict(features, part, rows, test.labels[rows], done), notices
+
+    def _predict(
+        self,
+        features: Array,
+        part: Array,
+        rows: npt.NDArray[np.int64],
+        truth: npt.NDArray[np.int64],
+        done: _Done,
+    ) -> dict[str, Array]:
+        probabilities = self._head.probabilities(features)
+        predicted = probabilities.argmax(axis=1)
+        for code, name in enumerate(PARTS):
+            chosen = part == code
+            done.sums[name] = done.sums[name].add(truth[chosen], probabilities[chosen])
+        return {
+            "part": part,
+            "row": rows.astype(np.int64),
+            "truth": truth.astype(np.int64),
+            "predicted": predicted.astype(np.int64),
+            "confidence": probabilities[np.arange(len(rows)), predicted],
+        }
+
+
+def _accuracies(done: _Done) -> dict[str, float]:
+    """For a progress line."""
+    return {f"{part}_accuracy": sums.accuracy for part, sums in done.sums.items() if sums.count}

@@ -1,0 +1,150 @@
+"""One attempt to finish a session: open it, drive its task, and say how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from mlsession.clock import Clock
+from mlsession.errors import Cancelled, DamagedData, Interrupted, MLSessionError, SessionTakenOver, StoreError
+from mlsession.events import CheckpointSkipped, Event, HeartbeatMissed, StoreRetried
+from mlsession.session.drive import DriveOptions, Driver
+from mlsession.session.liveness import Heartbeat
+from mlsession.session.log.journal import LogState
+from mlsession.session.log.layout import record_of
+from mlsession.session.log.records import Outcome
+from mlsession.session.opening import OpenOptions, open_session, require_session
+from mlsession.session.past import StoredPast
+from mlsession.session.phase import Task
+from mlsession.session.saver import Saver
+from mlsession.session.standing import stand
+from mlsession.session.stop import StopFlag, StopKind
+from mlsession.session.writer import SessionWriter
+from mlsession.store.protocol import Store
+from mlsession.store.retrying import Backoff, RetryingStore
+
+T = TypeVar("T")
+Emit = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """All that an attempt needs of the world."""
+
+    open_store: Callable[[], Store]
+    """A new handle on the session's folder; each thread gets its own."""
+    clock: Clock
+    backoff: Backoff
+    emit: Emit
+    stop: StopFlag
+
+    def open_patient_store(self) -> RetryingStore:
+        """A handle that tries again what is worth it, and says so."""
+        return RetryingStore(
+            self.open_store(),
+            self.clock,
+            self.backoff,
+            lambda operation, error, attempt, delay: self.emit(
+                StoreRetried(operation=operation, reason=str(error), attempt=attempt, delay=delay)
+            ),
+        )
+
+
+def finished_result(task: Task[T], store: Store, state: LogState) -> tuple[T] | None:
+    """The result of a session that ended well and has nothing more to do, without writing anything; else None."""
+    closed = state.timeline.closed
+    if closed is None or closed.body.get("outcome") != Outcome.FINISHED.value:
+        return None
+    past = StoredPast(store, state.timeline)
+    try:
+        standing = stand(
+            task.phases,
+            state.timeline.newest,
+            task.inputs,
+            lambda entry: task.is_complete(entry.phase, past.state(entry.phase)),
+        )
+        return (task.result(past),) if standing.phase is None else None
+    except DamagedData:
+        return None  # Opening the session will say what is damaged, and mend it by going back.
+
+
+def advance_session(task: Task[T], around: Surroundings, opening: OpenOptions, drive: DriveOptions) -> T:
+    """Takes a session from where it stands to its result, and returns that.
+
+    Raises what `open_session` and `Driver.run` raise. The log then says how the attempt ended, as far as the store
+    could be reached.
+    """
+    store = around.open_patient_store()
+    try:
+        if (done := finished_result(task, store, require_session(store))) is not None:
+            return done[0]
+        writer, state = open_session(store, around.clock, opening, around.emit)
+        for damage in state.damaged:
+            number = record_of(damage.key) or 0
+            around.emit(CheckpointSkipped(checkpoint=number, key=damage.key, reason=damage.reason))
+        reader = around.open_patient_store()
+        saver = Saver(writer, around.clock)
+        try:
+            with _heartbeat(around, writer), _closing_session(saver, around, drive.grace_seconds):
+                return Driver(task, writer, saver, reader, drive, around.stop, around.emit, around.clock).run()
+        finally:
+            saver.close()
+            reader.close()
+    finally:
+        store.close()
+
+
+@contextmanager
+def _heartbeat(around: Surroundings, writer: SessionWriter) -> Iterator[None]:
+    heartbeat = Heartbeat(
+        around.open_store(),
+        lambda: writer.opening,
+        around.clock,
+        on_stop=lambda reason: _ask(around, reason),
+        on_missed=lambda reason: around.emit(HeartbeatMissed(reason=reason)),
+    )
+    try:
+        yield
+    finally:
+        heartbeat.close()
+
+
+def _ask(around: Surroundings, reason: str) -> None:
+    around.stop.ask(StopKind.CANCELLED, reason, around.clock.monotonic())
+
+
+@contextmanager
+def _closing_session(saver: Saver, around: Surroundings, grace_seconds: float) -> Iterator[None]:
+    """Commits how the block ended; nothing where the session is not ours any more or the store is gone."""
+    try:
+        yield
+    except SessionTakenOver:
+        raise
+    except StoreError:
+        raise  # Without a `closed` record the session counts as interrupted, which is what it is.
+    except BaseException as error:
+        began = around.clock.monotonic() if around.stop.request is None else around.stop.request.since
+        _close(saver, error, lambda: max(began + grace_seconds - around.clock.monotonic(), 0.0))
+        raise
+    else:
+        saver.close_session(Outcome.FINISHED, "")
+
+
+def _close(saver: Saver, error: BaseException, seconds_left: Callable[[], float]) -> None:
+    """Records the outcome while the grace time lasts; without a record the session counts as interrupted."""
+    match error:
+        case Cancelled():
+            outcome, reason = Outcome.PAUSED, str(error)
+        case Interrupted():
+            outcome, reason = Outcome.INTERRUPTED, str(error)
+        case _:
+            outcome, reason = Outcome.FAILED, f"{type(error).__name__}: {error}"
+    try:
+        saver.wait(seconds_left())
+        if not saver.is_busy:
+            saver.close_session(outcome, reason, seconds_left())
+    except MLSessionError as second:
+        # The error that ends the job matters more, but this one is not lost.
+        error.add_note(f"recording the outcome {outcome.value!r} in the session failed, too: {second}")

@@ -1,0 +1,254 @@
+"""Driving a task: ask its phases for steps; report, save and stop where the policy says.
+
+while a phase is left:
+    for step in runner.run(state):
+        report if due
+        save if due, in the background          (the phase waits for the copy only)
+        stop if asked, after saving
+    the phase's last step is always saved, and the next phase starts once that is durable
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from mlsession.clock import Clock
+from mlsession.errors import Cancelled, DamagedData, InternalError, Interrupted
+from mlsession.events import (
+    CheckpointCommitted,
+    CheckpointSkipped,
+    Event,
+    ItemSkipped,
+    JobStopping,
+    PhaseFinished,
+    PhaseStarted,
+    Progressed,
+)
+from mlsession.session.checkpoint import checkpoint_of
+from mlsession.session.log.layout import record_of
+from mlsession.session.log.pages import referenced_blobs
+from mlsession.session.past import StoredPast
+from mlsession.session.phase import Arrays, Step, Task
+from mlsession.session.policy import Pace, SavePolicy, is_report_due, is_save_due, waits_for_store
+from mlsession.session.saver import Saved, Saver
+from mlsession.session.standing import Standing, stand
+from mlsession.session.stop import StopFlag, StopKind, StopRequest
+from mlsession.session.writer import SessionWriter, Stage
+from mlsession.store.protocol import Store
+
+T = TypeVar("T")
+HELD_BYTES = 256 * 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriveOptions:
+    """When to report and save, and how long a stop may take."""
+
+    policy: SavePolicy
+    report_interval: int
+    grace_seconds: float
+    held_bytes: int = HELD_BYTES
+    """Additive output that is not yet committed is held up to this many bytes; then the phase waits for the store."""
+
+
+class Driver(Generic[T]):
+    """Runs what is left of a task on an opened session, in the calling thread."""
+
+    def __init__(
+        self,
+        task: Task[T],
+        writer: SessionWriter,
+        saver: Saver,
+        reader: Store,
+        options: DriveOptions,
+        stop: StopFlag,
+        emit: Callable[[Event], None],
+        clock: Clock,
+    ) -> None:
+        self._task = task
+        self._writer = writer
+        self._saver = saver
+        self._reader = reader
+        self._options = options
+        self._stop = stop
+        self._emit = emit
+        self._clock = clock
+        self._save_seconds: float | None = None
+
+    @property
+    def past(self) -> StoredPast:
+        """What is committed. Only to be read while no save is in flight."""
+        return StoredPast(self._reader, self._writer.timeline)
+
+    def run(self) -> T:
+        """The task's result, once every phase is complete and committed.
+
+        A damaged checkpoint is passed over, and the work since the one before it is done again. Raises `Cancelled`
+        or `Interrupted` after saving, when asked to stop; whatever a phase or the store raises.
+        """
+        ended = ""
+        while True:
+            try:
+                standing = self._standing()
+                if standing.phase is None:
+                    return self._task.result(self.past)
+                if standing.phase == ended and standing.entry is not None and standing.entry.ended:
+                    raise InternalError(f"phase {ended} has ended, and its task says that it is not complete")
+                self._raise_if_asked()
+                self._run_phase(standing.phase, standing)
+                ended = standing.phase
+            except DamagedData as damage:
+                self._pass_over(damage)
+                ended = ""
+
+    def _standing(self) -> Standing:
+        past = self.past
+        return stand(
+            self._task.phases,
+            self._writer.timeline.newest,
+            self._task.inputs,
+            lambda entry: self._task.is_complete(entry.phase, past.state(entry.phase)),
+        )
+
+    def _run_phase(self, phase: str, standing: Standing) -> None:
+        entry = standing.entry
+        self._emit(PhaseStarted(phase=phase, iteration=entry.iteration if entry else 0))
+        past = self.past
+        state = past.state(phase) if entry else None
+        turn = _Turn(phase=phase, fresh=entry is None, inputs=self._task.inputs(phase), began=self._clock.monotonic())
+        steps = self._task.runner(phase, past).run(state)
+        try:
+            for step in steps:
+                self._report(turn, step)
+                self._save(turn, step)
+                if step.last:
+                    self._emit(PhaseFinished(phase=phase, iteration=step.iteration, metrics=step.metrics))
+                    return
+        finally:
+            if isinstance(steps, Generator):
+                steps.close()  # Frees the threads and files of a phase that is left half-way.
+        raise InternalError(f"phase {phase} ended without a last step")
+
+    def _report(self, turn: _Turn, step: Step) -> None:
+        for notice in step.notices:
+            self._emit(ItemSkipped(phase=turn.phase, item=notice.item, reason=notice.text))
+        if step.last or is_report_due(self._options.report_interval, step.iteration):
+            self._emit(
+                Progressed(
+                    phase=turn.phase,
+                    iteration=step.iteration,
+                    total=step.total,
+                    item_count=step.iteration if step.item_count is None else step.item_count,
+                    total_items=step.total if step.item_count is None else step.total_items,
+                    elapsed=self._clock.monotonic() - turn.began,
+                    metrics=step.metrics,
+                )
+            )
+
+    def _save(self, turn: _Turn, step: Step) -> None:
+        self._committed(self._saver.poll())
+        turn.hold(step.adds)
+        asked = self._stop.request
+        must_wait = step.last or asked is not None or turn.held_bytes > self._options.held_bytes
+        if asked is not None:
+            self._emit(JobStopping(reason=asked.reason))
+        if must_wait:
+            self._wait(asked)
+        pace = Pace(
+            iteration=step.iteration,
+            seconds=self._clock.monotonic() - turn.last_save,
+            save_seconds=self._save_seconds,
+        )
+        policy = self._options.policy
+        may_save = waits_for_store(policy) or not self._saver.is_busy
+        if must_wait or (may_save and is_save_due(policy, pace)):
+            self._committed(self._saver.submit(turn.stage(step, self._clock.monotonic())))
+        if must_wait:
+            self._wait(asked)
+        if not step.last:
+            self._raise_if_asked(asked)
+
+    def _wait(self, asked: StopRequest | None) -> None:
+        if asked is None:
+            self._committed(self._saver.wait())
+            return
+        left = asked.since + self._options.grace_seconds - self._clock.monotonic()
+        self._committed(self._saver.wait(timeout=max(left, 0.0)))
+        if self._saver.is_busy:
+            self._raise_if_asked(asked)
+
+    def _committed(self, saved: Saved | None) -> None:
+        if saved is None:
+            return
+        self._save_seconds = saved.seconds
+        entry = saved.entry
+        self._emit(
+            CheckpointCommitted(
+                checkpoint=entry.number,
+                phase=entry.phase,
+                iteration=entry.iteration,
+                url=checkpoint_of(entry, self._reader.url).url,
+                seconds=saved.seconds,
+                size_bytes=saved.size_bytes,
+                metrics=entry.metrics,
+            )
+        )
+
+    def _raise_if_asked(self, asked: StopRequest | None = None) -> None:
+        request = asked or self._stop.request
+        if request is None:
+            return
+        if request.kind is StopKind.INTERRUPTED:
+            raise Interrupted(request.reason)
+        raise Cancelled(request.reason)
+
+    def _pass_over(self, damage: DamagedData) -> None:
+        """Goes back to before the record that committed what is damaged; raises it if none of this session did."""
+        self._committed(self._saver.wait())
+        timeline = self._writer.timeline
+        try:
+            is_ours = any(ref.key == damage.key for ref in referenced_blobs(timeline, self.past.read))
+        except DamagedData as page:
+            is_ours, damage = True, page  # Whatever else is damaged, this page is, and it is ours.
+        number = record_of(damage.key)
+        if not is_ours or number is None:
+            raise damage
+        self._emit(CheckpointSkipped(checkpoint=number, key=damage.key, reason=damage.reason))
+        self._saver.step_back(number)
+
+
+class _Turn:
+    """What a phase has done since its last save."""
+
+    def __init__(self, phase: str, fresh: bool, inputs: str, began: float) -> None:
+        self.phase = phase
+        self.began = began
+        self.last_save = began
+        self.held_bytes = 0
+        self._fresh = fresh
+        self._inputs = inputs
+        self._held: list[Arrays] = []
+
+    def hold(self, adds: Arrays) -> None:
+        if adds:
+            self._held.append(adds)
+            self.held_bytes += sum(int(array.nbytes) for array in adds.values())
+
+    def stage(self, step: Step, now: float) -> Stage:
+        """All that a save needs, copied; the next turn starts from here."""
+        stage = Stage(
+            phase=self.phase,
+            iteration=step.iteration,
+            item_count=step.iteration if step.item_count is None else step.item_count,
+            metrics=dict(step.metrics),
+            state=step.snapshot(),
+            adds=tuple(self._held),
+            fresh=self._fresh,
+            ended=step.last,
+            inputs=self._inputs,
+        )
+        self._fresh, self._held, self.held_bytes = False, [], 0
+        self.last_save = now
+        return stage

@@ -1,0 +1,170 @@
+"""Is the last writer still alive? Advice only: safety never depends on the answer (fencing keeps it).
+
+On one machine the process table answers at once. Otherwise the writer's heartbeat is watched on our own monotonic
+clock: a beat that moves is alive, one that stays still for `stale_after` seconds is not.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlsession.clock import Clock
+from mlsession.errors import KeyMissing, StoreError
+from mlsession.session.log.canonical import canonical_json
+from mlsession.session.log.layout import heartbeat_key, stop_key
+from mlsession.session.log.records import JsonObject
+from mlsession.session.phase import Json
+from mlsession.store.protocol import Store
+
+BEAT_SECONDS = 5.0
+_POLL_SECONDS = 0.5
+_CLOSE_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessIdentity:
+    """A process, told apart from a later one with the same number. Unknown parts are empty."""
+
+    host: str
+    pid: int
+    boot_id: str = ""
+    pid_namespace: str = ""
+    start_time: str = ""
+
+    def to_json(self) -> JsonObject:
+        return {
+            "host": self.host,
+            "pid": self.pid,
+            "boot_id": self.boot_id,
+            "pid_namespace": self.pid_namespace,
+            "start_time": self.start_time,
+        }
+
+    @staticmethod
+    def from_json(value: Json) -> ProcessIdentity:
+        parts = value if isinstance(value, dict) else {}
+        pid = parts.get("pid")
+        return ProcessIdentity(
+            host=str(parts.get("host", "")),
+            pid=pid if isinstance(pid, int) else 0,
+            boot_id=str(parts.get("boot_id", "")),
+            pid_namespace=str(parts.get("pid_namespace", "")),
+            start_time=str(parts.get("start_time", "")),
+        )
+
+
+def this_process() -> ProcessIdentity:
+    """The identity of the running process; boot id, namespace and start time where the system has /proc."""
+    return ProcessIdentity(
+        host=platform.node(),
+        pid=os.getpid(),
+        boot_id=_read("/proc/sys/kernel/random/boot_id"),
+        pid_namespace=_pid_namespace(),
+        start_time=start_time_of(os.getpid()),
+    )
+
+
+def is_known_dead(process: ProcessIdentity, us: ProcessIdentity, start_time: Callable[[int], str]) -> bool:
+    """Whether `process` certainly does not run any more: it ran where we run, and its number is free or reused."""
+    same_table = bool(us.boot_id) and (process.boot_id, process.pid_namespace) == (us.boot_id, us.pid_namespace)
+    return same_table and bool(process.start_time) and start_time(process.pid) != process.start_time
+
+
+def start_time_of(pid: int) -> str:
+    """When a process of this machine began, in clock ticks since boot; "" if it does not run or cannot be seen."""
+    # The command name is in parentheses and may hold anything, so fields are counted after the last ")".
+    status = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    return "" if len(status) < 20 or status[0] in "ZX" else status[19]
+
+
+def is_beating(store: Store, opening: int, clock: Clock, stale_after: float) -> bool:
+    """Watches a heartbeat; True as soon as it moves, False once it stayed still for `stale_after` seconds."""
+    first, began = _beat(store, opening), clock.monotonic()
+    while clock.monotonic() - began < stale_after:
+        clock.sleep(_POLL_SECONDS)
+        if _beat(store, opening) != first:
+            return True
+    return False
+
+
+class Heartbeat:
+    """A thread that shows that a writer is alive and looks for a request to stop; best effort.
+
+    `opening` is asked before each beat: a writer that steps back past damage opens the session anew.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        opening: Callable[[], int],
+        clock: Clock,
+        on_stop: Callable[[str], None],
+        on_missed: Callable[[str], None],
+    ) -> None:
+        self._store = store
+        self._opening = opening
+        self._clock = clock
+        self._on_stop = on_stop
+        self._on_missed = on_missed
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="mlsession-heartbeat", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Ends the thread; waits for a beat that is being written only for a moment."""
+        self._end.set()
+        self._thread.join(timeout=_CLOSE_SECONDS)
+
+    def _run(self) -> None:
+        beats, missed = 0, False
+        try:
+            while not self._end.is_set():
+                beats += 1
+                try:
+                    opening = self._opening()
+                    self._store.put(heartbeat_key(opening), self._content(beats))
+                    self._look_for_stop(opening)
+                    missed = False
+                except StoreError as error:
+                    if not missed:
+                        self._on_missed(str(error))
+                    missed = True
+                self._end.wait(BEAT_SECONDS)
+        finally:
+            self._store.close()
+
+    def _content(self, beats: int) -> bytes:
+        return canonical_json({"beat": beats, "date": self._clock.now().isoformat(), "pid": os.getpid()})
+
+    def _look_for_stop(self, opening: int) -> None:
+        try:
+            self._store.get_range(stop_key(opening), 0, 1)
+        except KeyMissing:
+            return
+        self._on_stop("another process asked this job to stop")
+
+
+def _beat(store: Store, opening: int) -> bytes:
+    try:
+        return store.get(heartbeat_key(opening))
+    except KeyMissing:
+        return b""
+
+
+def _pid_namespace() -> str:
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="ascii", errors="replace").strip()
+    except OSError:
+        return ""

@@ -1,0 +1,248 @@
+"""The records of a session's log: values and their exact stored form. Pure.
+
+A record is one canonical JSON object with these members, and nothing in it is ever changed:
+
+    format    the stored format's version
+    number    its place in the log, from 0; also its key
+    kind      created | opened | checkpoint | removed | closed
+    parent    the number of the record whose state it extends; null for record 0
+    previous  the SHA-256 of the stored bytes of record `number - 1`; "" where there is none or it is gone
+    opening   the number of the `opened` record whose writer wrote it (its own number for `opened`, 0 for `created`)
+    writer    the random id of that writer
+    date      for people: ISO 8601, UTC
+    body      what the kind says
+    digest    the SHA-256 of the canonical form of all the other members
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import cast
+
+from mlsession.errors import DamagedData, InternalError, NewerFormat
+from mlsession.session.log.canonical import canonical_json, parse_object, sha256
+from mlsession.session.log.layout import FORMAT, blob_digest, record_key
+from mlsession.session.phase import Json
+
+JsonObject = dict[str, Json]
+
+MOST_BYTES = 1_000_000
+"""A record is smaller than this, so that reading many of them stays cheap."""
+
+
+class Kind(StrEnum):
+    CREATED = "created"
+    OPENED = "opened"
+    CHECKPOINT = "checkpoint"
+    REMOVED = "removed"
+    CLOSED = "closed"
+
+
+class Outcome(StrEnum):
+    """How an opening ended, as its `closed` record says."""
+
+    FINISHED = "finished"
+    PAUSED = "paused"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlobRef:
+    """Names immutable bytes: where, how many, and which."""
+
+    key: str
+    size: int
+    sha256: str
+
+    def to_json(self) -> JsonObject:
+        return {"key": self.key, "size": self.size, "sha256": self.sha256}
+
+    @staticmethod
+    def from_json(value: Json) -> BlobRef:
+        item = _object(value)
+        key, size, digest = _text(item["key"]), _integer(item["size"]), _text(item["sha256"])
+        if blob_digest(key) != digest or size < 0:
+            raise ValueError("a blob's name is not one of the session's folder")
+        return BlobRef(key=key, size=size, sha256=digest)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointEntry:
+    """What a `checkpoint` record commits; pages of the index repeat it."""
+
+    number: int
+    parent: int
+    phase: str
+    iteration: int
+    item_count: int
+    date: str
+    metrics: Mapping[str, float]
+    state: BlobRef
+    adds: tuple[BlobRef, ...]
+    """Additive output since the commit before, in order."""
+    fresh: bool
+    """The first commit of a run of this phase from its beginning: earlier additive output does not count."""
+    ended: bool
+    """The phase ended with this commit."""
+    inputs: str
+    """`Task.inputs` of the phase at that time."""
+
+    def to_json(self) -> JsonObject:
+        return {
+            "number": self.number,
+            "parent": self.parent,
+            "phase": self.phase,
+            "iteration": self.iteration,
+            "item_count": self.item_count,
+            "date": self.date,
+            "metrics": cast(Json, dict(self.metrics)),
+            "state": self.state.to_json(),
+            "adds": [ref.to_json() for ref in self.adds],
+            "fresh": self.fresh,
+            "ended": self.ended,
+            "inputs": self.inputs,
+        }
+
+    @staticmethod
+    def from_json(value: Json) -> CheckpointEntry:
+        item = _object(value)
+        return CheckpointEntry(
+            number=_integer(item["number"]),
+            parent=_integer(item["parent"]),
+            phase=_text(item["phase"]),
+            iteration=_integer(item["iteration"]),
+            item_count=_integer(item["item_count"]),
+            date=_date(item["date"]),
+            metrics={name: _number(number) for name, number in _object(item["metrics"]).items()},
+            state=BlobRef.from_json(item["state"]),
+            adds=tuple(BlobRef.from_json(ref) for ref in _list(item["adds"])),
+            fresh=item["fresh"] is True,
+            ended=item["ended"] is True,
+            inputs=_text(item["inputs"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One record of the log."""
+
+    number: int
+    kind: Kind
+    parent: int | None
+    previous: str
+    opening: int
+    writer: str
+    date: str
+    index: BlobRef | None = None
+    """The index that sums up everything before its `start` on this record's timeline; see `pages`."""
+    body: Mapping[str, Json] = field(default_factory=dict)
+
+    def encode(self) -> bytes:
+        """The bytes to store. Raises `InternalError` for a record of `MOST_BYTES` or more."""
+        members = self._members()
+        data = canonical_json({**members, "digest": sha256(canonical_json(members))})
+        if len(data) >= MOST_BYTES:
+            raise InternalError(
+                f"the {self.kind.value} record {self.number} has {len(data):,} bytes, the most is {MOST_BYTES:,}: "
+                "keep what is large in the arrays of a phase's state or in an attachment, not in metrics or settings"
+            )
+        return data
+
+    def _members(self) -> JsonObject:
+        return {
+            "format": FORMAT,
+            "number": self.number,
+            "kind": self.kind.value,
+            "parent": self.parent,
+            "previous": self.previous,
+            "opening": self.opening,
+            "writer": self.writer,
+            "date": self.date,
+            "index": self.index.to_json() if self.index else None,
+            "body": dict(self.body),
+        }
+
+    @staticmethod
+    def decode(data: bytes, number: int) -> Record:
+        """Reads a record back.
+
+        Raises `NewerFormat` for a format after ours, and `DamagedData` for bytes that are not a record with this
+        number and its own digest.
+        """
+        key = record_key(number)
+        members = parse_object(data, key)
+        digest = members.pop("digest", None)
+        if digest != sha256(canonical_json(members)):
+            raise DamagedData(key, "its digest does not match its content")
+        version = members.get("format")
+        if not isinstance(version, int) or version > FORMAT:
+            raise NewerFormat(
+                f"{key} has format {version}; this version of mlsession reads up to {FORMAT}: "
+                "use the newer version that wrote it (pip install --upgrade mlsession)"
+            )
+        try:
+            record = Record._from_members(members)
+        except (KeyError, TypeError, ValueError) as error:
+            raise DamagedData(key, f"a member is missing or wrong ({error})") from error
+        if record.number != number:
+            raise DamagedData(key, f"it is record {record.number}")
+        return record
+
+    @staticmethod
+    def _from_members(members: JsonObject) -> Record:
+        parent = members["parent"]
+        return Record(
+            number=_integer(members["number"]),
+            kind=Kind(_text(members["kind"])),
+            parent=None if parent is None else _integer(parent),
+            previous=_text(members["previous"]),
+            opening=_integer(members["opening"]),
+            writer=_text(members["writer"]),
+            date=_date(members["date"]),
+            index=None if members["index"] is None else BlobRef.from_json(members["index"]),
+            body=_object(members["body"]),
+        )
+
+
+def _object(value: Json) -> JsonObject:
+    if not isinstance(value, dict):
+        raise ValueError("an object was expected")
+    return value
+
+
+def _list(value: Json) -> list[Json]:
+    if not isinstance(value, list):
+        raise ValueError("a list was expected")
+    return value
+
+
+def _text(value: Json) -> str:
+    if not isinstance(value, str):
+        raise ValueError("a text was expected")
+    return value
+
+
+def _date(value: Json) -> str:
+    text = _text(value)
+    if datetime.fromisoformat(text).tzinfo is None:
+        raise ValueError("a date with its time zone was expected")
+    return text
+
+
+def _integer(value: Json) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError("a whole number was expected")
+    return value
+
+
+def _number(value: Json) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise ValueError("a number was expected")
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise ValueError("a number is too large") from error

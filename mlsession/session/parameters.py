@@ -1,0 +1,74 @@
+"""How a session is kept: where, how often saved, how long."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from mlsession.errors import InvalidParameter
+from mlsession.session.policy import Automatic, EveryIterations, EverySeconds, SavePolicy
+from mlsession.store.retrying import Backoff
+
+
+@dataclass(frozen=True, slots=True)
+class SessionParameters:
+    """Where a session lives and how it is run; all of it may change from one attempt to the next.
+
+    `url` is any local path or fsspec URL; None means a temporary local session.
+    """
+
+    url: str | Path | None = None
+    report_interval: int = 5
+    """Iterations between progress reports."""
+    checkpoint_interval: int | Literal["auto"] | SavePolicy = "auto"
+    """Iterations between checkpoints, or a policy; the end of a phase is always saved."""
+    iterations: int | None = None
+    """The most training iterations; None leaves it to the model's parameters."""
+    grace_seconds: float = 25.0
+    """How long a stop may take before a running save is given up."""
+    stale_after: float = 20.0
+    """Seconds without a sign of life after which an earlier writer counts as gone."""
+    take_over: bool = False
+    """Open the session even if another writer is alive, and fence that one out."""
+    store_patience: float = 900.0
+    """Seconds for which an unreachable store is tried again."""
+    storage_options: Mapping[str, object] = field(default_factory=dict, repr=False)
+    """For fsspec: credentials, endpoints. Never stored, never printed."""
+
+    def __post_init__(self) -> None:
+        _whole("report_interval", self.report_interval)
+        _at_least("grace_seconds", self.grace_seconds, 0)
+        _at_least("stale_after", self.stale_after, 0)
+        _at_least("store_patience", self.store_patience, 0)
+        if self.iterations is not None:
+            _whole("iterations", self.iterations)
+        _ = self.save_policy
+
+    @property
+    def save_policy(self) -> SavePolicy:
+        """The policy that `checkpoint_interval` names."""
+        interval = self.checkpoint_interval
+        if isinstance(interval, EveryIterations | EverySeconds | Automatic):
+            return interval
+        if isinstance(interval, int) and not isinstance(interval, bool):
+            return EveryIterations(iterations=interval)
+        if interval == "auto":
+            return Automatic()
+        raise InvalidParameter("checkpoint_interval", interval, "must be a whole number of iterations, or 'auto'")
+
+    @property
+    def backoff(self) -> Backoff:
+        """How an unreachable store is tried again."""
+        return Backoff(give_up_after=self.store_patience)
+
+
+def _whole(parameter: str, value: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InvalidParameter(parameter, value, "must be a whole number of 1 or more")
+
+
+def _at_least(parameter: str, value: float, least: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= least:
+        raise InvalidParameter(parameter, value, f"must be {least} or more")

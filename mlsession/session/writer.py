@@ -1,0 +1,157 @@
+"""The single writer of a session: stages blobs, then commits each checkpoint with one exclusively created record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mlsession.clock import Clock
+from mlsession.errors import InternalError
+from mlsession.session.log.blobs import encode_arrays, encode_state, read_blob, write_blob
+from mlsession.session.log.canonical import sha256
+from mlsession.session.log.journal import Journal, LogState
+from mlsession.session.log.pages import needs_roll, roll
+from mlsession.session.log.records import BlobRef, CheckpointEntry, JsonObject, Kind, Outcome, Record
+from mlsession.session.log.timeline import Timeline, advance, begin, body_of, entry_of
+from mlsession.session.phase import Array, Arrays, PhaseState
+from mlsession.store.protocol import Store
+
+_MOST_REASON = 2_000
+"""Characters of a reason that are stored; an error's text may hold whole arrays."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """A checkpoint in host memory, ready to be written by another thread."""
+
+    phase: str
+    iteration: int
+    item_count: int
+    metrics: Mapping[str, float]
+    state: PhaseState
+    adds: tuple[Arrays, ...]
+    """Additive output since the last stage, one mapping for each step that had any."""
+    fresh: bool
+    ended: bool
+    inputs: str
+
+
+class SessionWriter:
+    """Writes one opening of a session. Belongs to one thread at a time.
+
+    Every method may raise `SessionTakenOver`: another writer has opened the session, and this one must stop.
+    """
+
+    def __init__(self, store: Store, clock: Clock, state: LogState, writer_id: str) -> None:
+        self._store = store
+        self._journal = Journal(store)
+        self._clock = clock
+        self._writer_id = writer_id
+        self._timeline = state.timeline
+        self._number = state.end
+        self._previous = state.end_digest
+
+    @property
+    def timeline(self) -> Timeline:
+        """The session's state after the last committed record."""
+        return self._timeline
+
+    @property
+    def opening(self) -> int:
+        """The number of this writer's `opened` record: its fencing token."""
+        return self._timeline.opened.number
+
+    def open(self, body: JsonObject) -> None:
+        """Commits `opened` on the present timeline; from now on an older writer's commits fail."""
+        self._append(Kind.OPENED, body, opening=self._number + 1)
+
+    def commit(self, stage: Stage) -> tuple[CheckpointEntry, int]:
+        """Writes and verifies all blobs, then the record. Returns the entry and the bytes written in blobs."""
+        number = self._number + 1
+        state = self._blob(encode_state(stage.state))
+        adds = tuple(self._blob(encode_arrays(joined)) for joined in _joined(stage.adds))
+        entry = CheckpointEntry(
+            number=number,
+            parent=self._timeline.tip.number,
+            phase=stage.phase,
+            iteration=stage.iteration,
+            item_count=stage.item_count,
+            date="",
+            metrics=stage.metrics,
+            state=state,
+            adds=adds,
+            fresh=stage.fresh,
+            ended=stage.ended,
+            inputs=stage.inputs,
+        )
+        self._append(Kind.CHECKPOINT, body_of(entry), self.opening)
+        return entry_of(self._timeline.tip), state.size + sum(ref.size for ref in adds)
+
+    def close(self, outcome: Outcome, reason: str) -> None:
+        """Says how this opening ended; of a long reason the beginning."""
+        self._append(Kind.CLOSED, {"outcome": outcome.value, "reason": reason[:_MOST_REASON]}, self.opening)
+
+    def step_back(self, before: int) -> None:
+        """Goes back to the state that record `before` was built on, and opens the session anew from there.
+
+        The passed-over records stay in the log, on a branch that nothing follows any more.
+        """
+        parent = self._journal.read(before).parent
+        state = None if parent is None else self._journal.load(parent)
+        if state is None:
+            raise InternalError(f"record {before} has nothing before it")
+        opened = self._timeline.opened
+        self._timeline = state.timeline
+        self._append(Kind.OPENED, dict(opened.body), opening=self._number + 1)
+
+    def _append(self, kind: Kind, body: JsonObject, opening: int) -> None:
+        timeline, number = self._timeline, self._number + 1
+        index = timeline.tip.index
+        if kind is Kind.CHECKPOINT and needs_roll(timeline):
+            index, summary = roll(timeline, number, lambda ref: read_blob(self._store, ref), self._blob)
+        else:
+            summary = None
+        record = self._journal.append(
+            Record(
+                number=number,
+                kind=kind,
+                parent=timeline.tip.number,
+                previous=self._previous,
+                opening=opening,
+                writer=self._writer_id,
+                date=self._clock.now().isoformat(),
+                index=index,
+                body=body,
+            )
+        )
+        self._number, self._previous = number, sha256(record.encode())
+        if summary is None:
+            self._timeline = advance(timeline, record)
+        else:
+            self._timeline = replace(begin(record, timeline.opened, summary), closed=timeline.closed)
+
+    def _blob(self, data: bytes) -> BlobRef:
+        return write_blob(self._store, self.opening, self._number + 1, data)
+
+
+def _joined(adds: tuple[Arrays, ...]) -> tuple[dict[str, Array], ...]:
+    """All steps' rows as one mapping of arrays, joined along the first axis; nothing if there are none."""
+    filled = [arrays for arrays in adds if arrays]
+    if not filled:
+        return ()
+    expected = _row_types(filled[0])
+    for arrays in filled:
+        found = _row_types(arrays)
+        if found != expected:
+            raise InternalError(f"a phase's additive output changed from {expected} in one step to {found} in another")
+    return ({name: np.concatenate([arrays[name] for arrays in filled]) for name in filled[0]},)
+
+
+def _row_types(arrays: Arrays) -> dict[str, str]:
+    """The type of one row by name: joining different ones would depend on where saves fall."""
+    if any(array.ndim == 0 for array in arrays.values()) or len({len(array) for array in arrays.values()}) > 1:
+        shapes = {name: array.shape for name, array in arrays.items()}
+        raise InternalError(f"additive output needs arrays of equally many rows, not of shapes {shapes}")
+    return {name: f"{array.dtype}{list(array.shape[1:])}" for name, array in arrays.items()}

@@ -1,0 +1,224 @@
+"""A store on any fsspec filesystem."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from mlsession.errors import KeyExists, KeyMissing, MLSessionError, StoreError
+from mlsession.store.failures import Failure, classify, remote_failure
+from mlsession.store.keys import check_read_key, check_written_key, is_temporary, temporary_name
+from mlsession.store.protocol import Entry
+from mlsession.store.ranges import check_range
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+MAX_CREATE_BYTES = 32 * 2**20
+"""Exclusive creation is one request: larger values go in parts, and there not every service keeps the condition."""
+
+OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"})
+"""Whole writes, exclusive creation by the service itself (fsspec's `mode="create"`), folders that are only names."""
+
+FILE_SERVERS = frozenset({"ftp", "sftp", "ssh", "smb", "hdfs", "webhdfs", "webdav", "dav"})
+"""Real folders, writes that others see half-done, and a client that looks before it writes."""
+
+_TAGS = ("ETag", "etag", "Etag", "e_tag", "md5Hash", "Content-MD5", "Digest", "CRC")
+_TIMES = ("mtime", "LastModified", "last_modified", "Last-Modified", "modified", "modify", "updated", "created")
+
+
+class FsspecStore:
+    """Keys below one path of an fsspec filesystem.
+
+    `filesystem` must have been made without listing cache and for this store alone; `path` is the root as that
+    filesystem writes it, `url` the root as people may see it, `scrub` takes secrets out of texts.
+
+        object stores  put and put_if_absent are one request each, whole and exclusive by the service
+        file servers   put writes a temporary sibling and renames it; put_if_absent looks first: not exclusive
+        anything else  what the filesystem does by itself; not taken for exclusive
+    """
+
+    def __init__(
+        self, filesystem: AbstractFileSystem, path: str, *, scheme: str, url: str, scrub: Callable[[str], str]
+    ) -> None:
+        self._filesystem: AbstractFileSystem | None = filesystem
+        self._base = path.rstrip("/")
+        self._scheme = scheme
+        self._url = url
+        self._scrub = scrub
+
+    @property
+    def url(self) -> str:
+        return self._url
+
+    @property
+    def creates_exclusively(self) -> bool:
+        """Whether the service itself is asked to keep two creators apart (see `probe_exclusive`)."""
+        return self._scheme in OBJECT_STORES
+
+    def get(self, key: str) -> bytes:
+        check_read_key(key)
+        with self._reporting(key):
+            if self._scheme in OBJECT_STORES:
+                # A range from 0 is one request. Without it s3fs asks for the size first, and reads large values
+                # in pieces that need not be of the same version.
+                return self._ranged(key, 0, None)
+            return bytes(self._open.cat_file(self._path(key)))
+
+    def get_range(self, key: str, start: int, stop: int) -> bytes:
+        check_range(start, stop)
+        check_read_key(key)
+        with self._reporting(key):
+            if start == stop:
+                self._open.info(self._path(key))
+                return b""
+            # Some HTTP servers ignore the range and send everything.
+            data = self._ranged(key, start, stop)
+            return data if len(data) <= stop - start else data[start:stop]
+
+    def put(self, key: str, data: bytes) -> None:
+        check_written_key(key)
+        with self._reporting(key, writing=True):
+            if self._scheme in FILE_SERVERS:
+                self._put_by_renaming(self._path(key), data)
+            else:
+                self._open.pipe_file(self._path(key), data)
+
+    def put_if_absent(self, key: str, data: bytes) -> None:
+        check_written_key(key)
+        if len(data) > MAX_CREATE_BYTES:
+            raise StoreError(
+                f"{self._url}: {key} has {len(data)} bytes, and at most {MAX_CREATE_BYTES} can be created at once; "
+                "write large data with put under a new key",
+                key,
+            )
+        with self._reporting(key, writing=True):
+            try:
+                self._create(self._path(key), data)
+            except FileExistsError as error:
+                raise KeyExists(f"{self._url}: {key} exists already", key) from error
+
+    def list(self, prefix: str = "") -> Iterator[Entry]:
+        folder = prefix.rstrip("/")
+        if folder:
+            check_read_key(folder)
+        with self._reporting(folder):
+            found = self._find(self._path(folder) if folder else self._base)
+        return self._entries(found, f"{folder}/" if folder else "")
+
+    def delete(self, key: str) -> None:
+        check_written_key(key)
+        with suppress(KeyMissing), self._reporting(key):
+            self._open.rm_file(self._path(key))
+
+    def close(self) -> None:
+        # The filesystem ends its connections when nobody holds it any more.
+        self._filesystem = None
+
+    @property
+    def _open(self) -> AbstractFileSystem:
+        if self._filesystem is None:
+            raise StoreError(f"{self._url}: this store was closed; open it again")
+        return self._filesystem
+
+    def _path(self, key: str) -> str:
+        return f"{self._base}/{key}" if self._base or self._scheme in FILE_SERVERS else key
+
+    def _ranged(self, key: str, start: int, stop: int | None) -> bytes:
+        try:
+            return bytes(self._open.cat_file(self._path(key), start=start, end=stop))
+        except Exception as error:
+            # A range that begins at the end of the value or behind it (in an empty one, any) is refused by some,
+            # each in its own words.
+            if classify(error) is Failure.OTHER and self._open.info(self._path(key))["size"] <= start:
+                return b""
+            raise
+
+    def _create(self, path: str, data: bytes) -> None:
+        if self._scheme not in FILE_SERVERS:
+            self._open.pipe_file(path, data, mode="create")
+            return
+        if self._open.exists(path):
+            raise FileExistsError(path)
+        self._put_by_renaming(path, data)
+
+    def _put_by_renaming(self, path: str, data: bytes) -> None:
+        folder = path.rpartition("/")[0]
+        temporary = f"{folder}/{temporary_name(secrets.randbits(64))}"
+        self._open.makedirs(folder, exist_ok=True)
+        try:
+            self._open.pipe_file(temporary, data)
+            self._open.mv(temporary, path)
+        except BaseException:
+            # A failure to tidy up must not hide what went wrong; the name is never listed.
+            with suppress(Exception):
+                self._open.rm_file(temporary)
+            raise
+
+    def _find(self, path: str) -> Mapping[str, Mapping[str, object]]:
+        # fsspec's own walk would take any failure, an outage too, for an empty folder.
+        options = {"on_error": "raise"} if _walks(self._open) else {}
+        try:
+            found: Mapping[str, Mapping[str, object]] = self._open.find(path, detail=True, **options)
+        except FileNotFoundError as error:
+            failure = remote_failure(error, self._url, "", self._scrub)
+            if isinstance(failure, KeyMissing):
+                return {}
+            raise failure from error
+        return found
+
+    def _entries(self, found: Mapping[str, Mapping[str, object]], start: str) -> Iterator[Entry]:
+        base = f"{self._base}/" if self._base or self._scheme in (*FILE_SERVERS, "memory") else ""
+        for path, info in found.items():
+            key = path.removeprefix(base)
+            outside = not path.startswith(base) or not key.startswith(start) or key in ("", start)
+            if outside or info.get("type") == "directory" or key.endswith("/"):
+                continue
+            if is_temporary(key.rpartition("/")[2]):
+                continue
+            size = info.get("size")
+            if not isinstance(size, int):
+                with self._reporting(key):
+                    info = self._open.info(path)
+                size = info.get("size")
+            yield Entry(key=key, size=size if isinstance(size, int) else 0, version=self._version(info))
+
+    def _version(self, info: Mapping[str, object]) -> str:
+        return entry_version(info)
+
+    @contextmanager
+    def _reporting(self, key: str, *, writing: bool = False) -> Iterator[None]:
+        """Turn the client library's errors into ours, without its secrets."""
+        try:
+            yield
+        except (MLSessionError, MemoryError):
+            raise
+        except Exception as error:
+            failure = remote_failure(error, self._url, key, self._scrub)
+            if writing and isinstance(failure, KeyMissing):
+                message = (
+                    f"{self._url}: {key} cannot be written, for its folder is missing; create it or correct the URL"
+                )
+                raise StoreError(message, key) from error
+            raise failure from error
+
+
+def entry_version(info: Mapping[str, object]) -> str:
+    """What changes in fsspec's description of a file when its bytes do: a tag if there is one, or times and size."""
+    for name in _TAGS:
+        if info.get(name):
+            return f"{info[name]}"
+    times = [f"{info[name]}" for name in _TIMES if info.get(name)]
+    return ":".join([f"{info.get('size')}", *times])
+
+
+def _walks(filesystem: AbstractFileSystem) -> bool:
+    """Whether a filesystem lists by fsspec's general walk, folder by folder."""
+    from fsspec import AbstractFileSystem
+    from fsspec.asyn import AsyncFileSystem
+
+    if isinstance(filesystem, AsyncFileSystem):
+        return bool(type(filesystem)._find is AsyncFileSystem._find)
+    return bool(type(filesystem).find is AbstractFileSystem.find)

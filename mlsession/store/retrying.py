@@ -1,0 +1,107 @@
+"""A store that tries again: exponential backoff with jitter around any other store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+from mlsession.clock import Clock
+from mlsession.errors import InvalidParameter, StoreUnavailable
+from mlsession.randomness import keyed_generator
+from mlsession.store.protocol import Entry, Store
+
+T = TypeVar("T")
+OnRetry = Callable[[str, StoreUnavailable, int, float], None]
+"""Called with (operation and key, what went wrong, attempt from 1, seconds until the next try)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backoff:
+    """How long to wait between tries, and when to give up."""
+
+    first: float = 0.5
+    """Seconds before the second try; doubled each time."""
+    longest: float = 60.0
+    """The most seconds between two tries."""
+    give_up_after: float = 900.0
+    """Seconds from the first failure after which the error is raised."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.first <= self.longest:
+            raise InvalidParameter("first", self.first, f"must be above 0 and at most longest={self.longest}")
+        if self.give_up_after < 0:
+            raise InvalidParameter("give_up_after", self.give_up_after, "must be 0 or more seconds")
+
+    def delay(self, attempt: int, token: str) -> float:
+        """Seconds to wait after failed try `attempt` (from 1): "equal jitter", keyed so that it has no state.
+
+        Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+        """
+        ceiling = min(self.longest, self.first * 2.0 ** min(attempt - 1, 32))
+        return float(ceiling / 2 + keyed_generator(0, "backoff", token, attempt).uniform(0, ceiling / 2))
+
+
+class RetryingStore:
+    """Repeats what a store answers with `StoreUnavailable`.
+
+    After a lost reply, `put_if_absent` may raise `KeyExists` for the caller's own bytes: whoever creates keys must
+    read back and look whose they are.
+    """
+
+    def __init__(self, store: Store, clock: Clock, backoff: Backoff, on_retry: OnRetry) -> None:
+        self._store = store
+        self._clock = clock
+        self._backoff = backoff
+        self._on_retry = on_retry
+        self._closed = False
+
+    @property
+    def url(self) -> str:
+        return self._store.url
+
+    def get(self, key: str) -> bytes:
+        return self._retry(f"get {key}", lambda: self._store.get(key))
+
+    def get_range(self, key: str, start: int, stop: int) -> bytes:
+        return self._retry(f"get {key}", lambda: self._store.get_range(key, start, stop))
+
+    def put(self, key: str, data: bytes) -> None:
+        self._retry(f"put {key}", lambda: self._store.put(key, data))
+
+    def put_if_absent(self, key: str, data: bytes) -> None:
+        self._retry(f"create {key}", lambda: self._store.put_if_absent(key, data))
+
+    def list(self, prefix: str = "") -> Iterator[Entry]:
+        # A listing that breaks off half-way must start again, so it is gathered before anyone sees it.
+        return iter(self._retry(f"list {prefix}", lambda: tuple(self._store.list(prefix))))
+
+    def delete(self, key: str) -> None:
+        self._retry(f"delete {key}", lambda: self._store.delete(key))
+
+    def close(self) -> None:
+        """Closes the store; a call of another thread that is still going on is not repeated."""
+        self._closed = True
+        self._store.close()
+
+    def _retry(self, operation: str, call: Callable[[], T]) -> T:
+        attempt, began = 0, None
+        while True:
+            attempt += 1
+            try:
+                return call()
+            except StoreUnavailable as error:
+                if self._closed:
+                    raise
+                delay = self._backoff.delay(attempt, operation)
+                now = self._clock.monotonic()
+                began = now if began is None else began
+                waited = now - began
+                if waited + delay > self._backoff.give_up_after:
+                    raise StoreUnavailable(
+                        f"{self.url} has not answered for {waited:.0f} s ({operation}: {error}); "
+                        "the session can be resumed when the store is back",
+                        error.key,
+                    ) from error
+                self._on_retry(operation, error, attempt, delay)
+                self._clock.sleep(delay)

@@ -1,0 +1,40 @@
+"""Keeping credentials out of what people read; pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from mlsession.store.location import redact, url_secrets
+
+_PLACES = {"endpoint_url", "endpoint", "region_name", "region", "project", "account_name", "host", "port"}
+_MANNERS = {"protocol", "target_protocol", "signature_version", "addressing_style"}
+PUBLIC_OPTIONS = frozenset(_PLACES | _MANNERS)
+"""Options of fsspec filesystems whose values say where, not who."""
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+://[^\s\"'<>)]+")
+
+
+class Scrubber:
+    """Takes the values of `storage_options`, and the credentials of URLs, out of a text."""
+
+    def __init__(self, url: str, options: Mapping[str, object]) -> None:
+        found = {*_values(options), *url_secrets(url)}
+        # The longest first, so that a secret that holds another one goes as a whole.
+        self._secrets = sorted(found, key=len, reverse=True)
+
+    def __call__(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return _URL.sub(lambda match: redact(match.group(0)), text)
+
+
+def _values(options: Mapping[str, object]) -> Iterator[str]:
+    """Every text in the options, at any depth, under a name that is not public."""
+    for name, value in options.items():
+        if isinstance(value, Mapping):
+            yield from _values(value)
+        elif isinstance(value, list | tuple):
+            yield from _values({f"{name}[{n}]": item for n, item in enumerate(value)})
+        elif isinstance(value, str) and value and name not in PUBLIC_OPTIONS:
+            yield value

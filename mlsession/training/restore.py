@@ -1,0 +1,100 @@
+"""Classifiers back from what was stored: sessions, checkpoints, saved models."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from contextlib import closing
+
+from mlsession.classifier.format import decode_model
+from mlsession.data.index import ImageIndex
+from mlsession.errors import (
+    ForeignFiles,
+    KeyMissing,
+    ModelNotFound,
+    NoUsableCheckpoint,
+    SessionNotFound,
+)
+from mlsession.job.run import SessionPlace
+from mlsession.session.log.records import CheckpointEntry
+from mlsession.session.parameters import SessionParameters
+from mlsession.session.past import StoredPast
+from mlsession.session.phase import Phase
+from mlsession.session.session import TrainingSession
+from mlsession.session.standing import valid_commits
+from mlsession.store import open_store, parent_url, redact, url_name
+from mlsession.training.parameters import ModelParameters
+from mlsession.training.prepare import TRAINING_INDEX
+from mlsession.training.task import Trained, trained
+
+_CHECKPOINT = re.compile(r"(?P<session>.*)/log/(?P<number>\d{10})\.json")
+
+
+def load_model(url: str, storage_options: Mapping[str, object]) -> tuple[Trained, ModelParameters | None]:
+    """The classifier at a URL: a saved `.safetensors` file, a checkpoint, or a session."""
+    if url.lower().endswith(".safetensors"):
+        return _load_file(url, storage_options), None
+    if url.lower().endswith(".mlmodel"):
+        raise ModelNotFound(f"{redact(url)}: Core ML files are for apps; load the .safetensors form or the session")
+    if _CHECKPOINT.fullmatch(url):
+        return from_checkpoint(url, storage_options)
+    try:
+        with _session(url, storage_options) as session:
+            return newest_trained(session)
+    except (SessionNotFound, ForeignFiles) as error:
+        raise ModelNotFound(
+            f"{redact(url)} is neither a saved model (.safetensors), nor a session, nor a checkpoint; check the path"
+        ) from error
+
+
+def from_checkpoint(url: str, storage_options: Mapping[str, object]) -> tuple[Trained, ModelParameters]:
+    """The classifier of the checkpoint at a URL. Raises `NoUsableCheckpoint`, `SessionNotFound`, `DamagedData`."""
+    match = _CHECKPOINT.fullmatch(url)
+    if match is None:
+        raise NoUsableCheckpoint(
+            f"{redact(url)} is not the URL of a checkpoint; those end in /log/NUMBER.json, and "
+            "`mlsession status` lists them"
+        )
+    with _session(match["session"], storage_options) as session:
+        past = session.at_checkpoint(int(match["number"]))
+        return _trained(session, past), _parameters(session)
+
+
+def newest_trained(session: TrainingSession) -> tuple[Trained, ModelParameters]:
+    """The classifier of a session's newest training checkpoint."""
+    return _trained(session, session.past), _parameters(session)
+
+
+def is_evaluated(newest: Mapping[str, CheckpointEntry]) -> bool:
+    """Whether the newest evaluation is complete and of the newest training state."""
+    phases = (Phase.EXTRACTING, Phase.TRAINING, Phase.EVALUATING)
+    valid = valid_commits(phases, newest, lambda phase: newest[phase].inputs)
+    return Phase.EVALUATING in valid and valid[Phase.EVALUATING].ended
+
+
+def _trained(session: TrainingSession, past: StoredPast) -> Trained:
+    if Phase.TRAINING not in past.newest:
+        raise NoUsableCheckpoint(
+            f"{session.url} holds no classifier yet at this point: only features have been extracted; "
+            "go on training, or choose a checkpoint of the training phase"
+        )
+    classes = ImageIndex.from_bytes(session.attachment(TRAINING_INDEX)).classes
+    return trained(past, _parameters(session), classes, evaluated=is_evaluated(past.newest))
+
+
+def _parameters(session: TrainingSession) -> ModelParameters:
+    return ModelParameters.from_json(session.identity.parameters, session.settings)
+
+
+def _session(url: str, storage_options: Mapping[str, object]) -> TrainingSession:
+    parameters = SessionParameters(url, storage_options=storage_options)
+    return TrainingSession(SessionPlace.of(parameters).open, parameters)
+
+
+def _load_file(url: str, storage_options: Mapping[str, object]) -> Trained:
+    try:
+        with closing(open_store(parent_url(url), storage_options)) as store:
+            data = store.get(url_name(url))
+    except KeyMissing as error:
+        raise ModelNotFound(f"{redact(url)}: there is no such file; check the path") from error
+    return Trained(model=decode_model(data, redact(url)), metrics={})

@@ -1,0 +1,170 @@
+"""Image classification as a task of the session engine: extracting, training, evaluating."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from mlsession.classifier.model import ImageModel
+from mlsession.data.index import ImageIndex
+from mlsession.data.split import split_rows
+from mlsession.errors import InternalError
+from mlsession.events import Event, NumericsChanged
+from mlsession.extractors.catalog import load_extractor
+from mlsession.extractors.numerics import torch_numerics
+from mlsession.extractors.protocol import FeatureExtractor
+from mlsession.metrics.report import ClassifierMetrics
+from mlsession.phases.corpus import Corpus, Part
+from mlsession.phases.trained import is_fitted, trained_head
+from mlsession.session.phase import Json, Past, Phase, PhaseRunner, PhaseState
+from mlsession.training.parameters import ModelParameters
+
+TASK = "image-classification"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Trained:
+    """What a session has made, as far as it has come."""
+
+    model: ImageModel
+    metrics: Mapping[str, ClassifierMetrics]
+    """By part: training, validation, test; parts without images, or not evaluated yet, are absent."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ImageClassification:
+    """The task of one session."""
+
+    parameters: ModelParameters
+    limit: int
+    """Training iterations, at most."""
+    numerics: Mapping[str, Json]
+    """The numerics id that was recorded when the session was made; its number of threads is used again."""
+    corpus: Corpus
+    emit: Callable[[Event], None]
+    test: Part | None = None
+    test_digest: str = ""
+    """Names the test set: another one makes evaluating start over."""
+
+    @property
+    def threads(self) -> int:
+        """Intra-op threads, as recorded."""
+        threads = self.numerics.get("threads")
+        return threads if isinstance(threads, int) else 1
+
+    @property
+    def name(self) -> str:
+        return TASK
+
+    @property
+    def phases(self) -> tuple[str, ...]:
+        return (Phase.EXTRACTING, Phase.TRAINING, Phase.EVALUATING)
+
+    def inputs(self, phase: str) -> str:
+        return self.test_digest if phase == Phase.EVALUATING else ""
+
+    def is_complete(self, phase: str, state: PhaseState) -> bool:
+        return phase != Phase.TRAINING or is_fitted(state, self.limit)
+
+    def runner(self, phase: str, past: Past) -> PhaseRunner:
+        match phase:
+            case Phase.EXTRACTING:
+                return self._extracting(past)
+            case Phase.TRAINING:
+                return self._training(past)
+            case Phase.EVALUATING:
+                return self._evaluating(past)
+        raise InternalError(f"image classification has no phase {phase}")
+
+    def result(self, past: Past) -> Trained:
+        return trained(past, self.parameters, self.corpus.classes, evaluated=True)
+
+    def _extracting(self, past: Past) -> PhaseRunner:
+        from mlsession.phases.extract import Extracting
+
+        return Extracting(
+            self.corpus,
+            self._load_extractor,
+            self._split,
+            past,
+            fail_on_bad_image=self.parameters.on_bad_image == "fail",
+        )
+
+    def _training(self, past: Past) -> PhaseRunner:
+        from mlsession.phases.features import load_features
+        from mlsession.phases.train import Training
+
+        return Training(
+            lambda: load_features(past, self.corpus.labels),
+            self.corpus.classes,
+            self.parameters.algorithm.classifier,
+            self.limit,
+            self._numerics,
+        )
+
+    def _evaluating(self, past: Past) -> PhaseRunner:
+        from mlsession.phases.evaluate import Evaluating
+        from mlsession.phases.features import load_features
+
+        return Evaluating(
+            self.corpus.classes,
+            trained_head(past.state(Phase.TRAINING)),
+            lambda: load_features(past, self.corpus.labels),
+            self.test,
+            self._load_extractor,
+            self._numerics,
+        )
+
+    def _split(self, labels: npt.NDArray[np.int64], digests: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+        validation = self.parameters.validation
+        return split_rows(labels, digests, validation.ratio_for(len(labels)), validation.seed)
+
+    def _numerics(self) -> AbstractContextManager[None]:
+        return torch_numerics(self.threads)
+
+    def _load_extractor(self) -> FeatureExtractor:
+        return self._extractor
+
+    @cached_property
+    def _extractor(self) -> FeatureExtractor:
+        # One for extracting and evaluating: loading it takes longer than many a batch.
+        extractor = load_extractor(self.parameters.algorithm.feature_extractor, threads=self.threads)
+        for what, new in sorted(extractor.numerics().items()):
+            original = self.numerics.get(what)
+            if original != new:
+                self.emit(NumericsChanged(what=what, original=str(original), new=new))
+        return extractor
+
+
+def trained(past: Past, parameters: ModelParameters, classes: tuple[str, ...], evaluated: bool) -> Trained:
+    """The classifier that a training state holds, with its metrics if it was `evaluated`."""
+    model = ImageModel(
+        labels=classes,
+        feature_extractor=parameters.algorithm.feature_extractor,
+        head=trained_head(past.state(Phase.TRAINING)),
+    )
+    return Trained(model=model, metrics=metrics_of(past.state(Phase.EVALUATING)) if evaluated else {})
+
+
+def metrics_of(state: PhaseState) -> dict[str, ClassifierMetrics]:
+    """The metrics in the last state of evaluating, by part."""
+    metrics = state.data.get("metrics")
+    parts = metrics if isinstance(metrics, dict) else {}
+    return {name: ClassifierMetrics.from_json(part) for name, part in parts.items() if isinstance(part, dict)}
+
+
+def part_of(index: ImageIndex, classes: tuple[str, ...], read: Callable[[str], bytes]) -> Part:
+    """A source's images with their labels as places in `classes`, which holds all of the index's."""
+    places = np.array([classes.index(name) for name in index.classes], dtype=np.int64)
+    return Part(keys=index.keys, labels=places[index.labels], read=read)
+
+
+def index_digest(index: ImageIndex | None) -> str:
+    """Names a test set by keys, labels and versions; "" for none."""
+    return "" if index is None else hashlib.sha256(index.digest.encode()).hexdigest()

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from mlsession.data.decode import decode_image
+from mlsession.errors import UnreadableImage
+from tests.data.pictures import CORNERS, corners, encoded, scene
+
+WHITE = [255, 255, 255]
+
+
+def swapped_profile() -> bytes:
+    """sRGB with red and blue exchanged, under another name."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    assert profile.count(b"rXYZ") == profile.count(b"bXYZ") == 1
+    swapped = profile.replace(b"rXYZ", b"????").replace(b"bXYZ", b"rXYZ").replace(b"????", b"bXYZ")
+    return swapped.replace("sRGB".encode("utf-16-be"), "test".encode("utf-16-be"))
+
+
+class TestLayouts:
+    def test_ink(self) -> None:
+        for kind in ("JPEG", "TIFF"):
+            pixels = decode_image(encoded(scene().convert("CMYK"), kind), "a")
+            assert np.abs(corners(pixels) - CORNERS).max() <= 40
+
+    @pytest.mark.parametrize("mode", ["P", "YCbCr"])
+    def test_palette_and_luminance(self, mode: str) -> None:
+        kind = "PNG" if mode == "P" else "TIFF"
+        pixels = decode_image(encoded(scene().convert(mode), kind), "a")
+        assert np.abs(corners(pixels) - CORNERS).max() <= 40
+
+    def test_grey_is_repeated(self) -> None:
+        grey = scene().convert("L")
+        assert np.array_equal(
+            decode_image(encoded(grey, "PNG"), "a"), np.repeat(np.asarray(grey)[..., None], 3, axis=2)
+        )
+
+    @pytest.mark.parametrize(("kind", "options"), [("PNG", {}), ("TIFF", {"compression": "group4"})])
+    def test_one_bit(self, kind: str, options: dict[str, object]) -> None:
+        bits = scene().convert("L").point(lambda grey: 255 * (grey > 128)).convert("1")
+        pixels = decode_image(encoded(bits, kind, **options), "a")
+        assert np.array_equal(pixels[..., 0] == 255, np.asarray(bits))
+        assert set(np.unique(pixels)) == {0, 255}
+
+
+class TestTransparency:
+    def half_clear(self) -> Image.Image:
+        """The scene with a fully clear stripe of noise down the middle."""
+        picture = scene().convert("RGBA")
+        pixels = np.asarray(picture).copy()
+        pixels[:, 50:70, :3] = np.arange(80 * 20 * 3).reshape(80, 20, 3) % 251
+        pixels[:, 50:70, 3] = 0
+        return Image.fromarray(pixels)
+
+    @pytest.mark.parametrize(("kind", "options"), [("PNG", {}), ("WEBP", {"lossless": True}), ("TIFF", {})])
+    def test_clear_is_white_whatever_lies_under_it(self, kind: str, options: dict[str, object]) -> None:
+        pixels = decode_image(encoded(self.half_clear(), kind, **options), "a")
+        assert (pixels[:, 50:70] == 255).all()
+        assert np.array_equal(pixels[:, :40], np.asarray(scene())[:, :40])
+
+    def test_half_clear_is_half_white(self) -> None:
+        pixels = decode_image(encoded(Image.new("RGBA", (4, 4), (200, 0, 100, 128)), "PNG"), "a")
+        assert np.abs(pixels[0, 0].astype(int) - [227, 127, 177]).max() <= 1
+
+    def test_grey_with_alpha(self) -> None:
+        assert decode_image(encoded(Image.new("LA", (4, 4), (10, 0)), "PNG"), "a")[0, 0].tolist() == WHITE
+        assert decode_image(encoded(Image.new("LA", (4, 4), (10, 255)), "PNG"), "a")[0, 0].tolist() == [10, 10, 10]
+
+    @pytest.mark.parametrize("kind", ["PNG", "GIF"])
+    def test_a_clear_entry_of_a_palette(self, kind: str) -> None:
+        picture = Image.new("P", (4, 4), 1)
+        picture.putpalette([255, 0, 0, 0, 0, 255])
+        picture.putpixel((0, 0), 0)
+        pixels = decode_image(encoded(picture, kind, transparency=0), "a")
+        assert pixels[0, 0].tolist() == WHITE
+        assert pixels[3, 3].tolist() == [0, 0, 255]
+
+    def test_a_palette_with_many_alphas(self) -> None:
+        picture = Image.new("P", (4, 4), 1)
+        picture.putpalette([255, 0, 0, 0, 0, 255])
+        picture.putpixel((0, 0), 0)
+        pixels = decode_image(encoded(picture, "PNG", transparency=bytes([0, 128])), "a")
+        assert pixels[0, 0].tolist() == WHITE
+        assert np.abs(pixels[3, 3].astype(int) - [127, 127, 255]).max() <= 1
+
+    def test_one_clear_colour(self) -> None:
+        picture = Image.new("RGB", (4, 4), (9, 8, 7))
+        picture.putpixel((0, 0), (1, 2, 3))
+        pixels = decode_image(encoded(picture, "PNG", transparency=(9, 8, 7)), "a")
+        assert pixels[3, 3].tolist() == WHITE
+        assert pixels[0, 0].tolist() == [1, 2, 3]
+
+    def test_one_clear_value_of_16_bits(self) -> None:
+        values = np.array([[513, 514]], np.uint16)
+        pixels = decode_image(encoded(Image.fromarray(values), "PNG", transparency=514), "a")
+        assert pixels[0].tolist() == [[2, 2, 2], WHITE]
+
+
+class TestDepth:
+    @pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM"])
+    def test_16_bits_are_scaled_not_clipped(self, kind: str) -> None:
+        slope = np.tile(np.linspace(0, 65535, 256, dtype=np.uint16), (4, 1))
+        pixels = decode_image(encoded(Image.fromarray(slope), kind), "a")
+        assert np.array_equal(pixels[0, :, 0], np.arange(256))
+
+    @pytest.mark.parametrize(
+        ("values", "expected"),
+        [
+            (np.array([[0.0, 0.5, 1.0]], np.float32), [0, 128, 255]),
+            (np.array([[-100.0, 0.0, 100.0]], np.float32), [0, 128, 255]),
+            (np.array([[0.0, 2.0, np.nan]], np.float32), [0, 255, 0]),
+            (np.array([[0.0, 2.0, np.inf]], np.float32), [0, 255, 255]),
+            (np.array([[7.0, 7.0, 7.0]], np.float32), [0, 0, 0]),
+            (np.array([[0, 100, 255]], np.int32), [0, 100, 255]),
+            (np.array([[-1000, 0, 1000]], np.int32), [0, 128, 255]),
+            (np.array([[0, 2**30, 2**31 - 1]], np.int32), [0, 128, 255]),
+        ],
+    )
+    def test_values_without_an_agreed_white(self, values: np.ndarray[tuple[int, int]], expected: list[int]) -> None:
+        pixels = decode_image(encoded(Image.fromarray(values), "TIFF"), "a")
+        assert pixels[0, :, 0].tolist() == expected
+
+    def test_nothing_finite_is_refused(self) -> None:
+        data = encoded(Image.fromarray(np.full((2, 2), np.nan, np.float32)), "TIFF")
+        with pytest.raises(UnreadableImage, match="finite"):
+            decode_image(data, "a")
+
+
+class TestProfiles:
+    @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+    def test_colours_go_through_the_profile(self, kind: str) -> None:
+        pixels = decode_image(encoded(scene(), kind, icc_profile=swapped_profile()), "a")
+        assert np.abs(corners(pixels) - np.array(CORNERS)[:, ::-1]).max() <= 3
+
+    def test_alpha_survives_the_profile(self) -> None:
+        picture = Image.new("RGBA", (4, 4), (255, 0, 0, 255))
+        picture.putpixel((0, 0), (255, 0, 0, 0))
+        pixels = decode_image(encoded(picture, "PNG", icc_profile=swapped_profile()), "a")
+        assert pixels[0, 0].tolist() == WHITE
+        assert np.abs(pixels[3, 3].astype(int) - [0, 0, 255]).max() <= 3
+
+    def test_srgb_changes_nothing(self) -> None:
+        profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+        assert np.array_equal(decode_image(encoded(scene(), "PNG", icc_profile=profile), "a"), np.asarray(scene()))
+
+    @pytest.mark.parametrize("profile", [b"rubbish", swapped_profile()[:200], bytes(500)])
+    def test_a_damaged_profile_is_as_if_absent(self, profile: bytes) -> None:
+        assert np.array_equal(decode_image(encoded(scene(), "PNG", icc_profile=profile), "a"), np.asarray(scene()))
+
+    def test_a_profile_of_another_kind_of_picture_is_as_if_absent(self) -> None:
+        grey = scene().convert("L")
+        pixels = decode_image(encoded(grey, "PNG", icc_profile=swapped_profile()), "a")
+        assert np.array_equal(pixels[..., 0], np.asarray(grey))

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mlsession.errors import DamagedData, InternalError, InvalidParameter
+from mlsession.export import ExportReport, ModelMetadata
+from mlsession.export.coreml import CoreMLExporter
+from mlsession.export.evaluate import evaluate_mlmodel, read_mlmodel
+from mlsession.export.protocol import ExportableModel, Images
+from mlsession.export.write import export_model, put_and_read_back, write_atomically
+from mlsession.store import MemoryStore, open_store
+from tests.export.networks import SIDE, MeanColour, Trained, answers, noise_images
+
+MODEL = Trained(MeanColour(2), ("cat", "dog"), SIDE)
+
+
+def exported(url: str, images: Images, exporter: CoreMLExporter | None = None) -> ExportReport:
+    return export_model(MODEL, url, ModelMetadata(author="Ada"), images, {".mlmodel": exporter or CoreMLExporter()})
+
+
+def test_the_written_file_answers_as_the_model_does(tmp_path: Path) -> None:
+    path, images = tmp_path / "new folder" / "Cats & dogs.mlmodel", noise_images(3)
+    report = exported(str(path), images)
+    data = path.read_bytes()
+    assert (report.path, report.size_bytes, report.num_images, report.verified) == (str(path), len(data), 3, True)
+    assert read_mlmodel(data).description.metadata.author == "Ada"
+    np.testing.assert_allclose(evaluate_mlmodel(data, images)[1], answers(MODEL.module, images), atol=1e-5)
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+def test_any_store_takes_an_export() -> None:
+    folder = f"memory://{uuid.uuid4().hex}"
+    report = exported(f"{folder}/model.mlmodel", noise_images(1))
+    store = open_store(folder)
+    assert len(store.get("model.mlmodel")) == report.size_bytes
+    store.close()
+
+
+class Forgetful(CoreMLExporter):
+    """Encodes another network than the one it was given."""
+
+    def encode(self, model: ExportableModel, metadata: ModelMetadata) -> bytes:
+        return CoreMLExporter().encode(Trained(MeanColour(2, seed=9), model.labels, SIDE), metadata)
+
+
+def test_an_export_that_differs_is_not_written(tmp_path: Path) -> None:
+    path = tmp_path / "model.mlmodel"
+    path.write_bytes(b"an older export")
+    with pytest.raises(InternalError, match=r"model\.mlmodel.*nothing was written"):
+        exported(str(path), noise_images(3), Forgetful())
+    assert path.read_bytes() == b"an older export"
+
+
+def test_an_unknown_suffix_is_refused_before_any_work(tmp_path: Path) -> None:
+    with pytest.raises(InvalidParameter, match=r"\.mlmodel or \.safetensors"):
+        exported(str(tmp_path / "model.onnx"), noise_images(1))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_writing_replaces_the_whole_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    write_atomically(str(path), b"a long first version")
+    write_atomically(str(path), b"short")
+    assert path.read_bytes() == b"short"
+
+
+class LossyStore(MemoryStore):
+    """Loses the last byte of what it is given."""
+
+    def put(self, key: str, data: bytes) -> None:
+        super().put(key, data[:-1])
+
+
+def test_a_store_that_keeps_something_else_is_noticed() -> None:
+    put_and_read_back(MemoryStore(), "a.bin", b"data")
+    with pytest.raises(DamagedData, match=r"a\.bin"):
+        put_and_read_back(LossyStore(), "a.bin", b"data")

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import platform
+import threading
+
+import pytest
+import torch
+
+from mlsession.errors import InvalidParameter
+from mlsession.extractors.allocator import keep_freed_memory
+from mlsession.extractors.numerics import MAXIMUM_THREADS, default_threads, torch_numerics, whole_processors
+
+
+@pytest.mark.parametrize(
+    ("quota", "processors"),
+    [
+        ("200000 100000\n", 2),
+        ("250000 100000\n", 2),
+        ("50000 100000\n", 1),
+        ("6400000 100000\n", 64),
+        ("max 100000\n", MAXIMUM_THREADS),
+        ("", MAXIMUM_THREADS),
+        ("100000 0", MAXIMUM_THREADS),
+    ],
+)
+def test_quota(quota: str, processors: int) -> None:
+    assert whole_processors(quota) == processors
+
+
+def test_default_threads_are_few_and_at_least_one() -> None:
+    assert 1 <= default_threads() <= MAXIMUM_THREADS
+
+
+def test_threads_are_set_and_put_back() -> None:
+    before = torch.get_num_threads()
+    with torch_numerics(before + 1):
+        assert torch.get_num_threads() == before + 1
+        with torch_numerics(before + 1):
+            assert torch.get_num_threads() == before + 1
+        assert torch.get_num_threads() == before + 1
+    assert torch.get_num_threads() == before
+
+
+def test_threads_are_put_back_after_an_error() -> None:
+    before = torch.get_num_threads()
+    with pytest.raises(KeyError), torch_numerics(before + 2):
+        raise KeyError
+    assert torch.get_num_threads() == before
+
+
+def test_they_hold_in_the_thread_that_set_them() -> None:
+    found: list[int] = []
+
+    def job() -> None:
+        with torch_numerics(3):
+            found.append(torch.get_num_threads())
+
+    thread = threading.Thread(target=job)
+    thread.start()
+    thread.join()
+    assert found == [3]
+
+
+def test_fewer_than_one_is_refused() -> None:
+    with pytest.raises(InvalidParameter, match="threads=0"), torch_numerics(0):
+        pass
+
+
+def test_memory_is_kept_where_glibc_is() -> None:
+    assert keep_freed_memory() is (platform.system() == "Linux" and platform.libc_ver()[0] == "glibc")

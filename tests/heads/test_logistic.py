@@ -1,0 +1,194 @@
+"""The fit: scikit-learn's optimum, the same bits however it is fed, interrupted and restored, and clear refusals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from mlsession.errors import UnusableData
+from mlsession.heads.blocks import Rows
+from mlsession.heads.logistic import DEFAULT_STRENGTH, Objective, head_of, initial_state, iterate, measure
+from mlsession.heads.options import LogisticRegressor
+from mlsession.heads.state import LogisticState
+from mlsession.session.phase import Array, PhaseState
+from tests.heads.rows import clusters, names, rows_of
+
+
+def fit(rows: Rows, classes: int, options: LogisticRegressor, limit: int) -> LogisticState:
+    state = initial_state(rows, names(classes), options)
+    while not state.converged and state.iteration < limit:
+        state = iterate(state, rows, options)
+    return state
+
+
+def objective(weight: Array, bias: Array, features: Array, labels: Array, l2: float) -> float:
+    """The documented objective in float64, written independently."""
+    logits = features.astype(np.float64) @ weight.astype(np.float64).T + bias.astype(np.float64)
+    logits -= logits.max(axis=1, keepdims=True)
+    losses = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(labels)), labels]
+    return float(losses.mean() + l2 / 2 * np.square(weight.astype(np.float64)).sum())
+
+
+def same_bits(first: LogisticState, second: LogisticState) -> bool:
+    one, two = first.to_phase_state(), second.to_phase_state()
+    assert one.arrays.keys() == two.arrays.keys()
+    return one.data == two.data and all(one.arrays[name].tobytes() == two.arrays[name].tobytes() for name in one.arrays)
+
+
+@pytest.mark.parametrize(("count", "features", "classes"), [(60, 5, 3), (300, 40, 7), (80, 120, 4), (5000, 16, 3)])
+@pytest.mark.parametrize("c", [0.1, 10.0])
+def test_reaches_the_optimum_of_scikit_learn(count: int, features: int, classes: int, c: float) -> None:
+    values, labels = clusters(count, features, classes)
+    l2 = 1 / (c * count)
+    state = fit(rows_of(values, labels), classes, LogisticRegressor(l2=l2, tolerance=1e-6), 1000)
+    assert state.converged
+    head = head_of(state)
+    oracle = LogisticRegression(C=c, solver="newton-cholesky", tol=1e-9).fit(values.astype(np.float64), labels)
+    best = objective(oracle.coef_, oracle.intercept_, values, labels, l2)
+    assert objective(head.weight, head.bias, values, labels, l2) == pytest.approx(best, rel=1e-4)
+    assert state.loss == pytest.approx(best, rel=1e-4)
+    # All biases may move together without any effect, and scikit-learn may leave them elsewhere.
+    np.testing.assert_allclose(head.weight, oracle.coef_, atol=5e-3 * np.abs(oracle.coef_).max())
+    np.testing.assert_allclose(head.probabilities(values), oracle.predict_proba(values.astype(np.float64)), atol=2e-3)
+
+
+def test_two_classes() -> None:
+    """scikit-learn has one vector for two classes; ours are plus and minus half of it, so its penalty counts half."""
+    values, labels = clusters(200, 12, 2)
+    l2 = 0.02
+    state = fit(rows_of(values, labels), 2, LogisticRegressor(l2=l2, tolerance=1e-7), 1000)
+    oracle = LogisticRegression(C=2 / (200 * l2), solver="newton-cholesky", tol=1e-9).fit(
+        values.astype(np.float64), labels
+    )
+    np.testing.assert_allclose(
+        head_of(state).probabilities(values), oracle.predict_proba(values.astype(np.float64)), atol=2e-3
+    )
+
+
+def test_gradient_is_that_of_autograd() -> None:
+    values, labels = clusters(50, 6, 4)
+    point = torch.from_numpy(np.random.Generator(np.random.Philox(key=3)).normal(size=4 * 6 + 4) / 4)
+    mean, scale = torch.linspace(-1, 1, 6, dtype=torch.float64), torch.linspace(0.5, 2, 6, dtype=torch.float64)
+    mean, scale = mean.float().double(), scale.float().double()
+    found = Objective(rows=rows_of(values, labels), classes=4, mean=mean, scale=scale, l2=0.3)(point)
+    variable = point.clone().requires_grad_()
+    weights, bias = variable[:24].view(4, 6), variable[24:]
+    logits = (torch.from_numpy(values).double() - mean) / scale @ weights.T + bias
+    loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(labels))
+    loss = loss + 0.3 / 2 * (weights / scale).square().sum()
+    (gradient,) = torch.autograd.grad(loss, variable)
+    assert found.loss == pytest.approx(loss.item(), rel=1e-6)
+    torch.testing.assert_close(found.gradient, gradient, rtol=1e-4, atol=1e-6)
+    assert found.accuracy == (logits.argmax(1).numpy() == labels).mean()
+
+
+def test_moments_are_those_of_numpy() -> None:
+    values, labels = clusters(10_000, 9, 3)
+    moments = measure(rows_of(values, labels, 777), names(3))
+    assert moments.rows == 10_000
+    np.testing.assert_allclose(moments.mean.numpy(), values.astype(np.float64).mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(moments.variance.numpy(), values.astype(np.float64).var(axis=0), rtol=1e-9, atol=1e-20)
+
+
+def test_interrupted_and_restored_anywhere_gives_the_same_bits() -> None:
+    values, labels = clusters(5000, 24, 5)
+    rows, options = rows_of(values, labels), LogisticRegressor(tolerance=1e-9)
+    unbroken = fit(rows, 5, options, 20)
+    assert unbroken.iteration == 20
+    state = initial_state(rows, names(5), options)
+    for _ in range(20):
+        saved = state.to_phase_state()
+        # A store may hand the arrays back read-only, and anywhere in memory.
+        arrays = {name: misaligned(array) for name, array in saved.arrays.items()}
+        state = iterate(LogisticState.from_phase_state(PhaseState(arrays, saved.data)), rows, options)
+    assert same_bits(state, unbroken)
+    assert head_of(state).weight.tobytes() == head_of(unbroken).weight.tobytes()
+    assert head_of(state).bias.tobytes() == head_of(unbroken).bias.tobytes()
+
+
+def misaligned(array: Array) -> Array:
+    """A read-only copy that begins 8 bytes after an aligned address."""
+    space = np.empty(array.nbytes // 8 + 16, dtype=np.float64)
+    start = (-space.ctypes.data // 8) % 8 + 1
+    moved = space[start : start + array.size].reshape(array.shape)
+    moved[...] = array
+    moved.setflags(write=False)
+    return moved
+
+
+@pytest.mark.parametrize("batch", [1, 1000, 4096, 4097])
+def test_batches_and_memory_layout_do_not_change_a_bit(batch: int) -> None:
+    values, labels = clusters(9000 if batch > 1 else 300, 17, 3)
+    options = LogisticRegressor()
+    whole = fit(rows_of(values, labels), 3, options, 5)
+    # Every other column of a wider array: another layout, the same rows.
+    strided = np.repeat(values, 2, axis=1)[:, ::2]
+    assert same_bits(fit(rows_of(strided, labels, batch), 3, options, 5), whole)
+
+
+def test_history_counts_and_descends() -> None:
+    values, labels = clusters(400, 20, 4)
+    state = fit(rows_of(values, labels), 4, LogisticRegressor(tolerance=1e-9), 15)
+    assert len(state.losses) == len(state.accuracies) == state.iteration == 15
+    assert state.losses[-1] == state.loss
+    assert state.accuracies[-1] == state.accuracy == (head_of(state).logits(values).argmax(axis=1) == labels).mean()
+    assert (np.diff([np.log(4), *state.losses]) < 0).all()
+    assert 15 < state.evaluations <= 25
+
+
+def test_the_default_penalty_does_not_depend_on_the_unit_of_the_features() -> None:
+    values, labels = clusters(300, 20, 4)
+    state = fit(rows_of(values, labels), 4, LogisticRegressor(), 200)
+    scaled = fit(rows_of(values * np.float32(1024), labels), 4, LogisticRegressor(), 200)
+    assert state.l2 == pytest.approx(DEFAULT_STRENGTH * values.astype(np.float64).var(axis=0).mean() / 300)
+    np.testing.assert_allclose(
+        head_of(scaled).probabilities(values * np.float32(1024)), head_of(state).probabilities(values), atol=1e-3
+    )
+
+
+def test_a_converged_state_stays() -> None:
+    values, labels = clusters(60, 4, 3)
+    rows, options = rows_of(values, labels), LogisticRegressor()
+    state = fit(rows, 3, options, 500)
+    assert state.converged
+    assert np.abs(state.gradient).max() <= options.tolerance
+    assert iterate(state, rows, options) is state
+
+
+def test_features_that_say_nothing_converge_at_the_start() -> None:
+    values, labels = np.ones((6, 4), dtype=np.float32), np.array([0, 1, 2] * 2, dtype=np.int64)
+    state = fit(rows_of(values, labels), 3, LogisticRegressor(), 10)
+    assert (state.converged, state.iteration) == (True, 1)
+    assert state.loss == pytest.approx(np.log(3))
+    np.testing.assert_allclose(head_of(state).probabilities(values), 1 / 3)
+
+
+def test_rounding_ends_the_fit_where_the_tolerance_cannot() -> None:
+    values, labels = clusters(60, 4, 3)
+    state = fit(rows_of(values, labels), 3, LogisticRegressor(l2=0.1, tolerance=1e-300), 2000)
+    assert state.converged
+    assert state.iteration < 2000
+    assert np.abs(state.gradient).max() < 1e-4
+
+
+def test_without_a_penalty_separable_rows_descend_on() -> None:
+    values, labels = clusters(20, 60, 3)
+    state = fit(rows_of(values, labels), 3, LogisticRegressor(l2=0.0), 50)
+    assert state.accuracy == 1
+    assert np.isfinite(head_of(state).weight).all()
+
+
+def test_refuses_a_class_without_rows() -> None:
+    values, labels = clusters(30, 4, 2)
+    with pytest.raises(UnusableData, match="owl"):
+        initial_state(rows_of(values, labels), ["cat", "dog", "owl"], LogisticRegressor())
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_refuses_features_that_are_no_numbers(value: float) -> None:
+    values, labels = clusters(30, 4, 2)
+    values[7, 2] = value
+    with pytest.raises(UnusableData, match="not a number"):
+        initial_state(rows_of(values, labels), names(2), LogisticRegressor())

@@ -141,6 +141,13 @@ class HeartbeatMissed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CacheFailed(Event):
+    """The feature cache cannot be used; the job goes on without it."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NumericsChanged(Event):
     """Something that can change bits differs from when the session was made."""
 

@@ -22,12 +22,18 @@ class Predictor:
         self._extractor: FeatureExtractor | None = None
         self._lock = threading.Lock()
 
+    def extractor(self) -> FeatureExtractor:
+        """The extractor, loaded at the first call; it belongs to one thread at a time."""
+        with self._lock:
+            if self._extractor is None:
+                self._extractor = load_extractor(self.model.feature_extractor)
+            return self._extractor
+
     def probabilities(self, pictures: Sequence[npt.NDArray[np.uint8]]) -> Array:
         """float64 [N, K] for prepared pictures, uint8 [side, side, 3] each."""
         side = self.model.side
         stacked = np.stack(pictures) if pictures else np.empty((0, side, side, 3), dtype=np.uint8)
+        extractor = self.extractor()
         with self._lock:
-            if self._extractor is None:
-                self._extractor = load_extractor(self.model.feature_extractor)
-            features = self._extractor.extract(stacked)
+            features = extractor.extract(stacked)
         return self.model.head.probabilities(features)

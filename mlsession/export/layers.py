@@ -91,7 +91,7 @@ def convolution(params: Message) -> Operator:
     padding = _window_padding("convolution", params.WhichOneof("ConvolutionPaddingType"), params, reach, stride)
     weight = weights(params.weights, params.outputChannels, params.kernelChannels, *kernel)
     bias = weights(params.bias, params.outputChannels) if params.hasBias else None
-    return lambda x: F.conv2d(F.pad(x, padding(x)), weight, bias, stride=stride, dilation=dilation, groups=1)
+    return lambda x: F.conv2d(F.pad(x, padding(x)), weight, bias, stride=stride, dilation=dilation, groups=groups)
 
 
 def pooling(params: Message) -> Operator:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mlsession.phases.pictures import Picture, load_picture, read_source_key
+from mlsession.errors import KeyMissing, ModifiedTrainingData
 
 _CURE = "put it back, or start a new session folder"
 
@@ -23,10 +23,16 @@ class Part:
     read: Callable[[str], bytes]
     """The bytes of a key; called from several threads."""
 
-    def load(self, row: int, side: int) -> Picture:
-        """Reads and prepares one image; `row` counts within this part."""
+    def bytes_of(self, row: int) -> bytes:
+        """The bytes of an image; `row` counts within this part.
+
+        Raises `ModifiedTrainingData` for one that the index has and the source has not any more.
+        """
         key = self.keys[row]
-        return load_picture(row, key, read_source_key(self.read, key, _CURE), side)
+        try:
+            return self.read(key)
+        except KeyMissing as error:
+            raise ModifiedTrainingData(added=(), removed=(key,), relabeled=(), replaced=(), cure=_CURE) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,11 +63,10 @@ class Corpus:
         part, inner = self._locate(row)
         return part.keys[inner]
 
-    def load(self, row: int, side: int) -> Picture:
-        """Reads and prepares the image of a row."""
+    def bytes_of(self, row: int) -> bytes:
+        """The bytes of the image of a row. Raises `ModifiedTrainingData` if it is gone."""
         part, inner = self._locate(row)
-        picture = part.load(inner, side)
-        return Picture(row=row, digest=picture.digest, pixels=picture.pixels, reason=picture.reason)
+        return part.bytes_of(inner)
 
     def _locate(self, row: int) -> tuple[Part, int]:
         first = len(self.training.keys)

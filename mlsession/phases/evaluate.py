@@ -18,14 +18,13 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from mlsession.extractors.protocol import FeatureExtractor
 from mlsession.heads.linear import LogisticHead
 from mlsession.metrics.report import ClassifierMetrics
 from mlsession.metrics.sums import MetricSums
 from mlsession.phases.corpus import Part
-from mlsession.phases.extract import BATCH
 from mlsession.phases.features import BLOCK, FeatureTable
-from mlsession.phases.pictures import prepared_batches
+from mlsession.phases.featurize import Featurizer, Picture
+from mlsession.phases.pictures import BATCH, prepared_batches
 from mlsession.session.phase import Array, Arrays, Json, Notice, PhaseState, Step
 
 PARTS = ("training", "validation", "test")
@@ -51,14 +50,14 @@ class Evaluating:
         head: LogisticHead,
         load_table: Callable[[], FeatureTable],
         test: Part | None,
-        load_extractor: Callable[[], FeatureExtractor],
+        featurizer: Featurizer,
         numerics: Callable[[], AbstractContextManager[None]],
     ) -> None:
         self._classes = classes
         self._head = head
         self._load_table = load_table
         self._test = test
-        self._load_extractor = load_extractor
+        self._featurizer = featurizer
         self._numerics = numerics
 
     def run(self, state: PhaseState | None) -> Iterator[Step]:
@@ -127,18 +126,22 @@ class Evaluating:
             part = table.validation[rows].astype(np.uint8)
             yield self._predict(np.ascontiguousarray(table.features[rows]), part, rows, table.labels[rows], done), ()
         if self._test is not None:
-            yield from self._test_turns(self._test, first_test, done)
+            try:
+                yield from self._test_turns(self._test, first_test, done)
+            finally:
+                self._featurizer.close()
 
     def _test_turns(self, test: Part, first: int, done: _Done) -> Iterator[tuple[Arrays, tuple[Notice, ...]]]:
-        extractor = self._load_extractor()
-        side = extractor.input_side
-        for pictures in prepared_batches(first, len(test.keys), BATCH, lambda row: test.load(row, side)):
+        def picture(row: int) -> Picture:
+            return self._featurizer.picture(row, test.keys[row], test.bytes_of(row))
+
+        for pictures in prepared_batches(first, len(test.keys), picture):
             done.items += len(pictures)
-            bad = [picture for picture in pictures if picture.pixels is None]
+            bad = [picture for picture in pictures if not picture.is_readable]
+            readable = [picture for picture in pictures if picture.is_readable]
             done.skipped.extend([picture.row, picture.reason] for picture in bad)
-            rows = np.array([picture.row for picture in pictures if picture.pixels is not None], dtype=np.int64)
-            pixels = [picture.pixels for picture in pictures if picture.pixels is not None]
-            features = extractor.extract(np.stack(pixels) if pixels else np.empty((0, side, side, 3), np.uint8))
+            rows = np.array([picture.row for picture in readable], dtype=np.int64)
+            features = self._featurizer.features(readable, test.bytes_of)
             part = np.full(len(rows), PARTS.index("test"), dtype=np.uint8)
             notices = tuple(Notice(item=test.keys[picture.row], text=picture.reason) for picture in bad)
             yield self._predict(features, part, rows, test.labels[rows], done), notices

@@ -13,18 +13,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from mlsession.errors import UnreadableImage, UnusableData
-from mlsession.extractors.protocol import FeatureExtractor
 from mlsession.phases.corpus import Corpus
-from mlsession.phases.pictures import Picture, prepared_batches
+from mlsession.phases.featurize import Featurizer, Picture
+from mlsession.phases.pictures import BATCH, prepared_batches
 from mlsession.session.phase import Array, Json, Notice, Past, Phase, PhaseState, Step
-
-BATCH = 16
-"""Images in a step: bounded work, and small enough for the caches of a CPU."""
 
 Split = Callable[[npt.NDArray[np.int64], npt.NDArray[np.uint8]], npt.NDArray[np.bool_]]
 """(labels int64 [n], digests uint8 [n, 32]) of readable training images -> bool [n], True for validation."""
@@ -45,44 +43,46 @@ class Extracting:
     def __init__(
         self,
         corpus: Corpus,
-        load_extractor: Callable[[], FeatureExtractor],
+        featurizer: Featurizer,
         split: Split,
         past: Past,
         fail_on_bad_image: bool = False,
     ) -> None:
         self._corpus = corpus
-        self._load_extractor = load_extractor
+        self._featurizer = featurizer
         self._split = split
         self._past = past
         self._fail_on_bad_image = fail_on_bad_image
 
     def run(self, state: PhaseState | None) -> Iterator[Step]:
         done, seen = self._restore(state)
-        extractor = self._load_extractor()
         count = len(self._corpus)
-        batches = prepared_batches(done, count, BATCH, lambda row: self._corpus.load(row, extractor.input_side))
-        for pictures in batches:
-            done += len(pictures)
-            adds = self._extract(extractor, pictures)
-            seen.digests.append(adds["digest"])
-            seen.readable.append(adds["readable"])
-            notices = self._notices(pictures, seen)
-            last = done == count
-            final = self._final_arrays(seen) if last else {}
+        try:
+            for pictures in prepared_batches(done, count, self._picture):
+                done += len(pictures)
+                adds = self._extract(pictures)
+                seen.digests.append(adds["digest"])
+                seen.readable.append(adds["readable"])
+                notices = self._notices(pictures, seen)
+                last = done == count
+                final = self._final_arrays(seen) if last else {}
+                reused = self._featurizer.num_reused
+                yield Step(
+                    iteration=-(-done // BATCH),
+                    total=-(-count // BATCH),
+                    item_count=done,
+                    total_items=count,
+                    adds=adds,
+                    notices=notices,
+                    metrics={"reused": float(reused)} if reused else {},
+                    snapshot=partial(_snapshot, done, tuple(seen.skipped), final),
+                    last=last,
+                )
+        finally:
+            self._featurizer.close()
 
-            def snapshot(rows: int = done, arrays: dict[str, Array] = final) -> PhaseState:
-                return PhaseState(arrays, {"rows": rows, "skipped": list(seen.skipped)})
-
-            yield Step(
-                iteration=-(-done // BATCH),
-                total=-(-count // BATCH),
-                item_count=done,
-                total_items=count,
-                adds=adds,
-                notices=notices,
-                snapshot=snapshot,
-                last=last,
-            )
+    def _picture(self, row: int) -> Picture:
+        return self._featurizer.picture(row, self._corpus.key(row), self._corpus.bytes_of(row))
 
     def _restore(self, state: PhaseState | None) -> tuple[int, _Seen]:
         if state is None:
@@ -96,20 +96,15 @@ class Extracting:
             seen.readable.append(np.array(block["readable"]))
         return rows, seen
 
-    def _extract(self, extractor: FeatureExtractor, pictures: tuple[Picture, ...]) -> dict[str, Array]:
-        readable = np.array([picture.pixels is not None for picture in pictures])
-        features = np.zeros((len(pictures), extractor.dimension), dtype=np.float32)
-        pixels = [picture.pixels for picture in pictures if picture.pixels is not None]
-        if pixels:
-            features[readable] = extractor.extract(np.stack(pixels))
+    def _extract(self, pictures: tuple[Picture, ...]) -> dict[str, Array]:
         return {
-            "features": features,
+            "features": self._featurizer.features(pictures, self._corpus.bytes_of),
             "digest": np.stack([np.frombuffer(picture.digest, dtype=np.uint8) for picture in pictures]),
-            "readable": readable.astype(np.uint8),
+            "readable": np.array([picture.is_readable for picture in pictures], dtype=np.uint8),
         }
 
     def _notices(self, pictures: tuple[Picture, ...], seen: _Seen) -> tuple[Notice, ...]:
-        bad = [picture for picture in pictures if picture.pixels is None]
+        bad = [picture for picture in pictures if not picture.is_readable]
         if bad and self._fail_on_bad_image:
             raise UnreadableImage(self._corpus.key(bad[0].row), bad[0].reason)
         seen.skipped.extend([picture.row, picture.reason] for picture in bad)
@@ -132,3 +127,7 @@ class Extracting:
                 f"class {missing[0]!r}",
                 "none of its images can be read; replace them, or remove the folder and start a new session",
             )
+
+
+def _snapshot(rows: int, skipped: tuple[Json, ...], arrays: dict[str, Array]) -> PhaseState:
+    return PhaseState(arrays, {"rows": rows, "skipped": list(skipped)})

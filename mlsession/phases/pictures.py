@@ -2,47 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
+from mlsession.phases.featurize import Picture
 
-from mlsession.data.decode import prepare_image
-from mlsession.errors import KeyMissing, ModifiedTrainingData, UnreadableImage
-
+BATCH = 16
+"""Images in a step: bounded work, and small enough for the caches of a CPU."""
 BATCHES_AHEAD = 3
 """Batches being read and decoded while the network works on one: enough to even out slow pictures."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
-    """One image of a data source, ready for an extractor."""
-
-    row: int
-    digest: bytes
-    """SHA-256 of its bytes."""
-    pixels: npt.NDArray[np.uint8] | None
-    """uint8 [side, side, 3], or None if it cannot be read."""
-    reason: str = ""
-    """Why it cannot be read; follows from its bytes alone."""
-
-
-def load_picture(row: int, key: str, data: bytes, side: int) -> Picture:
-    """Digest and pixels of an image's bytes."""
-    digest = hashlib.sha256(data).digest()
-    try:
-        return Picture(row=row, digest=digest, pixels=prepare_image(data, key, side))
-    except UnreadableImage as error:
-        return Picture(row=row, digest=digest, pixels=None, reason=error.reason)
-
-
 def prepared_batches(
-    start: int, stop: int, size: int, load: Callable[[int], Picture], workers: int | None = None
+    start: int, stop: int, load: Callable[[int], Picture], size: int = BATCH, workers: int | None = None
 ) -> Iterator[tuple[Picture, ...]]:
     """`load(row)` for rows `start` to `stop`, in order, in batches of `size`; a few batches ahead of the caller.
 
@@ -60,11 +34,3 @@ def prepared_batches(
             yield tuple(future.result() for future in waiting.popleft())
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
-
-
-def read_source_key(read: Callable[[str], bytes], key: str, cure: str) -> bytes:
-    """The bytes of a key that the index has; one that is gone means that the data changed."""
-    try:
-        return read(key)
-    except KeyMissing as error:
-        raise ModifiedTrainingData(added=(), removed=(key,), relabeled=(), replaced=(), cure=cure) from error

@@ -34,6 +34,8 @@ class SessionParameters:
     """Open the session even if another writer is alive, and fence that one out."""
     store_patience: float = 900.0
     """Seconds for which an unreachable store is tried again."""
+    cache: str | None = "auto"
+    """The shared feature cache: a URL, None to do without, or "auto" for `.mlsession-cache` beside the session."""
     storage_options: Mapping[str, object] = field(default_factory=dict, repr=False)
     """For fsspec: credentials, endpoints. Never stored, never printed."""
 

@@ -5,7 +5,6 @@ The check folds the whole log itself, without the index, so it is an independent
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from mlsession.errors import KeyMissing
@@ -44,11 +43,11 @@ def check_session(store: Store) -> Facts | None:
     for damaged records.
     """
     keys = [entry.key for entry in store.list()]
-    _demand(all(map(is_ours, keys)), lambda: f"foreign keys: {[key for key in keys if not is_ours(key)]}")
+    _demand(all(map(is_ours, keys)), f"foreign keys: {[key for key in keys if not is_ours(key)]}")
     numbers = sorted(number for key in keys if (number := record_number(key)) is not None)
     if not numbers:
         return None
-    _demand(numbers == list(range(len(numbers))), lambda: f"the log has gaps: {numbers}")
+    _demand(numbers == list(range(len(numbers))), f"the log has gaps: {numbers}")
     records = _records(store, len(numbers))
     timeline = _timeline(records)
     removed = {number for record in timeline if record.kind is Kind.REMOVED for number in _numbers(record)}
@@ -66,17 +65,17 @@ def _records(store: Store, count: int) -> tuple[Record, ...]:
     for number in range(count):
         data = store.get(record_key(number))
         record = Record.decode(data, number)
-        _demand(len(data) < MOST_BYTES, lambda: f"record {number} has {len(data)} bytes")
-        _demand(record.encode() == data, lambda: f"record {number} is not what it decodes to")
-        _demand(record.previous == previous, lambda: f"record {number} does not continue the bytes of the one before")
-        _demand((record.kind is Kind.CREATED) == (number == 0), lambda: f"record {number} is {record.kind}")
-        _demand((record.parent is None) == (number == 0), lambda: f"record {number} has parent {record.parent}")
+        _demand(len(data) < MOST_BYTES, f"record {number} has {len(data)} bytes")
+        _demand(record.encode() == data, f"record {number} is not what it decodes to")
+        _demand(record.previous == previous, f"record {number} does not continue the bytes of the one before")
+        _demand((record.kind is Kind.CREATED) == (number == 0), f"record {number} is {record.kind}")
+        _demand((record.parent is None) == (number == 0), f"record {number} has parent {record.parent}")
         if record.kind in (Kind.CREATED, Kind.OPENED):
-            _demand(record.opening == number, lambda: f"opening {number} names itself {record.opening}")
+            _demand(record.opening == number, f"opening {number} names itself {record.opening}")
             opening, writer = number, record.writer
         _demand(
             (record.opening, record.writer) == (opening, writer),
-            lambda: f"record {number} is by the writer of opening {record.opening}, fenced out by {opening}",
+            f"record {number} is by the writer of opening {record.opening}, fenced out by {opening}",
         )
         previous = sha256(data)
         records.append(record)
@@ -87,10 +86,10 @@ def _timeline(records: tuple[Record, ...]) -> tuple[Record, ...]:
     timeline = [records[-1]]
     while (parent := timeline[-1].parent) is not None:
         child = timeline[-1]
-        _demand(parent < child.number, lambda: f"record {child.number} has the later parent {parent}")
+        _demand(parent < child.number, f"record {child.number} has the later parent {parent}")
         _demand(
             parent == child.number - 1 or child.kind is Kind.OPENED,
-            lambda: f"record {child.number} skips back to {parent} without an opening",
+            f"record {child.number} skips back to {parent} without an opening",
         )
         timeline.append(records[parent])
     return tuple(reversed(timeline))
@@ -101,7 +100,7 @@ def _check_blobs(store: Store, entry: CheckpointEntry) -> None:
     for ref in entry.adds:
         decode_arrays(read_blob(store, ref), ref.key)
     for ref in (entry.state, *entry.adds):
-        _demand(record_of(ref.key) == entry.number, lambda: f"checkpoint {entry.number} names another's {ref.key}")
+        _demand(record_of(ref.key) == entry.number, f"checkpoint {entry.number} names another's {ref.key}")
 
 
 def _check_fold(
@@ -114,19 +113,19 @@ def _check_fold(
     if state is None:
         raise InvariantBroken("the log has records, and the journal sees none")
     timeline = state.timeline
-    _demand(timeline.tip == tip, lambda: f"the journal stands at {timeline.tip.number}, not {tip.number}")
-    _demand(state.end == tip.number and not state.damaged, lambda: f"the journal sees damage: {state.damaged}")
+    _demand(timeline.tip == tip, f"the journal stands at {timeline.tip.number}, not {tip.number}")
+    _demand(state.end == tip.number and not state.damaged, f"the journal sees damage: {state.damaged}")
     newest = {entry.phase: entry for entry in commits}
-    _demand(dict(timeline.newest) == newest, lambda: "the index gives other newest checkpoints than the log")
-    _demand(live_checkpoints(timeline, read) == live, lambda: "the index gives other checkpoints than the log")
+    _demand(dict(timeline.newest) == newest, "the index gives other newest checkpoints than the log")
+    _demand(live_checkpoints(timeline, read) == live, "the index gives other checkpoints than the log")
     if tip.index is not None:
-        _demand(read_summary(tip.index, read).start <= tip.number, lambda: "the index begins after its record")
+        _demand(read_summary(tip.index, read).start <= tip.number, "the index begins after its record")
     for phase in newest:
         refs: tuple[BlobRef, ...] = ()
         for entry in commits:
             if entry.phase == phase:
                 refs = entry.adds if entry.fresh else refs + entry.adds
-        _demand(additive_blobs(timeline, phase, read) == refs, lambda: f"the index gives other output of {phase}")
+        _demand(additive_blobs(timeline, phase, read) == refs, f"the index gives other output of {phase}")
 
 
 def stored_bytes(store: Store) -> dict[str, bytes]:
@@ -145,6 +144,6 @@ def _numbers(record: Record) -> tuple[int, ...]:
     return tuple(number for number in numbers if isinstance(number, int)) if isinstance(numbers, list) else ()
 
 
-def _demand(holds: bool, otherwise: Callable[[], str]) -> None:
+def _demand(holds: bool, otherwise: str) -> None:
     if not holds:
-        raise InvariantBroken(otherwise())
+        raise InvariantBroken(otherwise)

@@ -13,7 +13,7 @@ from mlsession.data.source import DataSource
 from mlsession.errors import UnusableData
 from mlsession.metrics.report import ClassifierMetrics
 from mlsession.metrics.sums import MetricSums
-from mlsession.phases.extract import BATCH
+from mlsession.phases.featurize import Featurizer, Picture
 from mlsession.phases.pictures import prepared_batches
 from mlsession.training.task import part_of
 
@@ -56,11 +56,15 @@ def evaluate_source(predictor: Predictor, data: DataSource) -> Evaluation:
         raise UnusableData(str(data), f"the model does not know the label {unknown[0]!r}; it knows {', '.join(labels)}")
     sums, images, skipped = MetricSums.zero(len(labels)), [], []
     with closing(SourceReader(data.open)) as reader:
-        part, side = part_of(index, labels, reader.read), predictor.model.side
-        for pictures in prepared_batches(0, len(part.keys), BATCH, lambda row: part.load(row, side)):
-            skipped += [(part.keys[picture.row], picture.reason) for picture in pictures if picture.pixels is None]
-            readable = [picture for picture in pictures if picture.pixels is not None]
-            probabilities = predictor.probabilities([p.pixels for p in readable if p.pixels is not None])
+        part, featurizer = part_of(index, labels, reader.read), _featurizer(predictor)
+
+        def picture(row: int) -> Picture:
+            return featurizer.picture(row, part.keys[row], part.bytes_of(row))
+
+        for pictures in prepared_batches(0, len(part.keys), picture):
+            skipped += [(part.keys[picture.row], picture.reason) for picture in pictures if not picture.is_readable]
+            readable = [picture for picture in pictures if picture.is_readable]
+            probabilities = predictor.model.head.probabilities(featurizer.features(readable, part.bytes_of))
             rows = np.array([picture.row for picture in readable], dtype=np.int64)
             sums = sums.add(part.labels[rows], probabilities)
             for row, values in zip(rows.tolist(), probabilities, strict=True):
@@ -74,3 +78,8 @@ def evaluate_source(predictor: Predictor, data: DataSource) -> Evaluation:
                     )
                 )
     return Evaluation(metrics=ClassifierMetrics.of(sums, labels), images=tuple(images), skipped=tuple(skipped))
+
+
+def _featurizer(predictor: Predictor) -> Featurizer:
+    spec = predictor.model.feature_extractor
+    return Featurizer(predictor.extractor, spec.dimension, spec.input_side, cache=None)

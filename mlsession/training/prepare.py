@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
@@ -23,6 +23,7 @@ from mlsession.session.opening import Emit, OpenOptions, attach
 from mlsession.session.parameters import SessionParameters
 from mlsession.session.phase import Json, Phase
 from mlsession.session.session import TrainingSession
+from mlsession.store import Store, is_local, join_url, open_store, parent_url
 from mlsession.training.changes import check_unchanged
 from mlsession.training.parameters import ModelParameters
 from mlsession.training.task import TASK, ImageClassification, index_digest, part_of
@@ -30,6 +31,7 @@ from mlsession.training.task import TASK, ImageClassification, index_digest, par
 TRAINING_INDEX = "training_index"
 VALIDATION_INDEX = "validation_index"
 TEST_INDEX = "test_index"
+CACHE_NAME = ".mlsession-cache"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +187,7 @@ def _task(
         test=part_of(test, classes, reader(request.testing).read) if test and request.testing else None,
         test_digest=index_digest(test),
         emit=emit,
+        open_cache=_cache(request),
     )
 
 
@@ -215,6 +218,18 @@ def _open_options(request: Request, test: Mapping[str, BlobRef]) -> OpenOptions:
         settings=request.settings,
         attachments=test,
     )
+
+
+def _cache(request: Request) -> Callable[[], Store] | None:
+    """How to open the feature cache; a temporary session has none unless one is named."""
+    named = request.session.cache
+    if named is None or (named == "auto" and request.place.temporary):
+        return None
+    if named != "auto":
+        options = None if is_local(named) else request.session.storage_options
+        return lambda: open_store(named, options)
+    url = join_url(parent_url(request.place.url), CACHE_NAME)
+    return lambda: open_store(url, request.place.storage_options)
 
 
 def _numerics(parameters: ModelParameters) -> dict[str, Json]:

@@ -15,14 +15,17 @@ from mlsession.classifier.model import ImageModel
 from mlsession.data.index import ImageIndex
 from mlsession.data.split import split_rows
 from mlsession.errors import InternalError
-from mlsession.events import Event, NumericsChanged
+from mlsession.events import CacheFailed, Event, NumericsChanged
 from mlsession.extractors.catalog import load_extractor
 from mlsession.extractors.numerics import torch_numerics
 from mlsession.extractors.protocol import FeatureExtractor
 from mlsession.metrics.report import ClassifierMetrics
+from mlsession.phases.cache import FeatureCache, cache_folder
 from mlsession.phases.corpus import Corpus, Part
+from mlsession.phases.featurize import Featurizer
 from mlsession.phases.trained import is_fitted, trained_head
 from mlsession.session.phase import Json, Past, Phase, PhaseRunner, PhaseState
+from mlsession.store.protocol import Store
 from mlsession.training.parameters import ModelParameters
 
 TASK = "image-classification"
@@ -48,6 +51,8 @@ class ImageClassification:
     """The numerics id that was recorded when the session was made; its number of threads is used again."""
     corpus: Corpus
     emit: Callable[[Event], None]
+    open_cache: Callable[[], Store] | None = None
+    """A handle on the feature cache, if there is one."""
     test: Part | None = None
     test_digest: str = ""
     """Names the test set: another one makes evaluating start over."""
@@ -90,7 +95,7 @@ class ImageClassification:
 
         return Extracting(
             self.corpus,
-            self._load_extractor,
+            self._featurizer(),
             self._split,
             past,
             fail_on_bad_image=self.parameters.on_bad_image == "fail",
@@ -117,7 +122,7 @@ class ImageClassification:
             trained_head(past.state(Phase.TRAINING)),
             lambda: load_features(past, self.corpus.labels),
             self.test,
-            self._load_extractor,
+            self._featurizer(),
             self._numerics,
         )
 
@@ -128,8 +133,19 @@ class ImageClassification:
     def _numerics(self) -> AbstractContextManager[None]:
         return torch_numerics(self.threads)
 
-    def _load_extractor(self) -> FeatureExtractor:
-        return self._extractor
+    def _featurizer(self) -> Featurizer:
+        spec = self.parameters.algorithm.feature_extractor
+        cache = None
+        if self.open_cache is not None:
+            folder = cache_folder(spec.identity, self.numerics)
+            cache = FeatureCache(self.open_cache, folder, lambda reason: self.emit(CacheFailed(reason=reason)))
+
+        def load() -> FeatureExtractor:
+            if cache is not None and dict(self._extractor.numerics()) != dict(self.numerics):
+                cache.stop()
+            return self._extractor
+
+        return Featurizer(load, spec.dimension, spec.input_side, cache)
 
     @cached_property
     def _extractor(self) -> FeatureExtractor:

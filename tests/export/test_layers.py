@@ -55,6 +55,7 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "global maximum": lambda x: x.amax((2, 3), keepdim=True),
     "mean over height and width": lambda x: x.mean((2, 3)),
     "mean over channels": lambda x: x.mean(1),
+    "mean over channels, one left": lambda x: x.mean(1, keepdim=True),
     "mean of all": lambda x: x.mean(),
     "relu": F.relu,
     "relu6": F.relu6,
@@ -211,6 +212,16 @@ def test_unary_defaults_and_shift() -> None:
     x = torch.tensor([1.0, 3.0])
     torch.testing.assert_close(run(layer("unary", type=2), x), 1 / (x + 1e-6))
     torch.testing.assert_close(run(layer("unary", type=4, scale=2.0, shift=0.5), x), torch.exp(2 * x + 0.5))
+
+
+def test_batch_normalisation_has_the_epsilon_of_the_specification() -> None:
+    numbers = {"gamma": 2.0, "beta": 0.5, "mean": 1.0, "variance": 1e-4}
+    fields: dict[str, Any] = {f"{name}__floatValue": [value] for name, value in numbers.items()}
+    x = torch.full((1, 1, 1, 1), 1.3)
+    expected = 2 * (x - 1) / (1e-4 + 1e-5) ** 0.5 + 0.5
+    torch.testing.assert_close(run(layer("batchnorm", channels=1, **fields), x), expected)
+    explicit = 2 * (x - 1) / (1e-4 + 1e-3) ** 0.5 + 0.5
+    torch.testing.assert_close(run(layer("batchnorm", channels=1, epsilon=1e-3, **fields), x), explicit)
 
 
 def test_three_summands_and_factors() -> None:

@@ -58,20 +58,17 @@ def published_names(network: Any) -> dict[str, str]:
     return {key: f"{names[key.rpartition('.')[0]]}.{key.rpartition('.')[2]}" for key in network.state_dict()}
 
 
-def oracle_features(
-    network: Any, images: npt.NDArray[np.uint8], side: int, dtype: torch.dtype = torch.float32
-) -> npt.NDArray[np.floating]:
-    """[N, 1280] by timm, computed in `dtype`, from the centre `side` x `side` of the pictures."""
+def oracle_features(network: Any, images: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.float32]:
+    """float32 [N, 1280] by timm, from the centre `side` x `side` of the pictures."""
     first = (images.shape[1] - side) // 2
     centre = images[:, first : first + side, first : first + side]
     with torch.inference_mode():
-        pictures = (torch.from_numpy(centre).permute(0, 3, 1, 2).to(dtype) - 127.5) / 127.5
-        network.to(dtype)
+        pictures = (torch.from_numpy(centre).permute(0, 3, 1, 2).float() - 127.5) / 127.5
         features = network.forward_head(network.forward_features(pictures), pre_logits=True)
-    result: npt.NDArray[np.floating] = features.numpy()
+    result: npt.NDArray[np.float32] = features.numpy()
     return result
 
 
-def relative_error(found: npt.NDArray[np.floating], expected: npt.NDArray[np.floating]) -> float:
+def relative_error(found: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]) -> float:
     """The largest over the rows of |found - expected| / |expected|."""
     return float((np.linalg.norm(found - expected, axis=1) / np.linalg.norm(expected, axis=1)).max())

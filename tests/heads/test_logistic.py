@@ -37,7 +37,7 @@ def same_bits(first: LogisticState, second: LogisticState) -> bool:
     return one.data == two.data and all(one.arrays[name].tobytes() == two.arrays[name].tobytes() for name in one.arrays)
 
 
-@pytest.mark.parametrize(("count", "features", "classes"), [(60, 5, 3), (300, 40, 7), (80, 120, 4), (5000, 16, 3)])
+@pytest.mark.parametrize(("count", "features", "classes"), [(60, 5, 3), (300, 24, 6), (60, 90, 3), (5000, 16, 3)])
 @pytest.mark.parametrize("c", [0.1, 10.0])
 def test_reaches_the_optimum_of_scikit_learn(count: int, features: int, classes: int, c: float) -> None:
     values, labels = clusters(count, features, classes)

@@ -14,6 +14,9 @@ def refusing_server(status: int, code: str, message: str) -> Iterator[str]:
     body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
 
     class Handler(BaseHTTPRequestHandler):
+        # Clients wait for "100 Continue" before they send a body; only this version of HTTP says it.
+        protocol_version = "HTTP/1.1"
+
         def refuse(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
             self.send_response(status)

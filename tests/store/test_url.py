@@ -81,7 +81,7 @@ def test_a_missing_package_is_named_with_the_cure(monkeypatch: pytest.MonkeyPatc
 
 def test_a_missing_package_without_an_extra_is_named() -> None:
     register_implementation("absent", "no_such_package.FileSystem", errtxt="install no_such_package", clobber=True)
-    with pytest.raises(InvalidParameter, match="absent:// needs a package .* install no_such_package"):
+    with pytest.raises(InvalidParameter, match=r"absent:// needs a package .* install no_such_package"):
         open_store("absent://x")
 
 

@@ -1,0 +1,33 @@
+# Each target does all its own set-up, in .venv, with the versions of constraints.txt; what is done is skipped.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+# Idle OpenMP threads that spin take the cores from the tests beside them; results do not depend on it.
+QUIET := GOMP_SPINCOUNT=0
+
+.PHONY: demo test lint bench clean
+
+demo: $(READY)
+	$(BIN)/mlsession train examples/data/train --test examples/data/test --session demo/fruit.mlsession \
+		--export demo/Fruit.mlmodel --license MIT
+
+test: lint
+	$(QUIET) $(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY)
+	$(BIN)/python benchmarks/run.py
+
+# torch and torchvision in one command, so that the two builds fit together.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt torch torchvision
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+clean:
+	rm -rf .venv demo build *.egg-info

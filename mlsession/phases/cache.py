@@ -41,10 +41,17 @@ def cache_folder(identity: str, numerics: Mapping[str, Json]) -> str:
 class FeatureCache:
     """Rows of features by the SHA-256 of the image's bytes. `contains` may be called from any thread."""
 
-    def __init__(self, open_store: Callable[[], Store], folder: str, on_failure: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        open_store: Callable[[], Store],
+        folder: str,
+        on_failure: Callable[[str], None],
+        pack_rows: int = PACK_ROWS,
+    ) -> None:
         self._open_store = open_store
         self._folder = folder
         self._on_failure = on_failure
+        self._pack_rows = pack_rows
         self._store: Store | None = None
         self._usable = True
         self._lock = threading.Lock()
@@ -75,7 +82,7 @@ class FeatureCache:
         with self._lock:
             if self._usable and digest not in self._known():
                 self._new[digest] = row.copy()
-            if len(self._new) >= PACK_ROWS:
+            if len(self._new) >= self._pack_rows:
                 self._write()
 
     def stop(self) -> None:

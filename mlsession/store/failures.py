@@ -219,11 +219,15 @@ def _status(error: BaseException) -> int | None:
     """The HTTP status, wherever the library keeps it (botocore, aiohttp, azure, requests, gcsfs)."""
     response = getattr(error, "response", None)
     if isinstance(response, dict):
-        candidates = [response.get("ResponseMetadata", {}).get("HTTPStatusCode")]
-    else:
-        candidates = [getattr(error, name, None) for name in ("status", "status_code", "code")]
-        candidates.append(getattr(response, "status_code", None))
-    for candidate in candidates:
-        if isinstance(candidate, int) or (isinstance(candidate, str) and candidate.isdecimal()):
-            return int(candidate)
+        return _as_status(response.get("ResponseMetadata", {}).get("HTTPStatusCode"))
+    for holder, name in ((error, "status"), (error, "status_code"), (response, "status_code"), (error, "code")):
+        status = _as_status(getattr(holder, name, None))
+        if status is not None:
+            return status
+    return None
+
+
+def _as_status(value: object) -> int | None:
+    if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()):
+        return int(value)
     return None

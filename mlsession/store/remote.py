@@ -22,6 +22,11 @@ MAX_CREATE_BYTES = 32 * 2**20
 OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"})
 """Whole writes, exclusive creation by the service itself (fsspec's `mode="create"`), folders that are only names."""
 
+PATIENCE_SECONDS = 60.0
+SLOWEST_BYTES_PER_SECOND = 256 * 2**10
+"""A write that takes longer than both allow together is given up. Clients have no limit of their own there: where they
+ask a server whether they may send ("100 Continue") and no answer comes, they wait for ever."""
+
 FILE_SERVERS = frozenset({"ftp", "sftp", "ssh", "smb", "hdfs", "webhdfs", "webdav", "dav"})
 """Real folders, writes that others see half-done, and a client that looks before it writes."""
 
@@ -33,7 +38,8 @@ class FsspecStore:
     """Keys below one path of an fsspec filesystem.
 
     `filesystem` must have been made without listing cache and for this store alone; `path` is the root as that
-    filesystem writes it, `url` the root as people may see it, `scrub` takes secrets out of texts.
+    filesystem writes it, `url` the root as people may see it, `scrub` takes secrets out of texts. A write may take
+    `patience_seconds`, and a second for each 256 KiB.
 
         object stores  put and put_if_absent are one request each, whole and exclusive by the service
         file servers   put writes a temporary sibling and renames it; put_if_absent looks first: not exclusive
@@ -41,13 +47,21 @@ class FsspecStore:
     """
 
     def __init__(
-        self, filesystem: AbstractFileSystem, path: str, *, scheme: str, url: str, scrub: Callable[[str], str]
+        self,
+        filesystem: AbstractFileSystem,
+        path: str,
+        *,
+        scheme: str,
+        url: str,
+        scrub: Callable[[str], str],
+        patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         self._filesystem: AbstractFileSystem | None = filesystem
         self._base = path.rstrip("/")
         self._scheme = scheme
         self._url = url
         self._scrub = scrub
+        self._patience_seconds = patience_seconds
 
     @property
     def url(self) -> str:
@@ -84,7 +98,7 @@ class FsspecStore:
             if self._scheme in FILE_SERVERS:
                 self._put_by_renaming(self._path(key), data)
             else:
-                self._open.pipe_file(self._path(key), data)
+                self._send(self._path(key), data)
 
     def put_if_absent(self, key: str, data: bytes) -> None:
         check_written_key(key)
@@ -138,18 +152,28 @@ class FsspecStore:
 
     def _create(self, path: str, data: bytes) -> None:
         if self._scheme not in FILE_SERVERS:
-            self._open.pipe_file(path, data, mode="create")
+            self._send(path, data, mode="create")
             return
         if self._open.exists(path):
             raise FileExistsError(path)
         self._put_by_renaming(path, data)
+
+    def _send(self, path: str, data: bytes, **options: str) -> None:
+        from fsspec.asyn import AsyncFileSystem
+
+        if isinstance(self._open, AsyncFileSystem):
+            # fsspec cancels the request then; were it left running, its bytes would stay in memory with it.
+            seconds = self._patience_seconds + len(data) / SLOWEST_BYTES_PER_SECOND
+            self._open.pipe_file(path, data, timeout=seconds, **options)
+        else:
+            self._open.pipe_file(path, data, **options)
 
     def _put_by_renaming(self, path: str, data: bytes) -> None:
         folder = path.rpartition("/")[0]
         temporary = f"{folder}/{temporary_name(secrets.randbits(64))}"
         self._open.makedirs(folder, exist_ok=True)
         try:
-            self._open.pipe_file(temporary, data)
+            self._send(temporary, data)
             self._open.mv(temporary, path)
         except BaseException:
             # A failure to tidy up must not hide what went wrong; the name is never listed.

@@ -12,6 +12,9 @@ _MANNERS = {"protocol", "target_protocol", "signature_version", "addressing_styl
 PUBLIC_OPTIONS = frozenset(_PLACES | _MANNERS)
 """Options of fsspec filesystems whose values say where, not who."""
 
+SHORTEST_ANYWHERE = 8
+"""Characters from which on a secret is hidden inside of words, too."""
+
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+://[^\s\"'<>)]+")
 
 
@@ -21,12 +24,18 @@ class Scrubber:
     def __init__(self, url: str, options: Mapping[str, object]) -> None:
         found = {*_values(options), *url_secrets(url)}
         # The longest first, so that a secret that holds another one goes as a whole.
-        self._secrets = sorted(found, key=len, reverse=True)
+        self._secrets = [_pattern(secret) for secret in sorted(found, key=len, reverse=True)]
 
     def __call__(self, text: str) -> str:
         for secret in self._secrets:
-            text = text.replace(secret, "***")
+            text = secret.sub("***", text)
         return _URL.sub(lambda match: redact(match.group(0)), text)
+
+
+def _pattern(secret: str) -> re.Pattern[str]:
+    """Where a secret stands; a short one only as a word, or else "a" would black out half of a message."""
+    escaped = re.escape(secret)
+    return re.compile(escaped if len(secret) >= SHORTEST_ANYWHERE else rf"(?<!\w){escaped}(?!\w)")
 
 
 def _values(options: Mapping[str, object]) -> Iterator[str]:

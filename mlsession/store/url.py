@@ -49,6 +49,7 @@ def open_store(url: str | os.PathLike[str], storage_options: Mapping[str, object
     scrub = Scrubber(location, options)
     for scheme in schemes_of(location):
         _check_scheme(scheme, redact(location))
+    options = _uncached(location, options)
     try:
         filesystem, path = _open_filesystem(location, options)
     except Exception as error:
@@ -61,17 +62,23 @@ def open_store(url: str | os.PathLike[str], storage_options: Mapping[str, object
     return kind(filesystem, path, scheme=scheme, url=_trimmed(redact(location)), scrub=scrub)
 
 
-def _open_filesystem(url: str, options: dict[str, object]) -> tuple[AbstractFileSystem, str]:
-    """fsspec's filesystem for a URL, with no cache at any link of a chain, and the path in it."""
+def _open_filesystem(url: str, options: Mapping[str, object]) -> tuple[AbstractFileSystem, str]:
+    """fsspec's filesystem for a URL, and the path in it."""
     from fsspec.core import url_to_fs
 
+    filesystem, path = url_to_fs(url, **options)
+    return filesystem, str(path)
+
+
+def _uncached(url: str, options: Mapping[str, object]) -> dict[str, object]:
+    """The options with caches off at every link of a chain: each instance is one store's, each listing is new."""
+    all_options = {**options, **_UNCACHED}
     for scheme in schemes_of(url)[1:]:
         given = options.get(scheme or "file", {})
         if not isinstance(given, Mapping):
             raise InvalidParameter("storage_options", scheme, "has to be the options of that scheme, by name")
-        options[scheme or "file"] = {**given, **_UNCACHED}
-    filesystem, path = url_to_fs(url, **{**options, **_UNCACHED})
-    return filesystem, str(path)
+        all_options[scheme or "file"] = {**given, **_UNCACHED}
+    return all_options
 
 
 def _check_scheme(scheme: str, shown: str) -> None:
@@ -85,6 +92,10 @@ def _check_scheme(scheme: str, shown: str) -> None:
         cure = f"pip install 'mlsession[{extra}]'" if extra else str(error)
         raise InvalidParameter("url", shown, f"{scheme}:// needs a package that is missing here: {cure}") from error
     except ValueError as error:
+        if scheme in EXTRAS:
+            # Some packages tell fsspec of all their schemes only when they are installed.
+            cure = f"pip install 'mlsession[{EXTRAS[scheme]}]'"
+            raise InvalidParameter("url", shown, f"{scheme}:// needs a package that is missing here: {cure}") from error
         reason = f"{scheme}:// is a scheme that nothing here knows; write s3://, gs://, abfs://, or a path"
         raise InvalidParameter("url", shown, reason) from error
 

@@ -51,6 +51,5 @@ def _prepare_decoded(image: npt.NDArray[np.uint8] | Image.Image, side: int) -> n
         return prepare_image(buffer.getvalue(), "image", side)
     if isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3:
         return np.array(to_square(Image.fromarray(np.ascontiguousarray(image)), side))
-    raise InvalidParameter(
-        "image", type(image).__name__, "must be a path, a URL, bytes, a PIL image, or an array uint8 [H, W, 3]"
-    )
+    found = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
+    raise InvalidParameter("image", found, "must be a path, a URL, bytes, a PIL image, or an array uint8 [H, W, 3]")

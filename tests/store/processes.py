@@ -1,4 +1,4 @@
-"""What tests run in processes of their own, to race with them, interrupt them and kill them.
+"""What tests run in processes of their own, to race with them, interrupt them and kill them; and how they do it.
 
 python -m tests.store.processes create ROOT NAME     creates each key that is read from standard input
 python -m tests.store.processes write ROOT FIRST     writes until it is stopped, and says what is done
@@ -11,10 +11,12 @@ import itertools
 import os
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 from mlsession.errors import KeyExists
 from mlsession.store import LocalStore
+from mlsession.store.keys import is_temporary
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -42,6 +44,23 @@ def start(*arguments: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         text=True,
     )
+
+
+def run(program: str) -> str:
+    """What a program says, run in a process of its own; its lines may be indented as a whole."""
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
+def temporaries(root: Path) -> list[Path]:
+    """The files below a folder that look as if they were still being written."""
+    return [path for path in root.rglob("*") if is_temporary(path.name)]
 
 
 def create(root: str, name: str) -> None:

@@ -105,15 +105,12 @@ def test_s3_behaves_like_a_dictionary(s3_server: S3Server, bucket: str) -> None:
             url = f"{bucket}/{uuid.uuid4()}"
             return lambda: open_store(url, s3_server.storage_options)
 
-    run_state_machine_as_test(S3Machine, settings=_settings(max_examples=4, stateful_step_count=12))
+    run_state_machine_as_test(S3Machine, settings=_settings(max_examples=3, stateful_step_count=12))
 
 
 def _settings(*, max_examples: int, stateful_step_count: int) -> settings:
     return settings(
         max_examples=max_examples,
         stateful_step_count=stateful_step_count,
-        deadline=None,
-        derandomize=True,
-        database=None,
         suppress_health_check=list(HealthCheck),
     )

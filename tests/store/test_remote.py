@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 
 from mlsession.errors import (
@@ -131,6 +133,20 @@ def test_refusals_say_who_must_act_and_no_secret(status: int, code: str, kind: t
             assert "1234" not in text
             assert "an-access-key" not in text
             assert caught.value.__cause__ is not None
+        store.close()
+
+
+def test_a_server_that_never_answers_is_given_up() -> None:
+    # Nothing more than the listening socket: the system completes the connection, and nobody reads it.
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        filesystem = fsspec.filesystem("s3", key="k", secret="s", endpoint_url=endpoint, skip_instance_cache=True)
+        store = FsspecStore(
+            filesystem, "bucket/k", scheme="s3", url="s3://bucket/k", scrub=lambda text: text, patience_seconds=0.5
+        )
+        for write in (store.put, store.put_if_absent):
+            with pytest.raises(StoreUnavailable, match="s3://bucket/k/log/0: no usable answer"):
+                write("log/0", b"x")
         store.close()
 
 

@@ -28,12 +28,17 @@ def test_credentials_of_urls_are_hidden() -> None:
 
 
 def test_a_secret_inside_a_secret_leaves_nothing() -> None:
-    assert Scrubber("s3://b", {"a": "pass", "b": "password1"})("password1 pass") == "*** ***"
+    assert Scrubber("s3://b", {"a": "password", "b": "password1"})("password1 password") == "*** ***"
+
+
+def test_a_short_secret_is_hidden_as_a_word() -> None:
+    scrub = Scrubber("s3://b", {"user": "a", "password": "abc"})
+    assert scrub("read a file: abc, 'abc' and (a:abc) at abcd") == "read *** file: ***, '***' and (***:***) at abcd"
 
 
 @given(
     st.dictionaries(
-        st.text(min_size=1).filter(lambda name: name not in PUBLIC_OPTIONS), st.text("abcdef0123", min_size=4)
+        st.text(min_size=1).filter(lambda name: name not in PUBLIC_OPTIONS), st.text("abcdef0123", min_size=8)
     ),
     st.text("ghijk /:", max_size=20),
 )

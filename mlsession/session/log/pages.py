@@ -8,6 +8,7 @@ Only the last page of a list is ever rewritten (as a new blob), so a roll costs 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 from mlsession.errors import DamagedData
@@ -31,15 +32,14 @@ def needs_roll(timeline: Timeline) -> bool:
     return timeline.tail_length >= TAIL
 
 
-def roll(timeline: Timeline, start: int, read: ReadBlob, write: WriteBlob) -> tuple[BlobRef, Summary]:
-    """Writes pages and summary for everything before record `start`; returns the summary and its blob."""
-    adds = {
-        phase: _extend(sequence.pages, sequence.recent, _refs, read, write) for phase, sequence in timeline.adds.items()
-    }
+def roll(timeline: Timeline, start: int, read: ReadBlob, write: WriteBlob, page: int = PAGE) -> tuple[BlobRef, Summary]:
+    """Writes pages of up to `page` items and a summary of all before record `start`; returns it and its blob."""
+    pager = _Pager(read, write, page)
+    adds = {phase: pager.extend(seq.pages, seq.recent, _refs) for phase, seq in timeline.adds.items()}
     summary = Summary(
         start=start,
         newest=timeline.newest,
-        checkpoints=_roll_checkpoints(timeline, read, write),
+        checkpoints=pager.extend(pager.without_removed(timeline), timeline.recent, _entries),
         adds=adds,
     )
     return write(canonical_json(summary.to_json())), summary
@@ -79,44 +79,45 @@ def referenced_blobs(timeline: Timeline, read: ReadBlob) -> Iterator[BlobRef]:
         yield from additive_blobs(timeline, phase, read)
 
 
-def _roll_checkpoints(timeline: Timeline, read: ReadBlob, write: WriteBlob) -> tuple[PageRef, ...]:
-    if not timeline.removed:
-        return _extend(timeline.checkpoint_pages, timeline.recent, _entries, read, write)
-    kept: list[PageRef] = []
-    for page in timeline.checkpoint_pages:
-        entries = _read_page(page, _entries, read)
-        live = [entry for entry in entries if entry.number not in timeline.removed]
-        if len(live) == len(entries):
-            kept.append(page)
-        elif live:
-            kept.append(_write_page(live, write))
-    return _extend(tuple(kept), timeline.recent, _entries, read, write)
+@dataclass(frozen=True, slots=True)
+class _Pager:
+    """Turns long lists into pages of up to `size` items."""
 
+    read: ReadBlob
+    write: WriteBlob
+    size: int
 
-def _extend(
-    pages: tuple[PageRef, ...],
-    items: Sequence[Item],
-    decode: Callable[[Json], list[Item]],
-    read: ReadBlob,
-    write: WriteBlob,
-) -> tuple[PageRef, ...]:
-    if not items:
-        return pages
-    full: tuple[PageRef, ...] = pages
-    rest: list[Item] = list(items)
-    if pages and pages[-1].count < PAGE:
-        full = pages[:-1]
-        rest = _read_page(pages[-1], decode, read) + rest
-    return (*full, *(_write_page(chunk, write) for chunk in _chunks(rest)))
+    def extend(
+        self, pages: tuple[PageRef, ...], items: Sequence[Item], decode: Callable[[Json], list[Item]]
+    ) -> tuple[PageRef, ...]:
+        """The pages with `items` after them; only a last page that is not full is written anew."""
+        if not items:
+            return pages
+        full: tuple[PageRef, ...] = pages
+        rest: list[Item] = list(items)
+        if pages and pages[-1].count < self.size:
+            full = pages[:-1]
+            rest = _read_page(pages[-1], decode, self.read) + rest
+        chunks: list[list[Item]] = [rest[at : at + self.size] for at in range(0, len(rest), self.size)]
+        return (*full, *(self._write(chunk) for chunk in chunks))
 
+    def without_removed(self, timeline: Timeline) -> tuple[PageRef, ...]:
+        """The pages of checkpoints as they are after the tail's removals."""
+        if not timeline.removed:
+            return timeline.checkpoint_pages
+        kept: list[PageRef] = []
+        for page in timeline.checkpoint_pages:
+            entries = _read_page(page, _entries, self.read)
+            live = [entry for entry in entries if entry.number not in timeline.removed]
+            if len(live) == len(entries):
+                kept.append(page)
+            elif live:
+                kept.append(self._write(live))
+        return tuple(kept)
 
-def _chunks(items: list[Item]) -> Iterator[list[Item]]:
-    return (items[at : at + PAGE] for at in range(0, len(items), PAGE))
-
-
-def _write_page(items: Sequence[CheckpointEntry | BlobRef], write: WriteBlob) -> PageRef:
-    encoded = [item.to_json() for item in items]
-    return PageRef(blob=write(canonical_json({"items": encoded})), count=len(encoded))
+    def _write(self, items: Sequence[CheckpointEntry | BlobRef]) -> PageRef:
+        encoded = [item.to_json() for item in items]
+        return PageRef(blob=self.write(canonical_json({"items": encoded})), count=len(encoded))
 
 
 def _read_page(page: PageRef, decode: Callable[[Json], list[Item]], read: ReadBlob) -> list[Item]:
@@ -128,8 +129,14 @@ def _read_page(page: PageRef, decode: Callable[[Json], list[Item]], read: ReadBl
 
 
 def _entries(value: Json) -> list[CheckpointEntry]:
-    return [CheckpointEntry.from_json(item) for item in value] if isinstance(value, list) else []
+    return [CheckpointEntry.from_json(item) for item in _items(value)]
 
 
 def _refs(value: Json) -> list[BlobRef]:
-    return [BlobRef.from_json(item) for item in value] if isinstance(value, list) else []
+    return [BlobRef.from_json(item) for item in _items(value)]
+
+
+def _items(value: Json) -> list[Json]:
+    if not isinstance(value, list):
+        raise ValueError("a list was expected")
+    return value

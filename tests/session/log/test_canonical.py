@@ -93,7 +93,7 @@ def test_any_other_spelling_is_damage(value: Json, data: st.DataObject) -> None:
         b'{"$other":1}',
         b"[" * 100_000,
         b"[" * 100_000 + b"]" * 100_000,
-        b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1),
+        b"[" * (MAX_DEPTH + 2) + b"]" * (MAX_DEPTH + 2),
         b'{"a":' * 5_000 + b"1" + b"}" * 5_000,
         b"9" * 5_000,
         b"1e999",

@@ -79,7 +79,7 @@ def test_a_record_under_another_number_is_damage() -> None:
 
 @pytest.mark.parametrize("version", [2, 1000, "2", None, 1.5])
 def test_another_format_says_what_to_do(version: Json) -> None:
-    with pytest.raises(NewerFormat, match=r"log/0000000007.json has format .* pip install --upgrade mlsession"):
+    with pytest.raises(NewerFormat, match=r"log/0000000007.json has format .*pip install --upgrade mlsession"):
         Record.decode(sealed(format=version), 7)
 
 

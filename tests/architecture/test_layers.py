@@ -1,0 +1,162 @@
+"""Imports run one way, modules and functions stay small, and nothing heavy is loaded before it is needed."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "mlsession"
+
+LAYERS = (
+    ("__main__",),
+    ("cli",),
+    ("training",),
+    ("export",),
+    ("job",),
+    ("phases",),
+    ("classifier",),
+    ("testing",),
+    ("session",),
+    ("extractors", "heads", "metrics"),
+    ("data",),
+    ("store",),
+    ("session.phase",),
+    ("events", "clock", "errors", "randomness"),
+)
+"""From top to bottom; a module may import its own package and lines below it."""
+
+
+def modules() -> dict[str, Path]:
+    return {
+        ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in PACKAGE.rglob("*.py")
+    }
+
+
+def layer(module: str) -> tuple[int, str]:
+    """The line of `LAYERS` that a module is on, and the name it has there; the longest name wins."""
+    found = [
+        (rank, name)
+        for rank, names in enumerate(LAYERS)
+        for name in names
+        if module == name or module.startswith(f"{name}.")
+    ]
+    return max(found, key=lambda item: len(item[1]))
+
+
+def imports(path: Path) -> set[str]:
+    """The modules of the package that a file imports, wherever in it, but for type checkers only."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    typing_only = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if node in typing_only:
+            continue
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("mlsession"):
+            found.add(node.module.removeprefix("mlsession").removeprefix("."))
+        elif isinstance(node, ast.Import):
+            found |= {
+                alias.name.removeprefix("mlsession.") for alias in node.names if alias.name.startswith("mlsession.")
+            }
+    return found - {""}
+
+
+NAMED = sorted(name for name in modules() if name not in ("", "__init__"))
+
+
+@pytest.mark.parametrize("module", NAMED)
+def test_imports_run_one_way(module: str) -> None:
+    rank, name = layer(module)
+    for imported in imports(modules()[module]):
+        other_rank, other = layer(imported)
+        assert other == name or other_rank > rank, f"{module} imports {imported}, which is not below it"
+
+
+@pytest.mark.parametrize("module", NAMED)
+def test_modules_and_functions_are_small(module: str) -> None:
+    text = modules()[module].read_text(encoding="utf-8")
+    assert len(text.splitlines()) < 300
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno is not None
+            assert node.end_lineno - node.lineno < 60, f"{module}.{node.name}"
+
+
+def test_there_are_no_import_cycles() -> None:
+    graph = {name: {one for one in imports(path) if one in modules()} for name, path in modules().items()}
+    visiting: list[str] = []
+    done: set[str] = set()
+
+    def visit(name: str) -> None:
+        assert name not in visiting, f"cycle: {' -> '.join([*visiting[visiting.index(name) :], name])}"
+        if name in done:
+            return
+        visiting.append(name)
+        for imported in sorted(graph[name]):
+            visit(imported)
+        visiting.pop()
+        done.add(name)
+
+    for name in sorted(graph):
+        visit(name)
+
+
+def test_only_the_store_knows_fsspec() -> None:
+    users = {
+        name
+        for name, path in modules().items()
+        if any(line.strip().startswith(("import fsspec", "from fsspec")) for line in path.read_text().splitlines())
+    }
+    assert users
+    assert all(name.startswith("store") for name in users)
+
+
+def test_nothing_unpickles_or_evaluates() -> None:
+    forbidden = {"pickle", "dill", "joblib", "cloudpickle", "shelve", "marshal"}
+    loads: list[str] = []
+    for name, path in modules().items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                assert not forbidden & {alias.name.split(".")[0] for alias in node.names}, name
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                assert node.module.split(".")[0] not in forbidden, name
+            elif isinstance(node, ast.Call):
+                called = ast.unparse(node.func)
+                assert called not in ("eval", "exec", "yaml.load", "os.system"), name
+                if called == "torch.load":
+                    assert any(
+                        word.arg == "weights_only" and ast.unparse(word.value) == "True" for word in node.keywords
+                    )
+                    loads.append(name)
+    assert loads == ["extractors.weights"]
+
+
+HEAVY = ("torch", "torchvision", "pandas", "pytorch_lightning", "lightning_fabric", "coremltools", "timm", "pyarrow")
+
+
+@pytest.mark.parametrize(
+    ("statement", "unwanted"),
+    [
+        ("import mlsession", (*HEAVY, "numpy", "fsspec", "PIL", "typer")),
+        ("import mlsession.cli.app", (*HEAVY, "numpy", "fsspec", "PIL")),
+        ("import mlsession.job.run, mlsession.session.session", (*HEAVY, "PIL", "s3fs")),
+        (
+            "from mlsession import DataSource, ModelParameters, SessionParameters, Validation, scene_print",
+            (*HEAVY, "PIL"),
+        ),
+        ("from mlsession import Classifier", HEAVY),
+    ],
+)
+def test_imports_are_light(statement: str, unwanted: tuple[str, ...]) -> None:
+    code = f"{statement}\nimport sys\nprint([name for name in {unwanted!r} if name in sys.modules])"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert output.strip() == "[]"

@@ -34,6 +34,15 @@ def export_model(
     return report
 
 
+def check_destination(url: str, storage_options: Mapping[str, object] | None = None) -> None:
+    """Refuse, before any work is done, what `export_model` could not write to. Nothing is written.
+
+    Raises `InvalidParameter` for an unknown suffix, an unknown scheme, and a URL without a folder above it.
+    """
+    export_suffix(url)
+    open_store(parent_url(url), storage_options).close()
+
+
 def write_atomically(url: str, data: bytes, storage_options: Mapping[str, object] | None = None) -> None:
     """Write or replace one file of any store (a path, or an fsspec URL); no reader ever sees a part of it.
 

@@ -11,7 +11,7 @@ from mlsession.clock import Clock
 from mlsession.errors import Cancelled, DamagedData, Interrupted, MLSessionError, SessionTakenOver, StoreError
 from mlsession.events import CheckpointSkipped, Event, HeartbeatMissed, StoreRetried
 from mlsession.session.drive import DriveOptions, Driver
-from mlsession.session.liveness import Heartbeat
+from mlsession.session.liveness import BEAT_SECONDS, Heartbeat
 from mlsession.session.log.journal import LogState
 from mlsession.session.log.layout import record_of
 from mlsession.session.log.records import Outcome
@@ -39,6 +39,8 @@ class Surroundings:
     backoff: Backoff
     emit: Emit
     stop: StopFlag
+    beat_seconds: float = BEAT_SECONDS
+    """Between two signs of life."""
 
     def open_patient_store(self) -> RetryingStore:
         """A handle that tries again what is worth it, and says so."""
@@ -104,6 +106,7 @@ def _heartbeat(around: Surroundings, writer: SessionWriter) -> Iterator[None]:
         around.clock,
         on_stop=lambda reason: _ask(around, reason),
         on_missed=lambda reason: around.emit(HeartbeatMissed(reason=reason)),
+        beat_seconds=around.beat_seconds,
     )
     try:
         yield

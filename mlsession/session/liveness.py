@@ -105,12 +105,14 @@ class Heartbeat:
         clock: Clock,
         on_stop: Callable[[str], None],
         on_missed: Callable[[str], None],
+        beat_seconds: float = BEAT_SECONDS,
     ) -> None:
         self._store = store
         self._opening = opening
         self._clock = clock
         self._on_stop = on_stop
         self._on_missed = on_missed
+        self._beat_seconds = beat_seconds
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mlsession-heartbeat", daemon=True)
         self._thread.start()
@@ -134,7 +136,7 @@ class Heartbeat:
                     if not missed:
                         self._on_missed(str(error))
                     missed = True
-                self._end.wait(BEAT_SECONDS)
+                self._end.wait(self._beat_seconds)
         finally:
             self._store.close()
 

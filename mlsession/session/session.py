@@ -17,8 +17,8 @@ from mlsession.session.log.timeline import Timeline
 from mlsession.session.opening import require_session
 from mlsession.session.parameters import SessionParameters
 from mlsession.session.past import StoredPast
-from mlsession.session.phase import HISTORY_PREFIX, Json
-from mlsession.session.status import Status, read_status
+from mlsession.session.phase import HISTORY_PREFIX, Json, PhaseState
+from mlsession.session.status import Status, heartbeat_age, read_status
 from mlsession.store.protocol import Store
 
 
@@ -85,6 +85,11 @@ class TrainingSession:
         return read_status(self._store, self._state.timeline, self._clock.now(), self._parameters.stale_after)
 
     @property
+    def heartbeat_age(self) -> float | None:
+        """Seconds since the newest attempt's last sign of life, by wall clocks: for display only. None without one."""
+        return heartbeat_age(self._store, self._state.timeline.opened.number, self._clock.now())
+
+    @property
     def checkpoints(self) -> tuple[Checkpoint, ...]:
         """All checkpoints, oldest first."""
         entries = live_checkpoints(self._state.timeline, lambda ref: read_blob(self._store, ref))
@@ -93,14 +98,7 @@ class TrainingSession:
     @property
     def history(self) -> dict[str, list[float]]:
         """Metrics of training by iteration, such as `accuracy` and `validation_loss`; empty before training."""
-        if "training" not in self._state.timeline.newest:
-            return {}
-        arrays = self.past.state("training").arrays
-        return {
-            name.removeprefix(HISTORY_PREFIX): [float(value) for value in array]
-            for name, array in arrays.items()
-            if name.startswith(HISTORY_PREFIX)
-        }
+        return history_of(self.past.state("training")) if "training" in self._state.timeline.newest else {}
 
     @property
     def timeline(self) -> Timeline:
@@ -143,3 +141,12 @@ class TrainingSession:
 
     def __repr__(self) -> str:
         return f"TrainingSession({self.url!r}, {self.status.value}, phase={self.phase!r}, iteration={self.iteration})"
+
+
+def history_of(state: PhaseState) -> dict[str, list[float]]:
+    """The metrics by iteration in a state of training."""
+    return {
+        name.removeprefix(HISTORY_PREFIX): [float(value) for value in array]
+        for name, array in state.arrays.items()
+        if name.startswith(HISTORY_PREFIX)
+    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -109,6 +109,21 @@ class LocalStore:
                         path.unlink()
                         num_removed += 1
         return num_removed
+
+    def remove_empty_folders(self, keys: Iterable[str]) -> None:
+        """Remove the folders that deleted `keys` lay in, and the root, where they are empty now.
+
+        What killed writers left half-written in those folders goes with them, so no writer may be alive.
+        """
+        folders = {folder for key in keys for folder in self._readable(key).parents if self._root in folder.parents}
+        for folder in sorted({self._root, *folders}, key=lambda path: len(path.parts), reverse=True):
+            with self._reporting(""), suppress(FileNotFoundError, NotADirectoryError):
+                if folder != self._root:
+                    for path in folder.glob(".mlsession-temporary-*"):
+                        if is_temporary(path.name):
+                            path.unlink()
+                if not any(folder.iterdir()):
+                    folder.rmdir()
 
     def _create(self, final: Path, data: bytes) -> None:
         """Create `final` with all of `data`, or raise `FileExistsError`."""

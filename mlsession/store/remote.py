@@ -32,6 +32,8 @@ FILE_SERVERS = frozenset({"ftp", "sftp", "ssh", "smb", "hdfs", "webhdfs", "webda
 
 _TAGS = ("ETag", "etag", "Etag", "e_tag", "md5Hash", "Content-MD5", "Digest", "CRC")
 _TIMES = ("mtime", "LastModified", "last_modified", "Last-Modified", "modified", "modify", "updated", "created")
+_IDENTITY = "unique"
+"""What an FTP server may call a file's inode."""
 
 
 class FsspecStore:
@@ -125,7 +127,12 @@ class FsspecStore:
     def delete(self, key: str) -> None:
         check_written_key(key)
         with suppress(KeyMissing), self._reporting(key):
-            self._open.rm_file(self._path(key))
+            try:
+                self._open.rm_file(self._path(key))
+            except Exception as error:
+                # FTP has one reply for "there is no such file" and "you may not".
+                if classify(error) is not Failure.OTHER or self._open.exists(self._path(key)):
+                    raise
 
     def close(self) -> None:
         # The filesystem ends its connections when nobody holds it any more.
@@ -159,9 +166,7 @@ class FsspecStore:
         self._put_by_renaming(path, data)
 
     def _send(self, path: str, data: bytes, **options: str) -> None:
-        from fsspec.asyn import AsyncFileSystem
-
-        if isinstance(self._open, AsyncFileSystem):
+        if self._scheme in OBJECT_STORES:
             # fsspec cancels the request then; were it left running, its bytes would stay in memory with it.
             seconds = self._patience_seconds + len(data) / SLOWEST_BYTES_PER_SECOND
             self._open.pipe_file(path, data, timeout=seconds, **options)
@@ -184,6 +189,9 @@ class FsspecStore:
     def _find(self, path: str) -> Mapping[str, Mapping[str, object]]:
         # fsspec's own walk would take any failure, an outage too, for an empty folder.
         options = {"on_error": "raise"} if _walks(self._open) else {}
+        # An FTP server that is asked for what is in a file names the file itself.
+        if self._scheme in FILE_SERVERS and path != self._base and self._open.isfile(path):
+            return {}
         try:
             found: Mapping[str, Mapping[str, object]] = self._open.find(path, detail=True, **options)
         except FileNotFoundError as error:
@@ -234,7 +242,7 @@ def entry_version(info: Mapping[str, object]) -> str:
     for name in _TAGS:
         if info.get(name):
             return f"{info[name]}"
-    times = [f"{info[name]}" for name in _TIMES if info.get(name)]
+    times = [f"{info[name]}" for name in (*_TIMES, _IDENTITY) if info.get(name)]
     return ":".join([f"{info.get('size')}", *times])
 
 

@@ -60,6 +60,11 @@ class RetryingStore:
     def url(self) -> str:
         return self._store.url
 
+    @property
+    def creates_exclusively(self) -> bool:
+        """What the store behind says of itself; see `probe_exclusive`."""
+        return bool(getattr(self._store, "creates_exclusively", True))
+
     def get(self, key: str) -> bytes:
         return self._retry(f"get {key}", lambda: self._store.get(key))
 

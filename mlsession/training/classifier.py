@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -11,6 +12,7 @@ from mlsession.classifier.prediction import Prediction, prediction_of
 from mlsession.classifier.predictor import Predictor
 from mlsession.clock import SystemClock
 from mlsession.data.source import DataSource
+from mlsession.events import Event
 from mlsession.export.metadata import ModelMetadata
 from mlsession.export.report import ExportReport
 from mlsession.job.job import Job, JobContext
@@ -18,9 +20,11 @@ from mlsession.job.run import SessionPlace, drive_options, surroundings
 from mlsession.metrics.report import ClassifierMetrics
 from mlsession.session.attempt import advance_session
 from mlsession.session.checkpoint import Checkpoint
+from mlsession.session.deletion import DeletedSession, delete_session
 from mlsession.session.parameters import SessionParameters
 from mlsession.session.session import TrainingSession
 from mlsession.training.evaluation import Evaluation, evaluate_source
+from mlsession.training.overlap import check_apart
 from mlsession.training.parameters import ModelParameters
 from mlsession.training.pictures import read_picture
 from mlsession.training.prepare import Request, ensured_session, list_sources, prepared, restored
@@ -49,7 +53,12 @@ class Classifier:
         parameters: ModelParameters | None = None,
         session: SessionParameters | None = None,
     ) -> None:
-        made = type(self).train(data, parameters, session).result()
+        job = type(self).train(data, parameters, session)
+        try:
+            made = job.result()
+        except KeyboardInterrupt:
+            job.cancel("interrupted from the keyboard")  # Otherwise it would go on behind the caller's back.
+            raise
         self._predictor: Predictor = made._predictor
         self._parameters: ModelParameters | None = made._parameters
         self._metrics: dict[str, ClassifierMetrics] = made._metrics
@@ -114,13 +123,24 @@ class Classifier:
         return TrainingSession(SessionPlace.of(session).open, session)
 
     @classmethod
+    def delete_training_session(
+        cls, session: SessionParameters, on_event: Callable[[Event], None] | None = None
+    ) -> DeletedSession:
+        """Deletes a session for good: all that it wrote, nothing else; see `session.deletion.delete_session`.
+
+        `on_event` hears of a wait for an earlier writer. Raises `SessionInUse`, `SessionNotFound`.
+        """
+        with closing(SessionPlace.of(session).open()) as store:
+            return delete_session(store, SystemClock(), session.stale_after, on_event or (lambda event: None))
+
+    @classmethod
     def resume(cls, session: TrainingSession) -> Job[Classifier]:
         """Goes on with a session, with the data, parameters and test set that it recorded; see `train`."""
         place = SessionPlace(url=session.url, storage_options=session.parameters.storage_options)
 
         def work(context: JobContext) -> Classifier:
             session.refresh()
-            with restored(session, context.emit) as (task, opening):
+            with restored(session, context.clock, context.emit) as (task, opening):
                 around = surroundings(place, session.parameters, context)
                 trained = advance_session(task, around, opening, drive_options(session.parameters))
             return cls._of_trained(trained, task.parameters)
@@ -193,20 +213,27 @@ class Classifier:
 
     # Use
 
-    def predict(self, image: ImageInput, top: int | None = None) -> Prediction:
+    def predict(
+        self, image: ImageInput, top: int | None = None, storage_options: Mapping[str, object] | None = None
+    ) -> Prediction:
         """The label of one image: a path, a URL, the bytes of a file, a PIL image, or an array.
 
-        Arrays are uint8 [H, W, 3], RGB, upright. `top` is how many labels to rank. Raises `UnreadableImage`, and
-        `StoreError` where the bytes cannot be had.
+        Arrays are uint8 [H, W, 3], RGB, upright. `top` is how many labels to rank; `storage_options` are fsspec's, for
+        a URL. Raises `UnreadableImage`, and `StoreError` where the bytes cannot be had.
         """
-        return self.predictions([image], top)[0]
+        return self.predictions([image], top, storage_options)[0]
 
-    def predictions(self, images: Iterable[ImageInput], top: int | None = None) -> list[Prediction]:
+    def predictions(
+        self,
+        images: Iterable[ImageInput],
+        top: int | None = None,
+        storage_options: Mapping[str, object] | None = None,
+    ) -> list[Prediction]:
         """The labels of several images, in order; see `predict`."""
         side, ranked = self._predictor.model.side, self.top_labels if top is None else top
         found: list[Prediction] = []
         for image in images:
-            probabilities = self._predictor.probabilities([read_picture(image, side)])
+            probabilities = self._predictor.probabilities([read_picture(image, side, storage_options)])
             found.append(prediction_of(self.classes, probabilities[0], ranked))
         return found
 
@@ -251,10 +278,12 @@ def _request(
     session: SessionParameters | None,
     testing: DataSource | None,
 ) -> Request:
-    chosen = session or SessionParameters()
+    chosen, model = session or SessionParameters(), parameters or ModelParameters()
+    if chosen.url is not None:
+        check_apart(str(chosen.url), tuple(filter(None, (data, model.validation.source, testing))))
     return Request(
         data=data,
-        parameters=parameters or ModelParameters(),
+        parameters=model,
         session=chosen,
         place=SessionPlace.of(chosen),
         testing=testing,

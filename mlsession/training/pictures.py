@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -21,21 +22,24 @@ if TYPE_CHECKING:
     ImageInput: TypeAlias = str | Path | bytes | npt.NDArray[np.uint8] | Image.Image
 
 
-def read_picture(image: ImageInput, side: int) -> npt.NDArray[np.uint8]:
+def read_picture(
+    image: ImageInput, side: int, storage_options: Mapping[str, object] | None = None
+) -> npt.NDArray[np.uint8]:
     """uint8 [side, side, 3] of a path or URL, a file's bytes, a PIL image, or an upright RGB array uint8 [H, W, 3].
 
-    Raises `UnreadableImage`, `KeyMissing` and other `StoreError`s, and `InvalidParameter` for anything else.
+    `storage_options` are fsspec's, for a URL. Raises `UnreadableImage`, `KeyMissing` and other `StoreError`s, and
+    `InvalidParameter` for anything else.
     """
     if isinstance(image, str | Path):
-        return prepare_image(read_file(str(image)), str(image), side)
+        return prepare_image(read_file(str(image), storage_options), str(image), side)
     if isinstance(image, bytes):
         return prepare_image(image, "image", side)
     return _prepare_decoded(image, side)
 
 
-def read_file(url: str) -> bytes:
+def read_file(url: str, storage_options: Mapping[str, object] | None = None) -> bytes:
     """The bytes of a file at a path or URL."""
-    with closing(open_store(parent_url(url))) as store:
+    with closing(open_store(parent_url(url), storage_options)) as store:
         return store.get(url_name(url))
 
 

@@ -12,7 +12,8 @@ from mlsession.clock import Clock
 from mlsession.data.index import ImageIndex
 from mlsession.data.reader import SourceReader
 from mlsession.data.source import DataSource
-from mlsession.errors import UnusableData
+from mlsession.errors import InvalidParameter, StoreUnavailable, UnusableData
+from mlsession.events import StoreRetried
 from mlsession.extractors.catalog import load_extractor
 from mlsession.extractors.numerics import default_threads
 from mlsession.job.run import SessionPlace, ensure_session
@@ -24,6 +25,7 @@ from mlsession.session.parameters import SessionParameters
 from mlsession.session.phase import Json, Phase
 from mlsession.session.session import TrainingSession
 from mlsession.store import Store, is_local, join_url, open_store, parent_url
+from mlsession.store.retrying import RetryingStore
 from mlsession.training.changes import check_unchanged
 from mlsession.training.parameters import ModelParameters
 from mlsession.training.task import TASK, ImageClassification, index_digest, part_of
@@ -116,7 +118,7 @@ def prepared(request: Request, clock: Clock, emit: Emit) -> Iterator[tuple[Image
     found = list_sources(request)
     ensured_session(request, found, clock, emit)
     with closing(TrainingSession(request.place.open, request.session, clock)) as session, ExitStack() as stack:
-        task = _task(request, session, found.test, stack, emit)
+        task = _task(request, session, found.test, stack, clock, emit)
         _check_unchanged(session, task, found)
         store = stack.enter_context(closing(request.place.open()))
         test = {} if found.test is None else {TEST_INDEX: attach(store, found.test.to_bytes())}
@@ -124,7 +126,7 @@ def prepared(request: Request, clock: Clock, emit: Emit) -> Iterator[tuple[Image
 
 
 @contextmanager
-def restored(session: TrainingSession, emit: Emit) -> Iterator[tuple[ImageClassification, OpenOptions]]:
+def restored(session: TrainingSession, clock: Clock, emit: Emit) -> Iterator[tuple[ImageClassification, OpenOptions]]:
     """The same from the store alone: data, parameters and test set as the session recorded them.
 
     The data are listed and compared only while some of them are still to be extracted.
@@ -132,7 +134,7 @@ def restored(session: TrainingSession, emit: Emit) -> Iterator[tuple[ImageClassi
     request = recorded_request(session)
     test = session.attachment(TEST_INDEX) if request.testing else None
     with ExitStack() as stack:
-        task = _task(request, session, ImageIndex.from_bytes(test) if test else None, stack, emit)
+        task = _task(request, session, ImageIndex.from_bytes(test) if test else None, stack, clock, emit)
         extracting = session.timeline.newest.get(Phase.EXTRACTING)
         if extracting is None or not extracting.ended:
             _check_unchanged(session, task, list_sources(request))
@@ -161,14 +163,15 @@ def recorded_request(session: TrainingSession) -> Request:
 
 
 def _task(
-    request: Request, session: TrainingSession, test: ImageIndex | None, stack: ExitStack, emit: Emit
+    request: Request, session: TrainingSession, test: ImageIndex | None, stack: ExitStack, clock: Clock, emit: Emit
 ) -> ImageClassification:
     """The task on the session's recorded images; their readers live as long as `stack`."""
     training = ImageIndex.from_bytes(session.attachment(TRAINING_INDEX))
     classes = training.classes
 
     def reader(source: DataSource) -> SourceReader:
-        return stack.enter_context(closing(SourceReader(source.open)))
+        # A read that fails for a while is retried; only what the bytes say may leave an image out.
+        return stack.enter_context(closing(SourceReader(lambda: _patient(source, request, clock, emit))))
 
     validation = None
     if request.validation is not None:
@@ -189,6 +192,13 @@ def _task(
         emit=emit,
         open_cache=_cache(request),
     )
+
+
+def _patient(source: DataSource, request: Request, clock: Clock, emit: Emit) -> Store:
+    def say(operation: str, error: StoreUnavailable, attempt: int, delay: float) -> None:
+        emit(StoreRetried(operation=operation, reason=str(error), attempt=attempt, delay=delay))
+
+    return RetryingStore(source.open(), clock, request.session.backoff, say)
 
 
 def _check_unchanged(session: TrainingSession, task: ImageClassification, found: Indexes) -> None:
@@ -228,7 +238,10 @@ def _cache(request: Request) -> Callable[[], Store] | None:
     if named != "auto":
         options = None if is_local(named) else request.session.storage_options
         return lambda: open_store(named, options)
-    url = join_url(parent_url(request.place.url), CACHE_NAME)
+    try:
+        url = join_url(parent_url(request.place.url), CACHE_NAME)
+    except InvalidParameter:
+        return None  # The session is a whole bucket: there is nothing beside it.
     return lambda: open_store(url, request.place.storage_options)
 
 

@@ -70,7 +70,7 @@ def test_two_writers_of_the_same_rows_make_one_pack() -> None:
 
 def test_packs_are_bounded() -> None:
     space = MemorySpace()
-    cache = FeatureCache(lambda: MemoryStore(space), FOLDER, [].append, pack_rows=4)
+    cache = FeatureCache(lambda: MemoryStore(space), FOLDER, lambda reason: None, pack_rows=4)
     for number in range(10):
         cache.add(digest_of(number), row_of(number))
     assert len(space.values) == 2

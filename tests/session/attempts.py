@@ -35,6 +35,7 @@ class Attempt:
     held_bytes: int = 2**20
     stale_after: float = 0.0
     take_over: bool = False
+    beat_seconds: float = 0.01
     clock: Clock = field(default_factory=SystemClock)
     backoff: Backoff = field(default_factory=lambda: Backoff(first=0.001, longest=0.001, give_up_after=1.0))
     stop: StopFlag = field(default_factory=StopFlag)
@@ -55,6 +56,7 @@ class Attempt:
             backoff=self.backoff,
             emit=self.events.append,
             stop=self.stop,
+            beat_seconds=self.beat_seconds,
         )
         opening = OpenOptions(stale_after=self.stale_after, take_over=self.take_over)
         drive = DriveOptions(

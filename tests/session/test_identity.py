@@ -42,7 +42,7 @@ def test_round_trip_through_a_record() -> None:
 )
 def test_what_does_not_say_what_it_is_is_damage(change: JsonObject) -> None:
     body = {**IDENTITY.to_json(), **change}
-    without = {name: value for name, value in body.items() if value is not None}
+    without: JsonObject = {name: value for name, value in body.items() if value is not None}
     with pytest.raises(DamagedData, match=r"log/0000000000\.json is damaged"):
         Identity.from_record(record({"identity": without}))
     with pytest.raises(DamagedData):

@@ -12,6 +12,8 @@ import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from mlsession.errors import KeyExists
@@ -34,9 +36,10 @@ def number_of(value: bytes) -> int:
     return number
 
 
-def start(*arguments: str) -> subprocess.Popen[str]:
-    """One of the commands above, in a process of its own, its input and output piped."""
-    return subprocess.Popen(
+@contextmanager
+def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """One of the commands above, in a process of its own, its input and output piped; killed if still there."""
+    process = subprocess.Popen(
         [sys.executable, "-m", "tests.store.processes", *arguments],
         cwd=REPOSITORY,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
@@ -44,6 +47,11 @@ def start(*arguments: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         text=True,
     )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def run(program: str) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -44,12 +45,16 @@ class TestLocalStoreWithoutHardLinks(StoreContract):
 
 
 class TestSharedMemoryStore(StoreContract):
-    num_rounds = 100
+    num_rounds = 600
 
     @pytest.fixture
-    def open_handle(self) -> OpenHandle:
+    def open_handle(self) -> Iterator[OpenHandle]:
         url = f"memory://{uuid.uuid4()}/root"
-        return lambda: open_store(url)
+        interval = sys.getswitchinterval()
+        # Between looking and writing there are a few microseconds: let another thread run in them.
+        sys.setswitchinterval(1e-6)
+        yield lambda: open_store(url)
+        sys.setswitchinterval(interval)
 
 
 class TestS3(StoreContract):

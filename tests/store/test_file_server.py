@@ -9,7 +9,7 @@ from typing import ClassVar
 import pytest
 
 from mlsession.errors import StoreDenied, StoreUnavailable
-from mlsession.store import open_store
+from mlsession.store import Store, open_store
 from mlsession.testing.store_contract import OpenHandle, StoreContract
 from tests.servers.ftp import FtpServer
 
@@ -29,6 +29,16 @@ class TestFtp(StoreContract):
     @pytest.fixture
     def open_handle(self, ftp_server: FtpServer) -> OpenHandle:
         return lambda: open_store(f"{ftp_server.url}/new/root")
+
+    def test_a_version_changes_with_the_bytes(self, store: Store) -> None:
+        # FTP gives times in whole seconds, so within one second only another size is sure to show.
+        versions = set()
+        for data in (b"a", b"bb", b"ccc"):
+            store.put("key", data)
+            (entry,) = store.list()
+            versions.add(entry.version)
+            assert list(store.list()) == [entry]
+        assert len(versions) == 3
 
 
 def test_writes_leave_nothing_else_behind(ftp_server: FtpServer, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from mlsession.errors import StoreFull
 from mlsession.randomness import keyed_generator
 from mlsession.store import LocalStore
-from tests.store.processes import number_of, run, start, temporaries
+from tests.store.processes import number_of, run, started, temporaries
 
 NUM_KILLS = 12
 OLD = b"what was saved before"
@@ -22,22 +23,22 @@ OLD = b"what was saved before"
 
 def test_of_many_processes_one_creates_a_key(tmp_path: Path) -> None:
     names = ("a", "b", "c", "d")
-    processes = [start("create", str(tmp_path), name) for name in names]
-    for process in processes:
-        assert _line(process) == "ready"
     store = LocalStore(tmp_path)
-    for number in range(60):
-        key = f"log/{number:03}"
+    with ExitStack() as stack:
+        processes = [stack.enter_context(started("create", str(tmp_path), name)) for name in names]
+        assert [_line(process) for process in processes] == ["ready"] * len(names)
+        for number in range(60):
+            key = f"log/{number:03}"
+            for process in processes:
+                assert process.stdin is not None
+                process.stdin.write(f"{key}\n")
+                process.stdin.flush()
+            outcomes = [_line(process) for process in processes]
+            assert sorted(outcomes) == ["lost", "lost", "lost", "won"]
+            assert store.get(key) == names[outcomes.index("won")].encode() * 1000
         for process in processes:
-            assert process.stdin is not None
-            process.stdin.write(f"{key}\n")
-            process.stdin.flush()
-        outcomes = [_line(process) for process in processes]
-        assert sorted(outcomes) == ["lost", "lost", "lost", "won"]
-        assert store.get(key) == names[outcomes.index("won")].encode() * 1000
-    for process in processes:
-        process.communicate()
-        assert process.returncode == 0
+            process.communicate()
+            assert process.returncode == 0
     assert temporaries(tmp_path) == []
 
 
@@ -123,17 +124,17 @@ def test_a_limit_on_file_sizes_keeps_what_was_saved(tmp_path: Path) -> None:
 
 def _stop_somewhere(root: Path, first: int, seed: int, how: signal.Signals) -> int:
     """Run a writer from number `first` on and stop it somewhere in its work; the last number it said was done."""
-    process = start("write", str(root), str(first))
-    assert _line(process) == "ready"
-    done = first - 1
-    generator = keyed_generator(seed, "stop", how.name)
-    for _ in range(int(generator.integers(1, 6))):
-        done = int(_line(process))
-    # A number takes a few milliseconds: somewhere in the next one or two.
-    time.sleep(float(generator.uniform(0, 0.02)))
-    process.send_signal(how)
-    rest, _ = process.communicate()
-    assert process.returncode != 0
+    with started("write", str(root), str(first)) as process:
+        assert _line(process) == "ready"
+        done = first - 1
+        generator = keyed_generator(seed, "stop", how.name)
+        for _ in range(int(generator.integers(1, 6))):
+            done = int(_line(process))
+        # A number takes a few milliseconds: somewhere in the next one or two.
+        time.sleep(float(generator.uniform(0, 0.02)))
+        process.send_signal(how)
+        rest, _ = process.communicate()
+        assert process.returncode != 0
     said = [int(line) for line in rest.split("\n")[:-1]]
     return said[-1] if said else done
 

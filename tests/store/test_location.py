@@ -170,6 +170,8 @@ secret_words = st.text(string.ascii_letters + string.digits + "/+=-_.:!$", min_s
 @given(st.sampled_from(["ftp", "s3", "https", "sftp", "zip://in::ftp"]), secret_words, secret_words)
 def test_no_password_is_shown(scheme: str, user: str, password: str) -> None:
     user = f"u{user.replace('/', '').replace(':', '')}"
+    # Digits before a slash would be a port: "host:9000/key@2" holds no password.
+    password = f"p{password}"
     url = f"{scheme}://{user}:{password}#@host/path"
     if "::" in f"{user}:{password}":
         return

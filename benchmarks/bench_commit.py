@@ -1,0 +1,91 @@
+"""What a checkpoint costs: commits a second, and the share of the running time that saving takes.
+
+The task does 2 ms of arithmetic a step and adds 16 rows of 1,280 features, as extracting does.
+"""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from mlsession.job.run import run_task
+from mlsession.session.parameters import SessionParameters
+from mlsession.session.phase import Past, PhaseRunner, PhaseState, Step
+from mlsession.session.policy import EverySeconds, SavePolicy
+
+STEPS = 2_000
+ROUNDS = 5
+
+
+class Work:
+    """Some arithmetic and some rows in each step."""
+
+    def run(self, state: PhaseState | None) -> Iterator[Step]:
+        matrix = np.full((160, 160), 0.001, dtype=np.float32)
+        for step in range(1, STEPS + 1):
+            until = time.perf_counter() + 0.002
+            while time.perf_counter() < until:
+                matrix = matrix @ matrix
+            rows = np.zeros((16, 1280), dtype=np.float32)
+            yield Step(
+                iteration=step,
+                total=STEPS,
+                adds={"features": rows},
+                snapshot=lambda step=step: PhaseState(data={"step": step}),  # type: ignore[misc]
+                last=step == STEPS,
+            )
+
+
+class Task:
+    name = "benchmark"
+    phases = ("working",)
+
+    def runner(self, phase: str, past: Past) -> PhaseRunner:
+        return Work()
+
+    def inputs(self, phase: str) -> str:
+        return ""
+
+    def is_complete(self, phase: str, state: PhaseState) -> bool:
+        return True
+
+    def result(self, past: Past) -> None:
+        return None
+
+
+def seconds_of(policy: SavePolicy) -> tuple[float, int]:
+    folder = Path(tempfile.mkdtemp(prefix="bench-commit-"))
+    try:
+        began = time.perf_counter()
+        job = run_task(Task(), SessionParameters(folder / "session", checkpoint_interval=policy), {})
+        job.result()
+        return time.perf_counter() - began, len(job.checkpoints)
+    finally:
+        shutil.rmtree(folder)
+
+
+def main() -> None:
+    policies: dict[str, SavePolicy] = {
+        "at the end only": EverySeconds(seconds=3600),
+        "auto (default)": SessionParameters().save_policy,
+        "every 64 steps": SessionParameters(checkpoint_interval=64).save_policy,
+    }
+    found: dict[str, list[tuple[float, int]]] = {name: [] for name in policies}
+    for _ in range(ROUNDS):
+        for name, policy in policies.items():
+            found[name].append(seconds_of(policy))
+    base = statistics.median(seconds for seconds, _ in found["at the end only"])
+    for name, values in found.items():
+        seconds = statistics.median(value for value, _ in values)
+        commits = statistics.median(commits for _, commits in values)
+        print(f"{name:18} {seconds:6.2f} s  {commits:4.0f} checkpoints  {100 * (seconds / base - 1):+5.1f} %")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""`python -m mlsession`."""
+
+from mlsession.cli.__main__ import main
+
+main()

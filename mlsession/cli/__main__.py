@@ -1,0 +1,93 @@
+"""Where the command `mlsession` begins and ends."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Sequence
+
+from mlsession.cli.app import parse, usage_error
+from mlsession.cli.outcome import FAILED, RESUMABLE, WRONG_USE, error_line, exit_code
+from mlsession.cli.text import command_line, one_line
+
+
+def main() -> None:
+    """Runs the command line of this process, and ends it."""
+    _leave(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Does what a command line says; returns the exit code. No error passes but the interpreter's own."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # A name that cannot be shown must not end a training.
+    arguments, debug = _take_debug(arguments)
+    try:
+        code = parse(arguments)()
+        sys.stdout.flush()
+    except SystemExit:
+        raise
+    except BrokenPipeError:
+        return _after_broken_pipe()
+    except BaseException as error:
+        if debug:
+            traceback.print_exc()
+        return _report(error, arguments)
+    return code
+
+
+def _report(error: BaseException, arguments: Sequence[str]) -> int:
+    """Says what went wrong; returns the exit code."""
+    wrong_use = usage_error(error) if isinstance(error, Exception) else None
+    try:
+        if wrong_use is not None:
+            sys.stderr.write(one_line(f"error: {wrong_use}") + "\n")
+            return WRONG_USE
+        code = exit_code(error)
+        sys.stderr.write(error_line(error) + "\n")
+        if code == RESUMABLE:
+            # Taking over is a decision about one moment: who runs this line later must not inherit it.
+            again = [word for word in arguments if word != "--take-over"]
+            sys.stderr.write(f"to go on: {command_line([*_program(), *again])}\n")
+        sys.stderr.flush()
+    except OSError:
+        return exit_code(error)  # Nobody listens any more; the code still says it.
+    return code
+
+
+def _take_debug(arguments: Sequence[str]) -> tuple[list[str], bool]:
+    """The arguments without `--debug`, which may stand anywhere before a `--`, and whether it was there."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    return [*(word for word in arguments[:end] if word != "--debug"), *arguments[end:]], "--debug" in arguments[:end]
+
+
+def _program() -> list[str]:
+    """How this program was called."""
+    return [sys.executable, "-m", "mlsession"] if sys.argv[0].endswith("__main__.py") else ["mlsession"]
+
+
+def _after_broken_pipe() -> int:
+    """Whoever read the output has gone (such as `head`): not worth a word, but not all was delivered."""
+    # Python flushes standard output when it ends, and would complain again.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return FAILED
+
+
+def _leave(code: int) -> None:
+    """Ends the process, at once if a thread of ours is stuck (a store that hangs): nobody waits for its outcome."""
+    stuck = any(thread.name.startswith("mlsession-") for thread in threading.enumerate())
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            stuck, code = True, code or FAILED
+    if stuck:
+        os._exit(code)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""How fast a phase goes and how long it will take: a pure fold of its progress reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from mlsession.events import Event, PhaseStarted, Progressed
+
+IMAGE_PHASES = frozenset({"extracting", "evaluating"})
+"""Phases whose items are images; those of others are iterations."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meter:
+    """The present phase."""
+
+    phase: str
+    resumed: bool
+    """Earlier jobs have done a part of it."""
+    begin: Progressed | None = None
+    """What speed is measured from; None: from nothing at 0 seconds."""
+    latest: Progressed | None = None
+
+    @property
+    def unit(self) -> str:
+        """What is counted, in the plural."""
+        return "images" if self.phase in IMAGE_PHASES else "iterations"
+
+    @property
+    def done(self) -> int:
+        return self.latest.item_count if self.latest else 0
+
+    @property
+    def total(self) -> int | None:
+        return self.latest.total_items if self.latest else None
+
+    @property
+    def rate(self) -> float | None:
+        """Items in a second, in this job; None while nobody knows."""
+        if self.latest is None or self.latest is self.begin:
+            return None
+        items, seconds = (self.begin.item_count, self.begin.elapsed) if self.begin else (0, 0.0)
+        passed = self.latest.elapsed - seconds
+        return (self.latest.item_count - items) / passed if passed > 0 else None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Until the phase has done all its items at this rate; it may end before."""
+        return (self.total - self.done) / self.rate if self.total and self.rate else None
+
+
+def meter_after(meter: Meter | None, event: Event) -> Meter | None:
+    """The meter after one more event; None before the first phase."""
+    match event:
+        case PhaseStarted():
+            return Meter(phase=event.phase, resumed=event.iteration > 0)
+        case Progressed():
+            meter = meter or Meter(phase=event.phase, resumed=True)
+            # How many items earlier jobs have done, nobody says before the first report.
+            begin = event if meter.resumed and meter.begin is None else meter.begin
+            return replace(meter, begin=begin, latest=event)
+        case _:
+            return meter

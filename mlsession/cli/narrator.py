@@ -1,0 +1,162 @@
+"""What is said of a job while it runs: events become lines of text. No terminal, no clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mlsession.cli.meter import Meter, meter_after
+from mlsession.cli.text import duration, number_of, one_line, percent, plain
+from mlsession.events import (
+    CacheFailed,
+    CheckpointCommitted,
+    CheckpointSkipped,
+    Event,
+    EventsMissed,
+    HeartbeatMissed,
+    ItemSkipped,
+    JobEnded,
+    JobFinished,
+    JobStopping,
+    NumericsChanged,
+    PhaseFinished,
+    PhaseStarted,
+    Progressed,
+    SessionCreated,
+    SessionOpened,
+    StoreRetried,
+    Unprotected,
+    WaitingForWriter,
+)
+
+MOST_NAMED = 5
+"""Skipped images that are named one by one; the others are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line to show."""
+
+    text: str
+    passing: bool = False
+    """Of the moment: may be left out when the next one follows soon, or shown as a bar."""
+
+
+class Narrator:
+    """Turns the events of one job, in order, into lines."""
+
+    def __init__(self) -> None:
+        self.meter: Meter | None = None
+        self._num_skipped = 0
+
+    def lines(self, event: Event) -> list[Line]:
+        """What to say of the next event; often nothing."""
+        self.meter = meter_after(self.meter, event)
+        match event:
+            case ItemSkipped():
+                self._num_skipped += 1
+                if self._num_skipped <= MOST_NAMED:
+                    return [Line(f"skipped {plain(event.item)}: {one_line(event.reason)}")]
+                return []
+            case PhaseStarted():
+                return [Line(_start(event))]
+            case PhaseFinished():
+                return [*self._rest_of_skipped(), Line(self._end(event))]
+            case JobFinished() | JobEnded():
+                return self._rest_of_skipped()
+            case Progressed() | CheckpointCommitted():
+                return [Line(self._passing(event), passing=True)]
+            case _:
+                text = note(event)
+                return [Line(text)] if text else []
+
+    def _rest_of_skipped(self) -> list[Line]:
+        rest, self._num_skipped = self._num_skipped - MOST_NAMED, min(self._num_skipped, MOST_NAMED)
+        if rest <= 0:
+            return []
+        return [Line(f"skipped {number_of(rest, 'further image')}; `mlsession status URL --json` names them all")]
+
+    def _passing(self, event: Progressed | CheckpointCommitted) -> str:
+        if isinstance(event, CheckpointCommitted):
+            return f"checkpoint {event.checkpoint}: {plain(event.phase)} {event.iteration}"
+        meter = self.meter
+        assert meter is not None
+        parts = [f"{meter.done:,} of {meter.total:,} {meter.unit}" if meter.total else f"{meter.done:,} {meter.unit}"]
+        if meter.unit == "images" and meter.rate is not None:
+            parts.append(f"{meter.rate:.1f} images/s")
+        parts += metric_words(event)
+        if meter.seconds_left is not None and meter.seconds_left >= 1:
+            parts.append(f"about {duration(meter.seconds_left)} left")
+        return f"{plain(event.phase)}: {', '.join(parts)}"
+
+    def _end(self, event: PhaseFinished) -> str:
+        meter = self.meter
+        if meter is None or meter.latest is None:
+            return f"{plain(event.phase)}: done"
+        counted = f"{meter.done:,} {meter.unit}"
+        words = [counted, *metric_words(meter.latest), f"in {duration(meter.latest.elapsed)}"]
+        return f"{plain(event.phase)}: done, {', '.join(words)}"
+
+
+def metric_words(event: Progressed) -> list[str]:
+    """The metrics of a report, in words."""
+    words: list[str] = []
+    for name, value in event.metrics.items():
+        if name == "reused":
+            words.append(f"{value:,.0f} from the cache")
+        elif "accuracy" in name:
+            # Told from "training accuracy", which evaluating reports.
+            words.append(f"{plain(name).replace('_', ' ')} {percent(value)}")
+        else:
+            words.append(f"{plain(name).replace('_', ' ')} {value:.4g}")
+    return words
+
+
+def note(event: Event) -> str | None:
+    """One line for an event that is not part of the usual course; None for one that says nothing."""
+    match event:
+        case SessionCreated():
+            hint = " (temporary: the same command will not find it again)" if event.temporary else ""
+            return f"session: created {plain(event.url)}{hint}"
+        case SessionOpened():
+            begun = event.phase != "initialized"
+            return f"session: going on after {plain(event.phase)} {event.iteration}" if begun else None
+        case WaitingForWriter():
+            return (
+                f"note: process {event.pid} on {plain(event.host)} may still be at work on this session; "
+                f"watching it for up to {duration(event.seconds)}"
+            )
+        case Unprotected():
+            return (
+                "warning: this store has no exclusive create, so nothing keeps a second writer out of the session; "
+                "see to it that only one process trains it"
+            )
+        case NumericsChanged():
+            return (
+                f"warning: {plain(event.what)} was {plain(event.original)} when the session was made and is "
+                f"{plain(event.new)} now; the model may differ in its last bits"
+            )
+        case CheckpointSkipped():
+            return (
+                f"warning: checkpoint {event.checkpoint} is damaged ({one_line(event.reason)}); "
+                "going on from the one before it"
+            )
+        case StoreRetried():
+            return (
+                f"note: the store does not answer ({one_line(event.reason)}); "
+                f"try {event.attempt + 1} in {duration(event.delay)}"
+            )
+        case HeartbeatMissed():
+            return f"note: the sign of life could not be written ({one_line(event.reason)}); training goes on"
+        case CacheFailed():
+            return f"note: going on without the feature cache: {one_line(event.reason)}"
+        case JobStopping():
+            return f"stopping: {one_line(event.reason)}; saving first (a second signal stops at once)"
+        case EventsMissed():
+            return f"note: {number_of(event.count, 'event')} came too fast to be shown"
+        case _:
+            return None
+
+
+def _start(event: PhaseStarted) -> str:
+    after = f", going on after {event.iteration}" if event.iteration else ""
+    return f"{plain(event.phase)}: started{after}"

@@ -1,0 +1,47 @@
+"""How a command ends: errors become exit codes and one line each, here and nowhere else."""
+
+from __future__ import annotations
+
+from mlsession.cli.text import one_line
+from mlsession.errors import Cancelled, InternalError, Interrupted, InvalidParameter, MLSessionError
+
+DONE = 0
+FAILED = 1
+WRONG_USE = 2
+RESUMABLE = 75
+"""Stopped before it was done, with nothing lost: the same command goes on (EX_TEMPFAIL of sysexits.h)."""
+STOPPED_BY_HAND = 130
+"""Ctrl-C in a command that has nothing to save, as shells count it."""
+
+
+def exit_code(error: BaseException) -> int:
+    """The exit code that an error ends the command with."""
+    match error:
+        case Interrupted() | Cancelled():
+            return RESUMABLE
+        case InvalidParameter():
+            return WRONG_USE
+        case KeyboardInterrupt():
+            return STOPPED_BY_HAND
+        case _:
+            return FAILED
+
+
+def error_line(error: BaseException) -> str:
+    """What is said of an error: one line with the cause and the cure."""
+    notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
+    match error:
+        case Interrupted() | Cancelled():
+            text = f"stopped: {error}{notes}"
+        case KeyboardInterrupt():
+            text = "stopped by hand"
+        case InternalError():
+            text = f"error: {error}{notes} (a bug in mlsession; `--debug` shows where)"
+        case MLSessionError():
+            text = f"error: {error}{notes}"
+        case MemoryError():
+            text = f"error: out of memory{notes}; close other programs, or use a machine with more"
+        case _:
+            what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            text = f"error: {what}{notes} (not foreseen by mlsession; `--debug` shows where)"
+    return one_line(text)

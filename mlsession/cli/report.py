@@ -1,0 +1,131 @@
+"""What commands say of sessions and models: values become lines of text; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlsession.cli.text import byte_size, duration, figure, number_of, percent, plain
+
+if TYPE_CHECKING:
+    from mlsession.export.report import ExportReport
+    from mlsession.metrics.report import ClassifierMetrics
+    from mlsession.training.summary import SessionSummary
+
+MOST_CLASSES = 40
+"""Classes that a table shows; of more, the ones with the lowest F1."""
+MOST_NAMES = 12
+"""Class names in one line."""
+MOST_PAIRS = 3
+
+
+def status_lines(summary: SessionSummary, now: datetime) -> list[str]:
+    """A session, for people."""
+    counts = summary.counts
+    used = [f"{counts.train:,} to train"]
+    if counts.validation is not None:
+        used.append(f"{counts.validation:,} to validate")
+    used += [f"{counts.test:,} to test", f"{counts.skipped:,} skipped"]
+    rows = [
+        ("session", plain(summary.url)),
+        ("status", _status(summary)),
+        ("phase", f"{plain(summary.phase)}, iteration {summary.iteration}"),
+        ("updated", f"{summary.date:%Y-%m-%d %H:%M:%S} UTC, {_age(now - summary.date)} ago"),
+        ("data", plain(summary.data)),
+        ("images", ", ".join(used)),
+        ("classes", f"{len(summary.classes)}: {_names(summary.classes)}"),
+        ("checkpoints", _checkpoints(summary)),
+    ]
+    if summary.model_digest:
+        rows.append(("model", f"sha256 {summary.model_digest}"))
+    rows += [(f"{part} set", metrics.summary) for part, metrics in summary.metrics.items()]
+    rows += [("skipped", f"{plain(image.path)}: {plain(image.reason)}") for image in summary.skipped[:5]]
+    if len(summary.skipped) > 5:
+        rows.append(("", f"and {number_of(len(summary.skipped) - 5, 'further image')}; --json names all"))
+    rows += [("damaged", plain(what)) for what in summary.damaged]
+    return labelled(rows)
+
+
+def labelled(rows: Sequence[tuple[str, str]]) -> list[str]:
+    """Lines of a name and what is said of it."""
+    width = max((len(name) for name, _ in rows), default=0)
+    return [f"{name:<{width}}  {text}" for name, text in rows]
+
+
+def headline(metrics: dict[str, ClassifierMetrics]) -> str:
+    """The accuracy of each part that was evaluated."""
+    parts = [f"{part} {percent(each.accuracy)} of {each.count:,}" for part, each in metrics.items()]
+    return f"accuracy: {', '.join(parts)}" if parts else "accuracy: nothing was evaluated"
+
+
+def class_table(metrics: ClassifierMetrics, width: int) -> list[str]:
+    """A line for each class, no wider than `width` columns while names can give way; then what is confused most."""
+    from rich.cells import cell_len, set_cell_size
+
+    columns = zip(
+        metrics.classes,
+        metrics.class_counts.tolist(),
+        metrics.precision.tolist(),
+        metrics.recall.tolist(),
+        metrics.f1.tolist(),
+        strict=True,
+    )
+    rows = [(plain(label), *figures) for label, *figures in columns]
+    shown = sorted(rows, key=lambda row: (not row[4] < 1, row[4]))[:MOST_CLASSES] if len(rows) > MOST_CLASSES else rows
+    room = max(width - 36, 8)
+    name_width = min(max((cell_len(row[0]) for row in shown), default=5), room)
+    name_width = max(name_width, len("label"))
+    lines = [f"{'label':<{name_width}}   count  precision  recall     f1"]
+    for label, count, precision, recall, f1 in shown:
+        name = label if cell_len(label) <= name_width else set_cell_size(label, name_width - 3) + "..."
+        padding = " " * (name_width - cell_len(name))
+        lines.append(f"{name}{padding}  {count:>6,}  {figure(precision):>9}  {figure(recall):>6}  {figure(f1):>5}")
+    if len(shown) < len(rows):
+        lines.append(f"and {len(rows) - len(shown)} classes with a higher f1; --json has all")
+    return [*lines, *confusions(metrics)]
+
+
+def confusions(metrics: ClassifierMetrics) -> list[str]:
+    """A line on the pairs of classes that are most often confused, if any are."""
+    wrong = metrics.confusion_matrix.copy()
+    np.fill_diagonal(wrong, 0)
+    order = np.argsort(-wrong, axis=None, kind="stable")[:MOST_PAIRS]
+    pairs = [np.unravel_index(place, wrong.shape) for place in order if wrong.flat[place] > 0]
+    named = [f"{plain(metrics.classes[t])} taken for {plain(metrics.classes[p])} ({wrong[t, p]:,})" for t, p in pairs]
+    return [f"most often confused: {', '.join(named)}"] if named else []
+
+
+def export_line(path: str, report: ExportReport) -> str:
+    """What was written."""
+    checked = f"checked on {number_of(report.num_images, 'picture')}" if report.verified else "not checked"
+    return f"exported {plain(path)}: {report.format}, {byte_size(report.size_bytes)}, {checked}"
+
+
+def _status(summary: SessionSummary) -> str:
+    words = [summary.status.value]
+    if summary.heartbeat_age is not None:
+        words.append(f"last sign of life {duration(summary.heartbeat_age)} ago")
+    if summary.reason:
+        words.append(plain(" ".join(summary.reason.split())))
+    return ", ".join(words)
+
+
+def _checkpoints(summary: SessionSummary) -> str:
+    if not summary.checkpoints:
+        return "none yet"
+    newest = summary.checkpoints[-1]
+    return f"{len(summary.checkpoints):,}, the newest is {plain(newest.url)}"
+
+
+def _names(names: Sequence[str]) -> str:
+    shown = ", ".join(map(plain, names[:MOST_NAMES]))
+    return f"{shown}, ..." if len(names) > MOST_NAMES else shown
+
+
+def _age(age: timedelta) -> str:
+    if age >= timedelta(days=2):
+        return f"{age.days} days"
+    return duration(max(age.total_seconds(), 0.0))

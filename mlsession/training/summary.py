@@ -1,0 +1,227 @@
+"""What is to be said of a session at one moment, as one value read from its store alone; no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from mlsession.classifier.model import tensor_digest
+from mlsession.data.index import ImageIndex
+from mlsession.errors import DamagedData, UsageError
+from mlsession.metrics.report import ClassifierMetrics
+from mlsession.phases.trained import trained_head
+from mlsession.session.checkpoint import Checkpoint
+from mlsession.session.log.records import CheckpointEntry
+from mlsession.session.phase import Json, Phase, PhaseState
+from mlsession.session.session import TrainingSession, history_of
+from mlsession.session.standing import valid_commits
+from mlsession.session.status import Status
+from mlsession.training.prepare import TEST_INDEX, TRAINING_INDEX, VALIDATION_INDEX
+from mlsession.training.task import TASK, index_digest, metrics_of
+
+PARTS = ("training", "validation", "test")
+_PHASES = (Phase.EXTRACTING, Phase.TRAINING, Phase.EVALUATING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageCounts:
+    """Images by their use. Before extracting has ended `train` counts the images as they were listed."""
+
+    train: int
+    validation: int | None
+    """None while the images to hold out have not been chosen: that is done when extracting ends."""
+    test: int
+    """Those listed; once evaluated, those that could be read."""
+    skipped: int
+    """Those of any source that cannot be read, as far as they have been looked at."""
+
+    def to_json(self) -> dict[str, Json]:
+        return {"train": self.train, "validation": self.validation, "test": self.test, "skipped": self.skipped}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SkippedImage:
+    """An image that cannot be read, with the reason; `path` is relative to the root of its source."""
+
+    path: str
+    source: str
+    """"training", "validation" (images of their own) or "test"."""
+    reason: str
+
+    def to_json(self) -> dict[str, Json]:
+        return {"path": self.path, "source": self.source, "reason": self.reason}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SessionSummary:
+    """A session at one moment; `mlsession status` prints it."""
+
+    url: str
+    status: Status
+    reason: str
+    """Why it stopped, as far as it said so; "" otherwise."""
+    phase: str
+    iteration: int
+    """Of the newest checkpoint, within its phase."""
+    limit: int | None
+    """The most training iterations, as the newest attempt was asked for."""
+    date: datetime
+    """When the newest record was written, UTC."""
+    heartbeat_age: float | None
+    """Seconds since the last sign of life, by the wall clocks of two machines; None unless it is running."""
+    data: str
+    """Where the training images are."""
+    classes: tuple[str, ...]
+    counts: ImageCounts
+    skipped: tuple[SkippedImage, ...]
+    metrics: Mapping[str, ClassifierMetrics]
+    """By part (`PARTS`); parts without images, or not evaluated yet, are absent."""
+    model_digest: str | None
+    """`tensor_digest` of the trained head; None before training has ended."""
+    history: Mapping[str, list[float]]
+    """See `TrainingSession.history`."""
+    checkpoints: tuple[Checkpoint, ...]
+    damaged: tuple[str, ...] = field(default=())
+    """What could not be read because its stored bytes are not those that were written."""
+
+    @classmethod
+    def of(cls, session: TrainingSession) -> SessionSummary:
+        """Reads a session of image classification; disturbs no writer.
+
+        Raises `UsageError` for a session of another task, `StoreError`, and `DamagedData` where even the index of
+        its images cannot be read.
+        """
+        if session.identity.task != TASK:
+            raise UsageError(f"{session.url} holds a session of task {session.identity.task!r}, not of {TASK!r}")
+        look = _Look(session)
+        status, settings, skipped = session.status, session.settings, look.skipped()
+        limit = settings.get("iterations")
+        closed = session.timeline.closed
+        return cls(
+            url=session.url,
+            status=status,
+            reason=str(closed.body.get("reason", "")) if closed else "",
+            phase=session.phase,
+            iteration=session.iteration,
+            limit=limit if isinstance(limit, int) else None,
+            date=session.date,
+            heartbeat_age=session.heartbeat_age if status is Status.RUNNING else None,
+            data=_url_of(settings.get("training_source")),
+            classes=look.training.classes,
+            counts=look.counts(len(skipped)),
+            skipped=skipped,
+            metrics=look.metrics(),
+            model_digest=look.model_digest(),
+            history=history_of(look.states[Phase.TRAINING]) if Phase.TRAINING in look.states else {},
+            checkpoints=session.checkpoints,
+            damaged=tuple(look.damaged),
+        )
+
+    def to_json(self) -> dict[str, object]:
+        """A JSON object with the same members; parts without metrics are null."""
+        return {
+            "url": self.url,
+            "status": self.status.value,
+            "reason": self.reason,
+            "phase": str(self.phase),
+            "iteration": self.iteration,
+            "limit": self.limit,
+            "date": self.date.isoformat(),
+            "heartbeat_age": self.heartbeat_age,
+            "data": self.data,
+            "classes": list(self.classes),
+            "counts": self.counts.to_json(),
+            "metrics": {part: self.metrics[part].to_json() if part in self.metrics else None for part in PARTS},
+            "model_digest": self.model_digest,
+            "skipped": [image.to_json() for image in self.skipped],
+            "history": dict(self.history),
+            "checkpoints": [checkpoint.to_json() for checkpoint in self.checkpoints],
+            "damaged": list(self.damaged),
+        }
+
+
+class _Look:
+    """What a session's newest commits hold, each read once."""
+
+    def __init__(self, session: TrainingSession) -> None:
+        self._session = session
+        self.damaged: list[str] = []
+        self.training = ImageIndex.from_bytes(session.attachment(TRAINING_INDEX))
+        self.validation = self._index(VALIDATION_INDEX)
+        self.test = self._index(TEST_INDEX)
+        test_digest = index_digest(self.test)
+        self.valid = valid_commits(
+            _PHASES, session.timeline.newest, lambda phase: test_digest if phase == Phase.EVALUATING else ""
+        )
+        self.states = {phase: state for phase in self.valid if (state := self._state(phase)) is not None}
+
+    def counts(self, num_skipped: int) -> ImageCounts:
+        listed = 0 if self.test is None else len(self.test)
+        train, validation = self._split()
+        evaluated = self.metrics()
+        if evaluated and self.test is not None:
+            listed = evaluated["test"].count if "test" in evaluated else 0
+        return ImageCounts(train=train, validation=validation, test=listed, skipped=num_skipped)
+
+    def skipped(self) -> tuple[SkippedImage, ...]:
+        first = len(self.training)
+        found: list[SkippedImage] = []
+        for row, reason in _skips(self.states.get(Phase.EXTRACTING)):
+            if row < first:
+                found.append(SkippedImage(path=self.training.keys[row], source="training", reason=reason))
+            elif self.validation is not None:
+                found.append(SkippedImage(path=self.validation.keys[row - first], source="validation", reason=reason))
+        for row, reason in _skips(self.states.get(Phase.EVALUATING)):
+            if self.test is not None:
+                found.append(SkippedImage(path=self.test.keys[row], source="test", reason=reason))
+        return tuple(found)
+
+    def metrics(self) -> dict[str, ClassifierMetrics]:
+        state = self._ended(Phase.EVALUATING)
+        return metrics_of(state) if state else {}
+
+    def model_digest(self) -> str | None:
+        state = self._ended(Phase.TRAINING)
+        return tensor_digest(trained_head(state).tensors()) if state else None
+
+    def _split(self) -> tuple[int, int | None]:
+        """Images to train on and to validate on."""
+        state = self._ended(Phase.EXTRACTING)
+        if state is not None:
+            readable, held_out = (state.arrays[name].astype(bool) for name in ("readable", "validation"))
+            return int((readable & ~held_out).sum()), int((readable & held_out).sum())
+        if self.validation is not None:
+            return len(self.training), len(self.validation)
+        chosen = self._session.identity.parameters.get("validation")
+        without = isinstance(chosen, dict) and chosen.get("kind") == "none"
+        return len(self.training), 0 if without else None
+
+    def _ended(self, phase: str) -> PhaseState | None:
+        """The state of a phase that has ended."""
+        entry: CheckpointEntry | None = self.valid.get(phase)
+        return self.states.get(phase) if entry is not None and entry.ended else None
+
+    def _state(self, phase: str) -> PhaseState | None:
+        try:
+            return self._session.past.state(phase)
+        except DamagedData as damage:
+            self.damaged.append(str(damage))
+            return None
+
+    def _index(self, name: str) -> ImageIndex | None:
+        try:
+            return ImageIndex.from_bytes(self._session.attachment(name))
+        except KeyError:
+            return None
+
+
+def _skips(state: PhaseState | None) -> list[tuple[int, str]]:
+    """(row, reason) of the images that a phase has left out."""
+    listed = state.data.get("skipped") if state is not None else None
+    pairs = [pair for pair in listed if isinstance(pair, list)] if isinstance(listed, list) else []
+    return [(row, str(reason)) for row, reason in pairs if isinstance(row, int)]
+
+
+def _url_of(source: Json) -> str:
+    return str(source.get("url", "")) if isinstance(source, dict) else ""

@@ -1,0 +1,249 @@
+"""A second reader of sessions, written from docs/format.md alone: the standard library, and numpy to view arrays.
+
+Chapter numbers in comments are those of the document.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from .stored import Array, Damaged, Object, arrays_of, is_sealed, parse, sha256
+
+FORMAT = 1
+RECORD = re.compile(r"([0-9]{10})\.json")
+BLOB = re.compile(r"blobs/[0-9]{10}/([0-9]{10})-([0-9a-f]{64})")
+
+
+class TooNew(Exception):
+    """A record of a later format."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folded:
+    """The state of a session as of one record (chapter 5)."""
+
+    tip: Object
+    opened: Object
+    closed: Object | None = None
+    newest: Mapping[str, Object] = field(default_factory=dict)
+    checkpoint_pages: tuple[Object, ...] = ()
+    checkpoints: tuple[Object, ...] = ()
+    removed: frozenset[int] = frozenset()
+    adds_pages: Mapping[str, tuple[Object, ...]] = field(default_factory=dict)
+    adds: Mapping[str, tuple[Object, ...]] = field(default_factory=dict)
+
+
+class SessionFolder:
+    """A session in a local folder."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    # Chapters 4 and 8: one record, one blob
+
+    def record_bytes(self, number: int) -> bytes:
+        return self._bytes(f"log/{number:010d}.json")
+
+    def record(self, number: int) -> Object:
+        key, data = f"log/{number:010d}.json", self.record_bytes(number)
+        if not is_sealed(data):
+            raise Damaged(key, "its digest is not that of its content")
+        record: Object = parse(data, key)
+        if record["format"] > FORMAT:
+            raise TooNew(f"{key} has format {record['format']}")
+        if record["number"] != number:
+            raise Damaged(key, f"it is record {record['number']}")
+        return record
+
+    def blob(self, ref: Object) -> bytes:
+        name = BLOB.fullmatch(ref["key"])
+        if name is None or name[2] != ref["sha256"]:
+            raise Damaged(ref["key"], "no blob has this name")
+        data = self._bytes(ref["key"])
+        if len(data) != ref["size"] or sha256(data) != ref["sha256"]:
+            raise Damaged(ref["key"], "other bytes than were written")
+        return data
+
+    def _bytes(self, key: str) -> bytes:
+        try:
+            return (self._root / key).read_bytes()
+        except FileNotFoundError as error:
+            raise Damaged(key, "missing") from error
+
+    # Chapters 5 to 7: folding, with and without the index, and past damage
+
+    def end(self) -> int | None:
+        """The largest number that has a record, damaged or not."""
+        numbers = (RECORD.fullmatch(path.name) for path in (self._root / "log").glob("*"))
+        return max((int(match[1]) for match in numbers if match), default=None)
+
+    def newest(self, at_most: int | None = None) -> tuple[Folded, frozenset[str]]:
+        """The newest valid state, and the keys of what was passed over on the way to it."""
+        end, damaged = self.end(), set[str]()
+        assert end is not None
+        for number in range(end if at_most is None else min(end, at_most), -1, -1):
+            try:
+                return self.fold(number, damaged), frozenset(damaged)
+            except Damaged as damage:
+                damaged.add(damage.key)
+        raise Damaged("log/0000000000.json", "no record gives a valid state")
+
+    def fold(self, number: int, damaged: set[str]) -> Folded:
+        tip = self.record(number)
+        summary: Object = parse(self.blob(tip["index"]), tip["index"]["key"]) if tip["index"] else {"start": 0}
+        first, *rest = reversed(self._tail(tip, summary["start"], damaged))
+        folded = Folded(
+            tip=first,
+            opened=self._opening_of(first, damaged),
+            newest=summary.get("newest", {}),
+            checkpoint_pages=tuple(summary.get("checkpoints", ())),
+            adds_pages={phase: tuple(pages) for phase, pages in summary.get("adds", {}).items()},
+        )
+        for record in (first, *rest):
+            folded = advanced(folded, record)
+        return folded
+
+    def fold_without_index(self, number: int) -> Folded:
+        """What `fold` gives, out of the records alone."""
+        records = [self.record(number)]
+        while records[-1]["parent"] is not None:
+            records.append(self.record(records[-1]["parent"]))
+        folded = Folded(tip=records[-1], opened=records[-1])
+        for record in reversed(records):
+            folded = advanced(folded, record)
+        return folded
+
+    def _tail(self, tip: Object, start: int, damaged: set[str]) -> list[Object]:
+        if start > tip["number"]:
+            raise Damaged(f"log/{tip['number']:010d}.json", "its index begins after it")
+        tail = [tip]
+        while tail[-1]["number"] > start:
+            child = tail[-1]
+            if child["parent"] is None or not start <= child["parent"] < child["number"]:
+                raise Damaged(f"log/{child['number']:010d}.json", "its parent does not lead back")
+            try:
+                tail.append(self.record(child["parent"]))
+            except Damaged as damage:
+                if child["parent"] > 0 or child["kind"] != "opened":
+                    raise
+                damaged.add(damage.key)
+                break
+        return tail
+
+    def _opening_of(self, first: Object, damaged: set[str]) -> Object:
+        if first["opening"] == first["number"]:
+            return first
+        try:
+            return self.record(first["opening"])
+        except Damaged as damage:
+            damaged.add(damage.key)
+            # Who had opened the session is lost; what it is stands in record 0 as well.
+            return {**self.record(0), "kind": "opened", "number": first["opening"], "opening": first["opening"]}
+
+    # What a fold refers to
+
+    def checkpoints(self, folded: Folded) -> list[Object]:
+        """All checkpoints that were not removed, oldest first."""
+        paged = [entry for page in folded.checkpoint_pages for entry in self._items(page)]
+        return [*(entry for entry in paged if entry["number"] not in folded.removed), *folded.checkpoints]
+
+    def adds(self, folded: Folded, phase: str) -> list[Object]:
+        """The blobs of a phase's additive output, in order."""
+        paged = [ref for page in folded.adds_pages.get(phase, ()) for ref in self._items(page)]
+        return [*paged, *folded.adds.get(phase, ())]
+
+    def rows(self, folded: Folded, phase: str) -> dict[str, Array]:
+        """All of a phase's additive output, one array a column."""
+        parts = [arrays_of(self.blob(ref))[0] for ref in self.adds(folded, phase)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in (parts[0] if parts else ())}
+
+    def state(self, folded: Folded, phase: str) -> tuple[dict[str, Array], Object]:
+        """The arrays and the plain data of a phase's newest commit."""
+        ref = folded.newest[phase]["state"]
+        arrays, metadata = arrays_of(self.blob(ref))
+        return arrays, parse(metadata["state"].encode("ascii"), ref["key"])
+
+    def status(self, folded: Folded) -> str:
+        """How the newest opening ended; chapter 5."""
+        if folded.opened["kind"] == "created":
+            return "new"
+        return "no outcome" if folded.closed is None else str(folded.closed["body"]["outcome"])
+
+    def check(self, folded: Folded) -> Iterator[str]:
+        """Checks every hash from the tip back to record 0, and of all blobs in reach; yields the keys checked."""
+        for ref in self._references(folded):
+            self.blob(ref)
+            yield ref["key"]
+        number: int | None = folded.tip["number"]
+        while number is not None:
+            record = self.record(number)
+            yield f"log/{number:010d}.json"
+            before, number = number, record["parent"]
+            if number == before - 1 and record["previous"] != sha256(self.record_bytes(number)):
+                raise Damaged(f"log/{number:010d}.json", "the record after it continues other bytes")
+
+    def usable(self) -> tuple[Folded, int]:
+        """Chapter 7: the state that a writer goes on from, past damaged blobs too; and how often that stepped back."""
+        folded, _ = self.newest()
+        for steps in range(folded.tip["number"] + 1):
+            try:
+                for ref in self._needed(folded):
+                    self.blob(ref)
+                return folded, steps
+            except Damaged as damage:
+                name = BLOB.fullmatch(damage.key)
+                assert name is not None
+                folded, _ = self.newest(self.record(int(name[1]))["parent"])
+        raise AssertionError("each step goes back by one record at least")
+
+    def _needed(self, folded: Folded) -> Iterator[Object]:
+        if folded.tip["index"]:
+            yield folded.tip["index"]
+        for pages in (folded.checkpoint_pages, *folded.adds_pages.values()):
+            yield from (page["blob"] for page in pages)
+        for phase, entry in folded.newest.items():
+            yield entry["state"]
+            yield from self.adds(folded, phase)
+
+    def _references(self, folded: Folded) -> Iterator[Object]:
+        yield from self._needed(folded)
+        for entry in self.checkpoints(folded):
+            yield from (entry["state"], *entry["adds"])
+        body = folded.opened["body"]
+        yield from (*body["identity"]["attachments"].values(), *body.get("attachments", {}).values())
+
+    def _items(self, page: Object) -> list[Object]:
+        items: list[Object] = parse(self.blob(page["blob"]), page["blob"]["key"])["items"]
+        assert len(items) == page["count"]
+        return items
+
+
+def advanced(folded: Folded, record: Object) -> Folded:
+    """Chapter 5: the state after one more record."""
+    body, after = record["body"], replace(folded, tip=record)
+    match record["kind"]:
+        case "created" | "opened":
+            return replace(after, opened=record, closed=None)
+        case "closed":
+            return replace(after, closed=record)
+        case "removed":
+            gone = frozenset(body["checkpoints"])
+            kept = tuple(entry for entry in after.checkpoints if entry["number"] not in gone)
+            return replace(after, checkpoints=kept, removed=after.removed | gone)
+        case "checkpoint":
+            entry = {**body, **{name: record[name] for name in ("number", "parent", "date")}}
+            phase = entry["phase"]
+            if entry["fresh"]:
+                after = replace(after, adds={**after.adds, phase: ()}, adds_pages={**after.adds_pages, phase: ()})
+            return replace(
+                after,
+                newest={**after.newest, phase: entry},
+                checkpoints=(*after.checkpoints, entry),
+                adds={**after.adds, phase: (*after.adds.get(phase, ()), *entry["adds"])},
+            )
+    raise Damaged(f"log/{record['number']:010d}.json", "a kind that format 1 has not")

@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+
+import pytest
+
+from mlsession.errors import StoreUnavailable
+from mlsession.session.liveness import (
+    Heartbeat,
+    ProcessIdentity,
+    is_beating,
+    is_known_dead,
+    start_time_of,
+    this_process,
+)
+from mlsession.session.log.canonical import parse_object
+from mlsession.session.log.layout import heartbeat_key, stop_key
+from mlsession.session.phase import Json
+from mlsession.store.memory import MemorySpace, MemoryStore
+from mlsession.testing.clock import FakeClock
+from tests.session.stores import HookedStore
+
+US = ProcessIdentity(host="h", pid=1, boot_id="boot", pid_namespace="pid:[1]", start_time="10")
+IT = ProcessIdentity(host="h", pid=2, boot_id="boot", pid_namespace="pid:[1]", start_time="20")
+
+needs_proc = pytest.mark.skipif(not start_time_of(os.getpid()), reason="this system has no /proc")
+
+
+def test_round_trip_and_nonsense() -> None:
+    assert ProcessIdentity.from_json(US.to_json()) == US
+    wrong: list[Json] = [None, [], "x", {"pid": "1"}, {}]
+    for value in wrong:
+        process = ProcessIdentity.from_json(value)
+        assert process.pid == 0
+        assert not is_known_dead(process, US, lambda pid: "")
+
+
+@pytest.mark.parametrize(
+    ("change", "running_since", "dead"),
+    [
+        ({}, "20", False),
+        ({}, "", True),
+        ({}, "21", True),
+        ({"boot_id": "other"}, "", False),
+        ({"pid_namespace": "pid:[2]"}, "", False),
+        ({"start_time": ""}, "", False),
+        ({"boot_id": ""}, "", False),
+        ({"host": "renamed"}, "", True),
+    ],
+)
+def test_only_what_certainly_ended_is_dead(change: dict[str, str], running_since: str, dead: bool) -> None:
+    asked: list[int] = []
+
+    def start_time(pid: int) -> str:
+        asked.append(pid)
+        return running_since
+
+    assert is_known_dead(replace(IT, **change), US, start_time) is dead  # type: ignore[arg-type]
+    assert set(asked) <= {2}
+
+
+def test_where_processes_cannot_be_told_apart_nobody_is_known_dead() -> None:
+    nobody = replace(US, boot_id="", pid_namespace="", start_time="")
+    assert not is_known_dead(nobody, nobody, lambda pid: "")
+    assert not is_known_dead(replace(IT, boot_id=""), replace(US, boot_id=""), lambda pid: "")
+
+
+@needs_proc
+def test_this_process_is_alive() -> None:
+    us = this_process()
+    assert (us.pid, bool(us.boot_id), bool(us.pid_namespace)) == (os.getpid(), True, True)
+    assert not is_known_dead(us, us, start_time_of)
+
+
+@needs_proc
+def test_a_killed_child_is_dead_even_as_a_zombie() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        identity = replace(this_process(), pid=child.pid, start_time=start_time_of(child.pid))
+        assert identity.start_time
+        assert not is_known_dead(identity, this_process(), start_time_of)
+        child.kill()
+        # Waits until it has ended, and leaves it in the process table.
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert is_known_dead(identity, this_process(), start_time_of)
+    finally:
+        child.communicate()
+    assert is_known_dead(identity, this_process(), start_time_of)
+
+
+def test_a_heartbeat_that_moves_is_alive_at_once() -> None:
+    store = MemoryStore()
+    store.put(heartbeat_key(3), b"1")
+    clock = FakeClock(on_sleep=lambda seconds: store.put(heartbeat_key(3), b"2") if clock.monotonic() > 7 else None)
+    assert is_beating(store, 3, clock, stale_after=20)
+    assert 7 < clock.monotonic() < 8
+
+
+def test_a_heartbeat_that_appears_is_alive() -> None:
+    store = MemoryStore()
+    clock = FakeClock(on_sleep=lambda seconds: store.put(heartbeat_key(3), b"1"))
+    assert is_beating(store, 3, clock, stale_after=20)
+
+
+def test_a_still_heartbeat_is_watched_for_as_long_as_was_said() -> None:
+    for content in (None, b"1"):
+        store, clock = MemoryStore(), FakeClock()
+        if content is not None:
+            store.put(heartbeat_key(3), content)
+        assert not is_beating(store, 3, clock, stale_after=20)
+        assert 20 <= clock.monotonic() < 21
+
+
+def test_another_opening_or_the_time_of_day_does_not_matter() -> None:
+    store = MemoryStore()
+    store.put(heartbeat_key(3), b"1")
+    clock = FakeClock(on_sleep=lambda seconds: store.put(heartbeat_key(4), b"%f" % clock.monotonic()))
+    assert not is_beating(store, 3, clock, stale_after=5)
+
+
+def test_no_patience_means_no_waiting() -> None:
+    clock = FakeClock()
+    assert not is_beating(MemoryStore(), 3, clock, stale_after=0)
+    assert clock.monotonic() == 0
+
+
+class Beating:
+    """A heartbeat, and events that tell what it did."""
+
+    def __init__(self, store: HookedStore) -> None:
+        self.opening = 3
+        self.stopped, self.missed = threading.Event(), threading.Event()
+        self.reasons: list[str] = []
+        self.heartbeat = Heartbeat(
+            store, lambda: self.opening, FakeClock(), lambda reason: self.stopped.set(), self._miss
+        )
+
+    def _miss(self, reason: str) -> None:
+        self.reasons.append(reason)
+        self.missed.set()
+
+
+def test_a_heartbeat_beats_and_sees_a_request_to_stop() -> None:
+    space = MemorySpace()
+    MemoryStore(space).put(stop_key(3), b"")
+    beating = Beating(HookedStore(MemoryStore(space), lambda operation, key: None))
+    assert beating.stopped.wait(30)
+    beating.heartbeat.close()
+    beat = parse_object(MemoryStore(space).get(heartbeat_key(3)), "k")
+    assert (beat["beat"], beat["pid"]) == (1, os.getpid())
+    assert not beating.missed.is_set()
+
+
+def test_a_request_to_another_opening_is_not_ours() -> None:
+    space = MemorySpace()
+    MemoryStore(space).put(stop_key(2), b"")
+    looked = threading.Event()
+    beating = Beating(
+        HookedStore(MemoryStore(space), lambda operation, key: looked.set() if operation == "get" else None)
+    )
+    assert looked.wait(30)
+    beating.heartbeat.close()
+    assert not beating.stopped.is_set()
+
+
+def test_a_beat_that_fails_is_said_and_ends_nothing() -> None:
+    def fail(operation: str, key: str) -> None:
+        raise StoreUnavailable("away", key)
+
+    store = HookedStore(MemoryStore(), fail)
+    beating = Beating(store)
+    assert beating.missed.wait(30)
+    beating.heartbeat.close()
+    assert beating.reasons == ["away"]
+    assert not any(thread.name == "mlsession-heartbeat" for thread in threading.enumerate())

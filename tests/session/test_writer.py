@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mlsession.errors import InternalError
+from mlsession.session.log.blobs import decode_arrays, decode_state, read_blob
+from mlsession.session.log.canonical import sha256
+from mlsession.session.log.layout import record_key
+from mlsession.session.log.pages import TAIL
+from mlsession.session.log.records import Outcome
+from mlsession.session.phase import Arrays
+from mlsession.store.memory import MemoryStore
+from mlsession.testing.invariants import check_session
+from tests.session.log.test_journal import load, session_of, stage, writer_of
+
+
+def test_a_commit_names_all_that_it_wrote() -> None:
+    store = MemoryStore()
+    writer = writer_of(store)
+    several = replace(stage(1), adds=({"row": np.arange(2)}, {}, {"row": np.arange(3)}), metrics={"loss": float("nan")})
+    entry, size = writer.commit(several)
+    assert decode_state(read_blob(store, entry.state), "k").arrays["iteration"].tolist() == [1]
+    (adds,) = entry.adds
+    assert decode_arrays(read_blob(store, adds), "k")["row"].tolist() == [0, 1, 0, 1, 2]
+    assert size == entry.state.size + adds.size
+    assert (entry.number, entry.parent, entry.date) == (2, 1, writer.timeline.tip.date)
+    assert load(store).timeline.newest["training"] == replace(
+        entry, metrics=load(store).timeline.newest["training"].metrics
+    )
+
+
+def test_the_writer_knows_what_a_reader_would_see() -> None:
+    store = MemoryStore()
+    writer = writer_of(store)
+    for iteration in range(1, 2 * TAIL + 5):
+        writer.commit(stage(iteration))
+        read = load(store).timeline
+        known = writer.timeline
+        assert (known.tip, known.newest, known.recent, known.adds) == (read.tip, read.newest, read.recent, read.adds)
+        assert (known.checkpoint_pages, known.start) == (read.checkpoint_pages, read.start)
+    check_session(store)
+
+
+@pytest.mark.parametrize(
+    ("adds", "message"),
+    [
+        (({"a": np.zeros(1)}, {"b": np.zeros(1)}), "changed from"),
+        (({"a": np.zeros(1)}, {"a": np.zeros(1, np.float32)}), r"changed from .*float64.* to .*float32"),
+        (({"a": np.zeros((1, 2))}, {"a": np.zeros((1, 3))}), "changed from"),
+        (({"a": np.zeros(1), "b": np.zeros(2)},), "equally many rows"),
+        (({"a": np.array(1.0)},), "equally many rows"),
+    ],
+)
+def test_additive_output_that_depends_on_the_saves_is_our_bug(adds: tuple[Arrays, ...], message: str) -> None:
+    store = MemoryStore()
+    writer = writer_of(store)
+    with pytest.raises(InternalError, match=message):
+        writer.commit(replace(stage(1), adds=adds))
+    assert load(store).end == 1
+
+
+def test_a_long_reason_is_cut() -> None:
+    store = MemoryStore()
+    writer_of(store).close(Outcome.FAILED, "x" * 3_000_000)
+    closed = load(store).timeline.closed
+    assert closed is not None
+    assert closed.body == {"outcome": "failed", "reason": "x" * 2_000}
+
+
+def test_metrics_that_do_not_fit_are_refused_before_anything_is_committed() -> None:
+    store = MemoryStore()
+    writer = writer_of(store)
+    with pytest.raises(InternalError, match="not in metrics or settings"):
+        writer.commit(replace(stage(1), metrics={f"metric {number}": 0.1 for number in range(60_000)}))
+    assert load(store).end == 1
+    assert writer.commit(stage(1))[0].number == 2
+
+
+def test_stepping_back_opens_a_branch_and_deletes_nothing() -> None:
+    store = session_of(5)
+    writer = writer_of(store)
+    assert writer.opening == 7
+    before = dict(store.space.values)
+    writer.step_back(5)
+    assert writer.opening == 8
+    assert writer.timeline.newest["training"].iteration == 3
+    entry, _ = writer.commit(stage(3))
+    assert (entry.number, entry.parent) == (9, 8)
+    facts = check_session(store)
+    assert facts is not None
+    assert [record.number for record in facts.timeline] == [0, 1, 2, 3, 4, 8, 9]
+    assert all(store.space.values[key] == value for key, value in before.items())
+
+
+def test_stepping_back_repeats_what_the_opening_said() -> None:
+    writer = writer_of(session_of(3))
+    body = writer.timeline.opened.body
+    writer.step_back(3)
+    assert writer.timeline.opened.body == body
+    assert writer.timeline.closed is None
+
+
+def test_there_is_nothing_before_record_0() -> None:
+    writer = writer_of(session_of(1))
+    with pytest.raises(InternalError, match="nothing before it"):
+        writer.step_back(0)
+
+
+def test_each_record_continues_the_stored_bytes_of_the_one_before() -> None:
+    store = session_of(3)
+    damaged = store.get(record_key(4)) + b" "
+    store.put(record_key(4), damaged)
+    writer = writer_of(store)
+    assert writer.timeline.tip.previous == sha256(damaged)
+    assert writer.timeline.tip.parent == 3

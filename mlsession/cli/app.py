@@ -11,6 +11,7 @@ import typer
 
 import mlsession
 from mlsession.cli import options
+from mlsession.cli.arguments import About
 from mlsession.cli.outcome import WRONG_USE
 
 Work: TypeAlias = Callable[[], int]
@@ -62,7 +63,7 @@ def _root(
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error comes from; works anywhere.")] = False,
 ) -> None:
     if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+        typer.echo(context.get_help().rstrip())
         raise typer.Exit(WRONG_USE)
 
 
@@ -88,38 +89,44 @@ def train(
     take_over: options.TakeOver = False,
     json: options.Json = False,
 ) -> Work:
-    """Train a classifier, or go on with it: the same line again resumes, or returns at once."""
+    """Train a classifier, or go on with it.
+
+    The same line again resumes where it stopped, or returns at once when all is done.
+    """
 
     def work() -> int:
-        from mlsession.cli.train import TrainArguments, train
+        from mlsession.cli.signals import interrupted_by_signals
 
-        return train(
-            TrainArguments(
-                data=data,
-                session=session,
-                test=test,
-                validation=validation,
-                iterations=iterations,
-                extractor=extractor,
-                classifier=classifier,
-                seed=seed,
-                checkpoint_interval=checkpoint_interval,
-                report_interval=report_interval,
-                cache=cache,
-                storage_options=tuple(storage_option),
-                exports=tuple(export),
-                about=_about(author, license, description, version),
-                take_over=take_over,
-                json=json,
+        with interrupted_by_signals():
+            from mlsession.cli.train import TrainArguments, train
+
+            return train(
+                TrainArguments(
+                    data=data,
+                    session=session,
+                    test=test,
+                    validation=validation,
+                    iterations=iterations,
+                    extractor=extractor,
+                    classifier=classifier,
+                    seed=seed,
+                    checkpoint_interval=checkpoint_interval,
+                    report_interval=report_interval,
+                    cache=cache,
+                    storage_options=tuple(storage_option),
+                    exports=tuple(export),
+                    about=About(author=author, license=license, description=description, version=version),
+                    take_over=take_over,
+                    json=json,
+                )
             )
-        )
 
     return work
 
 
 @app.command()
 def status(url: options.Url, storage_option: options.StorageOption = [], json: options.Json = False) -> Work:
-    """Show how far a session is, what it has found, and its checkpoints. Disturbs no training."""
+    """Show how far a session is, what it found, and its checkpoints."""
 
     def work() -> int:
         from mlsession.cli.session import status
@@ -153,7 +160,10 @@ def predict(
     storage_option: options.StorageOption = [],
     json: options.Json = False,
 ) -> Work:
-    """Say what images show. Those that cannot be read are named, and the exit code is 1."""
+    """Say what images show.
+
+    Those that cannot be read are named, the others are predicted, and the exit code is 1.
+    """
 
     def work() -> int:
         from mlsession.cli.model import predict
@@ -174,12 +184,21 @@ def export(
     storage_option: options.StorageOption = [],
     json: options.Json = False,
 ) -> Work:
-    """Write a model for other programs, after comparing the file's answers with the model's."""
+    """Write a model for other programs.
+
+    The file's answers are compared with the model's first.
+    """
 
     def work() -> int:
         from mlsession.cli.model import export
 
-        return export(model, paths, _about(author, license, description, version), storage_option, json)
+        return export(
+            model,
+            paths,
+            About(author=author, license=license, description=description, version=version),
+            storage_option,
+            json,
+        )
 
     return work
 
@@ -198,9 +217,3 @@ def delete(
         return delete(url, yes, storage_option)
 
     return work
-
-
-def _about(author: str, license: str, description: str | None, version: str | None) -> dict[str, str]:
-    """What exports say of themselves; what was not given keeps the library's words."""
-    given = {"author": author, "license": license, "short_description": description, "version": version}
-    return {name: text for name, text in given.items() if text is not None}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -13,11 +14,34 @@ from mlsession.store.location import is_local, local_path, redact, url_name
 
 if TYPE_CHECKING:
     from mlsession.data.validation import Validation
+    from mlsession.export.metadata import ModelMetadata
     from mlsession.heads.options import LogisticRegressor
 
 Options = Mapping[str, object]
 
 _SUFFIX = ".mlsession"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """What exports say of themselves; None keeps the library's words."""
+
+    author: str
+    license: str
+    description: str | None
+    version: str | None
+
+    def metadata(self) -> ModelMetadata:
+        """The same for the library. Raises `InvalidParameter`."""
+        from mlsession.export.metadata import ModelMetadata
+
+        usual = ModelMetadata()
+        return ModelMetadata(
+            author=self.author,
+            license=self.license,
+            short_description=usual.short_description if self.description is None else self.description,
+            version=usual.version if self.version is None else self.version,
+        )
 
 
 def storage_options(items: Sequence[str]) -> dict[str, object]:

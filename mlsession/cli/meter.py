@@ -15,10 +15,9 @@ class Meter:
     """The present phase."""
 
     phase: str
-    resumed: bool
-    """Earlier jobs have done a part of it."""
     begin: Progressed | None = None
-    """What speed is measured from; None: from nothing at 0 seconds."""
+    """The first report of this job, which speed is measured from: it holds what earlier jobs had done, and the time
+    that loading took."""
     latest: Progressed | None = None
 
     @property
@@ -37,11 +36,10 @@ class Meter:
     @property
     def rate(self) -> float | None:
         """Items in a second, in this job; None while nobody knows."""
-        if self.latest is None or self.latest is self.begin:
+        if self.latest is None or self.begin is None:
             return None
-        items, seconds = (self.begin.item_count, self.begin.elapsed) if self.begin else (0, 0.0)
-        passed = self.latest.elapsed - seconds
-        return (self.latest.item_count - items) / passed if passed > 0 else None
+        passed = self.latest.elapsed - self.begin.elapsed
+        return (self.latest.item_count - self.begin.item_count) / passed if passed > 0 else None
 
     @property
     def seconds_left(self) -> float | None:
@@ -53,11 +51,9 @@ def meter_after(meter: Meter | None, event: Event) -> Meter | None:
     """The meter after one more event; None before the first phase."""
     match event:
         case PhaseStarted():
-            return Meter(phase=event.phase, resumed=event.iteration > 0)
+            return Meter(phase=event.phase)
         case Progressed():
-            meter = meter or Meter(phase=event.phase, resumed=True)
-            # How many items earlier jobs have done, nobody says before the first report.
-            begin = event if meter.resumed and meter.begin is None else meter.begin
-            return replace(meter, begin=begin, latest=event)
+            meter = meter or Meter(phase=event.phase)
+            return replace(meter, begin=meter.begin or event, latest=event)
         case _:
             return meter

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 
-from mlsession.cli.arguments import storage_options
+from mlsession.cli.arguments import About, storage_options
 from mlsession.cli.outcome import DONE, FAILED, error_line
 from mlsession.cli.output import output_width, print_json, print_lines, remark
 from mlsession.cli.report import class_table, export_line
 from mlsession.cli.text import number_of, percent, plain
 from mlsession.data.source import DataSource
 from mlsession.errors import InvalidParameter, StoreError, UnreadableImage
-from mlsession.export.metadata import ModelMetadata
 from mlsession.export.write import check_destination
 from mlsession.training.classifier import Classifier
 
@@ -78,9 +77,9 @@ def predict(model: str, images: Sequence[str], typed_options: Sequence[str], jso
     return code
 
 
-def export(model: str, paths: Sequence[str], about: Mapping[str, str], typed_options: Sequence[str], json: bool) -> int:
+def export(model: str, paths: Sequence[str], about: About, typed_options: Sequence[str], json: bool) -> int:
     """Writes a model in the formats that the paths end in."""
-    options, metadata = storage_options(typed_options), ModelMetadata(**about)
+    options, metadata = storage_options(typed_options), about.metadata()
     for path in paths:
         check_destination(path, options)
     classifier = Classifier.load(model, options)

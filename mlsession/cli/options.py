@@ -26,18 +26,23 @@ StorageOption = Annotated[
 ]
 
 Session = Annotated[
-    str | None, typer.Option(metavar="URL", help="Where the session is kept.  [default: ./<data name>.mlsession]")
+    str | None,
+    typer.Option(metavar="URL", help="Where the session is kept.", show_default="./<data name>.mlsession"),
 ]
 Test = Annotated[
     str | None, typer.Option(metavar="DIR", help="Labelled images to test the model on; never trained on.")
 ]
 ValidationChoice = Annotated[
     str | None,
-    typer.Option(metavar="DIR|RATIO|none", help="Images to validate on, or the share of the data to hold out."),
+    typer.Option(
+        metavar="DIR|RATIO|none",
+        help="Images to validate on, or the share of the data to hold out.",
+        show_default="5 or 10 %, by the number of images",
+    ),
 ]
 Iterations = Annotated[
     int | None,
-    typer.Option(metavar="N", help="The most training iterations; a higher number trains on.  [default: 25]"),
+    typer.Option(metavar="N", help="The most training iterations; a higher number trains on.", show_default="25"),
 ]
 Extractor = Annotated[str, typer.Option(metavar="NAME", help="What turns images into features.")]
 Head = Annotated[str, typer.Option("--classifier", metavar="NAME", help="What is trained on the features.")]
@@ -62,7 +67,9 @@ Export = Annotated[
         show_default=False,
     ),
 ]
-Author = Annotated[str, typer.Option(help="Who made the model, for exports.", show_default=False)]
-License = Annotated[str, typer.Option(help="Its licence, for exports.", show_default=False)]
-Description = Annotated[str | None, typer.Option(help="What it is, for exports.", show_default=False)]
-ModelVersion = Annotated[str | None, typer.Option("--version", help="Its version, for exports.", show_default=False)]
+Author = Annotated[str, typer.Option(metavar="TEXT", help="Who made the model, for exports.", show_default=False)]
+License = Annotated[str, typer.Option(metavar="TEXT", help="Its licence, for exports.", show_default=False)]
+Description = Annotated[str | None, typer.Option(metavar="TEXT", help="What it is, for exports.", show_default=False)]
+ModelVersion = Annotated[
+    str | None, typer.Option("--version", metavar="TEXT", help="Its version, for exports.", show_default=False)
+]

@@ -69,14 +69,15 @@ class TerminalScreen:
 
         self._narrator = Narrator()
         self._console = Console(file=stream, markup=False, emoji=False, highlight=False, soft_wrap=True)
+        wide = self._console.width >= WIDE
         self._progress = Progress(
             SpinnerColumn("line"),
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=None),
+            BarColumn(bar_width=40 if wide else None),
             TextColumn("{task.fields[words]}", markup=False),
             console=self._console,
             transient=True,
-            expand=True,
+            expand=not wide,
             refresh_per_second=5,
         )
         self._task = self._progress.add_task("preparing", total=None, words="")

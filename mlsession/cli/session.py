@@ -7,12 +7,11 @@ from collections.abc import Sequence
 
 from mlsession.cli.arguments import storage_options
 from mlsession.cli.narrator import note
-from mlsession.cli.outcome import DONE, FAILED
+from mlsession.cli.outcome import DONE, FAILED, WRONG_USE
 from mlsession.cli.output import print_json, print_lines, remark
 from mlsession.cli.report import status_lines
 from mlsession.cli.text import byte_size, number_of, plain
 from mlsession.clock import SystemClock
-from mlsession.errors import InvalidParameter
 from mlsession.events import Event, WaitingForWriter
 from mlsession.session.parameters import SessionParameters
 from mlsession.training.classifier import Classifier
@@ -37,7 +36,8 @@ def delete(url: str, yes: bool, typed_options: Sequence[str]) -> int:
     with Classifier.restore_training_session(parameters) as session:
         where, held = session.url, f"{session.status.value}, {number_of(len(session.checkpoints), 'checkpoint')}"
     if not yes and not sys.stdin.isatty():
-        raise InvalidParameter("yes", False, f"deleting {plain(where)} ({held}) needs a yes; give --yes")
+        remark(f"error: deleting {plain(where)} ({held}) needs a yes, and there is no terminal to ask on: give --yes")
+        return WRONG_USE
     if not yes and not _is_confirmed(f"delete {plain(where)} ({held}) for good? [y/N] "):
         remark("nothing was deleted")
         return FAILED

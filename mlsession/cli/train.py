@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 
 from mlsession.cli import arguments as typed
 from mlsession.cli.output import output_width, print_json, print_lines, remark
@@ -16,11 +13,9 @@ from mlsession.cli.progress import follow, screen_for
 from mlsession.cli.report import class_table, export_line, headline
 from mlsession.cli.text import command_line, plain
 from mlsession.data.source import DataSource
-from mlsession.errors import Interrupted
-from mlsession.export.metadata import ModelMetadata
 from mlsession.export.write import check_destination
 from mlsession.extractors.catalog import extractor_named
-from mlsession.job.signals import SIGNALS, stop_on_signals
+from mlsession.job.signals import stop_on_signals
 from mlsession.session.parameters import SessionParameters
 from mlsession.training.classifier import Classifier
 from mlsession.training.parameters import ModelParameters, TransferLearning
@@ -44,7 +39,7 @@ class TrainArguments:
     cache: str
     storage_options: Sequence[str] = field(repr=False)
     exports: Sequence[str]
-    about: Mapping[str, str]
+    about: typed.About
     take_over: bool
     json: bool
 
@@ -56,33 +51,32 @@ class TrainArguments:
 
 def train(given: TrainArguments) -> int:
     """Trains, or goes on, then exports and reports; returns the exit code."""
-    with _interrupted_by_signals():
-        options = typed.storage_options(given.storage_options)
-        url = given.session_url
-        parameters, session = _model(given, options), _session(given, url, options)
-        about = ModelMetadata(**given.about)
-        for path in given.exports:
-            check_destination(path, options)
-        data = DataSource.labeled_directories(given.data, options)
-        test = DataSource.labeled_directories(given.test, options) if given.test else None
-        screen = screen_for(sys.stderr)
-        try:
-            job = Classifier.train(data, parameters, session, testing=test)
-            with stop_on_signals(job):
-                # The engine keeps to the grace time by itself; a little more lets it say how it ended.
-                classifier = follow(job, screen, session.grace_seconds + 5)
-        finally:
-            screen.close()
-        exported: list[str] = []
-        for path in given.exports:
-            remark(f"exporting {plain(path)}")
-            exported.append(export_line(path, classifier.write(path, about, options)))
-        with Classifier.restore_training_session(session) as stored:
-            summary = SessionSummary.of(stored)
-        if given.json:
-            print_json(summary.to_json())
-        else:
-            print_lines([*_result(summary), "", *exported, f"session: {plain(url)}", "", *_next(given, url, summary)])
+    options = typed.storage_options(given.storage_options)
+    url = given.session_url
+    parameters, session = _model(given, options), _session(given, url, options)
+    about = given.about.metadata()
+    for path in given.exports:
+        check_destination(path, options)
+    data = DataSource.labeled_directories(given.data, options)
+    test = DataSource.labeled_directories(given.test, options) if given.test else None
+    screen = screen_for(sys.stderr)
+    try:
+        job = Classifier.train(data, parameters, session, testing=test)
+        with stop_on_signals(job):
+            # The engine keeps to the grace time by itself; a little more lets it say how it ended.
+            classifier = follow(job, screen, session.grace_seconds + 5)
+    finally:
+        screen.close()
+    exported: list[str] = []
+    for path in given.exports:
+        remark(f"exporting {plain(path)}")
+        exported.append(export_line(path, classifier.write(path, about, options)))
+    with Classifier.restore_training_session(session) as stored:
+        summary = SessionSummary.of(stored)
+    if given.json:
+        print_json(summary.to_json())
+    else:
+        print_lines([*_result(summary), "", *exported, f"session: {plain(url)}", "", *_next(given, url, summary)])
     return 0
 
 
@@ -131,20 +125,3 @@ def _next(given: TrainArguments, url: str, summary: SessionSummary) -> list[str]
     if summary.limit is not None and done >= summary.limit:
         lines.append(f"  the fit stopped at its limit: the same line with --iterations {2 * done} trains on")
     return ["next:", *lines]
-
-
-@contextmanager
-def _interrupted_by_signals() -> Iterator[None]:
-    """While no job is there to stop (before it and after it), and at a second signal: `Interrupted` at once."""
-    before = {number: signal.getsignal(number) or signal.SIG_DFL for number in SIGNALS}
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise Interrupted(f"signal {signal.Signals(number).name}")
-
-    for number in SIGNALS:
-        signal.signal(number, interrupt)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

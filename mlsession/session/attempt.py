@@ -80,9 +80,10 @@ def advance_session(task: Task[T], around: Surroundings, opening: OpenOptions, d
     """
     store = around.open_patient_store()
     try:
-        if (done := finished_result(task, store, require_session(store))) is not None:
+        known = require_session(store)
+        if (done := finished_result(task, store, known)) is not None:
             return done[0]
-        writer, state = open_session(store, around.clock, opening, around.emit)
+        writer, state = open_session(store, around.clock, opening, around.emit, known)
         for damage in state.damaged:
             number = record_of(damage.key) or 0
             around.emit(CheckpointSkipped(checkpoint=number, key=damage.key, reason=damage.reason))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from mlsession.clock import Clock
 from mlsession.events import Event
-from mlsession.session.log.layout import is_ours, record_key, record_number
+from mlsession.session.log.layout import FOLDERS, is_ours, record_key, record_number
 from mlsession.session.log.records import BlobRef
 from mlsession.session.opening import OpenOptions, open_session, require_session
 from mlsession.store.local import LocalStore
@@ -52,7 +52,7 @@ def delete_session(store: Store, clock: Clock, stale_after: float, emit: Callabl
     for key in ours:
         store.delete(key)
     if isinstance(store, LocalStore):
-        store.remove_empty_folders(ours)
+        store.remove_empty_folders(FOLDERS)
     return DeletedSession(
         url=store.url,
         num_files=len(ours),

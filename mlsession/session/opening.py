@@ -105,14 +105,17 @@ def attach(store: Store, data: bytes) -> BlobRef:
     return write_blob(store, 0, 0, data)
 
 
-def open_session(store: Store, clock: Clock, options: OpenOptions, emit: Emit) -> tuple[SessionWriter, LogState]:
+def open_session(
+    store: Store, clock: Clock, options: OpenOptions, emit: Emit, known: LogState | None = None
+) -> tuple[SessionWriter, LogState]:
     """Becomes the one writer: waits for or refuses a living one, then commits `opened`.
 
     Raises `SessionInUse`, `SessionNotFound`, `NewerFormat`, `DamagedData`.
     """
     writer_id, us = uuid.uuid4().hex, this_process()
     for _ in range(_MOST_TRIES):
-        state = require_session(store)
+        state = known or require_session(store)
+        known = None  # If it was out of date, `opened` fails, and the next round looks again.
         _check_writer(store, state, us, clock, options, emit)
         identity = Identity.from_record(state.timeline.opened)
         writer = SessionWriter(store, clock, state, writer_id)

@@ -110,20 +110,19 @@ class LocalStore:
                         num_removed += 1
         return num_removed
 
-    def remove_empty_folders(self, keys: Iterable[str]) -> None:
-        """Remove the folders that deleted `keys` lay in, and the root, where they are empty now.
+    def remove_empty_folders(self, folders: Iterable[str]) -> None:
+        """Remove `folders`, and those in them, where they are empty, and then the root if it is.
 
-        What killed writers left half-written in those folders goes with them, so no writer may be alive.
+        What killed writers left half-written there goes with them, so no writer may be alive.
         """
-        folders = {folder for key in keys for folder in self._readable(key).parents if self._root in folder.parents}
-        for folder in sorted({self._root, *folders}, key=lambda path: len(path.parts), reverse=True):
-            with self._reporting(""), suppress(FileNotFoundError, NotADirectoryError):
-                if folder != self._root:
-                    for path in folder.glob(".mlsession-temporary-*"):
-                        if is_temporary(path.name):
-                            path.unlink()
-                if not any(folder.iterdir()):
-                    folder.rmdir()
+        for folder in folders:
+            for path, _, names in os.walk(self._readable(folder), topdown=False):
+                with self._reporting(folder), suppress(FileNotFoundError):
+                    for name in filter(is_temporary, names):
+                        (Path(path) / name).unlink()
+                    _remove_if_empty(Path(path))
+        with self._reporting(""), suppress(FileNotFoundError):
+            _remove_if_empty(self._root)
 
     def _create(self, final: Path, data: bytes) -> None:
         """Create `final` with all of `data`, or raise `FileExistsError`."""
@@ -198,6 +197,11 @@ class LocalStore:
             if not folder and not stat.S_ISDIR(status.st_mode):
                 raise StoreError(f"{self._root} is a file, not a folder; give a folder")
             yield from _walk(str(directory), f"{folder}/" if folder else "", ((status.st_dev, status.st_ino),))
+
+
+def _remove_if_empty(folder: Path) -> None:
+    if not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def _walk(directory: str, start: str, above: tuple[tuple[int, int], ...]) -> Iterator[Entry]:

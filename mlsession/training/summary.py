@@ -179,7 +179,8 @@ class _Look:
 
     def metrics(self) -> dict[str, ClassifierMetrics]:
         state = self._ended(Phase.EVALUATING)
-        return metrics_of(state) if state else {}
+        found = metrics_of(state) if state else {}
+        return {part: found[part] for part in PARTS if part in found}
 
     def model_digest(self) -> str | None:
         state = self._ended(Phase.TRAINING)

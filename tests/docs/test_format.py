@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +14,6 @@ from hypothesis import strategies as st
 from mlsession.errors import Cancelled, DamagedData, Interrupted, NewerFormat
 from mlsession.session.log.canonical import canonical_json
 from mlsession.session.log.layout import record_key
-from mlsession.session.log.records import Record
 from mlsession.session.phase import Json
 from mlsession.session.status import derive_status
 from mlsession.session.stop import StopKind
@@ -30,7 +27,7 @@ from tests.session.walk import Walk
 from .comparing import check_whole, compare, library
 from .reader import Folded, SessionFolder, TooNew
 from .sessions import on_folder, remove_checkpoints, walked, write_folder
-from .stored import Damaged, Object, bytes_of, is_sealed, sealed, sha256, spelled
+from .stored import Damaged, Object, bytes_of, sealed, sha256, spelled
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "format.md"
 
@@ -76,7 +73,7 @@ def test_a_long_session_has_an_index(tmp_path: Path) -> None:
 
 
 def test_more_checkpoints_than_a_page_holds(tmp_path: Path) -> None:
-    folded = check_whole(walked(tmp_path, limit=1_100))
+    folded = check_whole(walked(tmp_path, limit=920))
     first, second = (page["count"] for page in folded.checkpoint_pages)
     assert (first, second > 0) == (1_000, True)
 
@@ -100,7 +97,7 @@ def test_any_damaged_file_is_passed_over_alike(tmp_path: Path, limit: int) -> No
     files = [path for path in (*records, *blobs) if path.is_file()]
     passed_over = 0
     # Of a long log the ends: the records of its middle fare like those beside them.
-    for path in files if limit < 64 else [*records[:4], *records[60:74], *records[-4:], *_index_files(root, whole)]:
+    for path in files if limit < 64 else [*records[:3], *records[63:69], *records[-3:], *_index_files(root, whole)]:
         for _ in damages(path):
             passed_over += compare(root).tip["number"] < whole.tip["number"]
     assert compare(root).tip == whole.tip
@@ -274,14 +271,3 @@ def _write(reader: SessionFolder, root: Path, kind: str, body: Object) -> int:
     with (root / f"log/{end + 1:010d}.json").open("xb") as file:
         file.write(sealed(members))
     return end + 1
-
-
-# Chapter 14
-
-
-def test_the_record_in_the_document_is_one() -> None:
-    text = DOCUMENT.read_text(encoding="utf-8")
-    (data,) = re.findall(r"```text\n(\{.*\})\n```", text)
-    assert is_sealed(data.encode())
-    number = json.loads(data)["number"]
-    assert Record.decode(data.encode(), number).encode() == data.encode()

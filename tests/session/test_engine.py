@@ -427,17 +427,17 @@ class TestFinished:
         assert steps == []
         assert [record.kind for record in facts_of(space).records[-2:]] == [Kind.OPENED, Kind.CLOSED]
 
-    def test_a_thousand_commits_are_opened_in_bounded_calls(self) -> None:
+    def test_many_commits_are_opened_in_bounded_calls(self) -> None:
         space = MemorySpace()
-        task = Walk(limit=1_100)
+        task = Walk(limit=300)
         expected = attempt_on(space, interval=1).walk(task)
         counted = CountingStore(MemoryStore(space))
-        # The rows of 1,100 commits lie in as many blobs, which the second phase reads; opening reads none of them.
+        # The rows of 300 commits lie in as many blobs, which the second phase reads; opening reads none of them.
         state = Journal(counted).load()
         assert state is not None
         assert counted.calls.total() < 80
-        assert expected[0] == 1_100
-        assert attempt_on(space, interval=1).walk(Walk(limit=1_101)) == unbroken(Walk(limit=1_101))
+        assert expected[0] == 300
+        assert attempt_on(space, interval=1).walk(Walk(limit=301)) == unbroken(Walk(limit=301))
         facts_of(space)
 
 

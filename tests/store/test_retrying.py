@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from mlsession.errors import InvalidParameter, KeyExists, KeyMissing, StoreDenied, StoreUnavailable
 from mlsession.store.memory import MemoryStore
+from mlsession.store.protocol import Entry
 from mlsession.store.retrying import Backoff, RetryingStore
 from mlsession.testing.clock import FakeClock
 
@@ -81,7 +83,7 @@ def test_what_does_not_answer_is_tried_again(name: str) -> None:
     inner.put("key", b"value")
     patient = Patient(inner)
     inner.failures = 3
-    calls = {
+    calls: dict[str, Callable[[], bytes | None]] = {
         "get": lambda: patient.store.get("key"),
         "get_range": lambda: patient.store.get_range("key", 0, 5),
         "put": lambda: patient.store.put("key", b"value"),
@@ -99,8 +101,8 @@ def test_what_does_not_answer_is_tried_again(name: str) -> None:
 
 def test_a_listing_that_breaks_off_starts_again() -> None:
     class Breaking(Failing):
-        def list(self, prefix: str = ""):  # type: ignore[no-untyped-def]
-            for number, entry in enumerate(tuple(super().list(prefix))):
+        def list(self, prefix: str = "") -> Iterator[Entry]:
+            for number, entry in enumerate(tuple(MemoryStore.list(self, prefix))):
                 if number == 1:
                     self._fail("")
                 yield entry

@@ -7,6 +7,9 @@ import re
 FORMAT = 1
 """The version of the stored format that this code writes."""
 
+FOLDERS = ("log", "blobs", "heartbeat", "control", "probe")
+"""The folders of a session."""
+
 _RECORD = re.compile(r"log/([0-9]{10})\.json")
 _BLOB = re.compile(r"blobs/[0-9]{10}/([0-9]{10})-([0-9a-f]{64})")
 _OURS = re.compile(r"(log/[0-9]{10}\.json|blobs/[0-9]{10}/.+|heartbeat/.+|control/.+|probe/.+|status\.json)")

@@ -82,8 +82,8 @@ def _leave(code: int) -> None:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except OSError:
-            stuck, code = True, code or FAILED
+        except OSError:  # Python would fail at it again, with a traceback.
+            stuck, code = True, code if stream is sys.stderr else code or FAILED
     if stuck:
         os._exit(code)
     sys.exit(code)

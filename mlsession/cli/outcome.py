@@ -39,6 +39,8 @@ def error_line(error: BaseException) -> str:
             text = f"error: {error}{notes} (a bug in mlsession; `--debug` shows where)"
         case MLSessionError():
             text = f"error: {error}{notes}"
+        case OSError():
+            text = f"error: {error}{notes} (`--debug` shows where)"
         case MemoryError():
             text = f"error: out of memory{notes}; close other programs, or use a machine with more"
         case _:

@@ -10,9 +10,8 @@ from collections.abc import Iterable, Mapping
 
 
 def print_lines(lines: Iterable[str]) -> None:
-    """Lines of a command's result."""
-    for line in lines:
-        sys.stdout.write(f"{line}\n")
+    """Lines of a command's result, in one piece."""
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
     sys.stdout.flush()
 
 

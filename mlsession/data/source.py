@@ -49,6 +49,10 @@ class DataSource:
         location = str(url)
         if not location:
             raise InvalidParameter("url", location, 'is empty; write "." for the current folder')
+        try:
+            location.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidParameter("url", location, "is not valid Unicode; rename the folder") from error
         return cls(url=local_path(location) if is_local(location) else location, storage_options=storage_options)
 
     def __repr__(self) -> str:

@@ -55,7 +55,7 @@ def run_task(
     The job raises, through `Job.result`, what `advance_session` raises.
     """
     place = SessionPlace.of(session)
-    identity = Identity(task=task.name, parameters=parameters)
+    identity = Identity(task=task.name, phases=task.phases, parameters=parameters)
 
     def work(context: JobContext) -> T:
         ensure_session(place, context.clock, identity, context.emit)

@@ -21,6 +21,7 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
 from mlsession.errors import KeyExists, StoreError
+from mlsession.session.log.canonical import canonical_json, sha256
 from mlsession.session.phase import Json
 from mlsession.store.protocol import Store
 
@@ -34,8 +35,7 @@ Features = npt.NDArray[np.float32]
 
 def cache_folder(identity: str, numerics: Mapping[str, Json]) -> str:
     """The folder of features that are equal to the bit."""
-    stated = json.dumps([identity, dict(numerics)], sort_keys=True)
-    return f"features/{hashlib.sha256(stated.encode()).hexdigest()[:32]}"
+    return f"features/{sha256(canonical_json([identity, dict(numerics)]))[:32]}"
 
 
 class FeatureCache:

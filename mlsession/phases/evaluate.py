@@ -4,8 +4,9 @@
     for each batch of test images: read, extract, predict
     last: metrics of each part
 
-Additive output, one row for each image: `part` uint8, `row` int64 (in its index), `truth` and `predicted` int64,
-`confidence` float64. Every state holds the exact sums so far; the last one's data also hold `metrics` by part.
+Additive output, one row for each image: `part` uint8, `row` int64, `truth` and `predicted` int64,
+`confidence` float64. `row` counts through the corpus, and anew through the test set. Every state holds the exact sums
+so far, from which the metrics follow.
 """
 
 from __future__ import annotations
@@ -19,15 +20,13 @@ import numpy as np
 import numpy.typing as npt
 
 from mlsession.heads.linear import LogisticHead
-from mlsession.metrics.report import ClassifierMetrics
 from mlsession.metrics.sums import MetricSums
 from mlsession.phases.corpus import Part
+from mlsession.phases.evaluated import PARTS, encode_sums, sums_of
 from mlsession.phases.features import BLOCK, FeatureTable
 from mlsession.phases.featurize import Featurizer, Picture
 from mlsession.phases.pictures import BATCH, prepared_batches
 from mlsession.session.phase import Array, Arrays, Json, Notice, PhaseState, Step
-
-PARTS = ("training", "validation", "test")
 
 
 @dataclass(slots=True)
@@ -78,44 +77,18 @@ class Evaluating:
                     adds=adds,
                     notices=notices,
                     metrics=_accuracies(done) if last else {},
-                    snapshot=partial(self._snapshot, done, last),
+                    snapshot=partial(_snapshot, done),
                     last=last,
                 )
 
     def _restore(self, state: PhaseState | None) -> _Done:
         if state is None:
             return _Done(sums={part: MetricSums.zero(len(self._classes)) for part in PARTS})
-        iteration, items, skipped, units = (
-            state.data[name] for name in ("iteration", "items", "skipped", "loss_units")
-        )
+        iteration, items, skipped = (state.data[name] for name in ("iteration", "items", "skipped"))
         assert isinstance(iteration, int)
         assert isinstance(items, int)
         assert isinstance(skipped, list)
-        assert isinstance(units, dict)
-        sums = {
-            part: MetricSums.from_phase_state(
-                PhaseState({"confusion": state.arrays[f"confusion.{part}"]}, {"loss_units": units[part]})
-            )
-            for part in PARTS
-        }
-        return _Done(sums=sums, skipped=list(skipped), items=items, iteration=iteration)
-
-    def _snapshot(self, done: _Done, last: bool) -> PhaseState:
-        saved = {part: sums.to_phase_state() for part, sums in done.sums.items()}
-        metrics: dict[str, Json] = {
-            part: ClassifierMetrics.of(sums, self._classes).to_json() if sums.count else None
-            for part, sums in done.sums.items()
-        }
-        return PhaseState(
-            {f"confusion.{part}": state.arrays["confusion"] for part, state in saved.items()},
-            {
-                "iteration": done.iteration,
-                "items": done.items,
-                "skipped": list(done.skipped),
-                "loss_units": {part: state.data["loss_units"] for part, state in saved.items()},
-                "metrics": metrics if last else {},
-            },
-        )
+        return _Done(sums=sums_of(state), skipped=list(skipped), items=items, iteration=iteration)
 
     def _turns(self, table: FeatureTable, blocks: int, done: _Done) -> Iterator[tuple[Arrays, tuple[Notice, ...]]]:
         first_test = max(done.iteration - blocks, 0) * BATCH
@@ -171,3 +144,11 @@ class Evaluating:
 def _accuracies(done: _Done) -> dict[str, float]:
     """For a progress line."""
     return {f"{part}_accuracy": sums.accuracy for part, sums in done.sums.items() if sums.count}
+
+
+def _snapshot(done: _Done) -> PhaseState:
+    arrays, units = encode_sums(done.sums)
+    return PhaseState(
+        arrays,
+        {"iteration": done.iteration, "items": done.items, "skipped": list(done.skipped), "loss_units": units},
+    )

@@ -242,7 +242,7 @@ class _Turn:
             phase=self.phase,
             iteration=step.iteration,
             item_count=step.iteration if step.item_count is None else step.item_count,
-            metrics=dict(step.metrics),
+            metrics={name: float(value) for name, value in step.metrics.items()},
             state=step.snapshot(),
             adds=tuple(self._held),
             fresh=self._fresh,

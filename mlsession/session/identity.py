@@ -18,8 +18,13 @@ class Identity:
     """The part of a session that never changes."""
 
     task: str
-    parameters: Mapping[str, Json]
-    """What matters to the result; another value is refused at restore."""
+    phases: tuple[str, ...] = ()
+    """The task's phases in order, so that a reader that does not know the task knows which commits count."""
+    parameters: Mapping[str, Json] = field(default_factory=dict)
+    """What matters to the result; another value is refused at restore.
+
+    A parameter that a later version adds is left out while it has its default, so that old sessions go on.
+    """
     attachments: Mapping[str, BlobRef] = field(default_factory=dict)
     """Named inputs, such as the index of the training data."""
     numerics: Mapping[str, Json] = field(default_factory=dict)
@@ -30,6 +35,7 @@ class Identity:
     def to_json(self) -> JsonObject:
         return {
             "task": self.task,
+            "phases": list(self.phases),
             "parameters": dict(self.parameters),
             "attachments": {name: ref.to_json() for name, ref in self.attachments.items()},
             "numerics": dict(self.numerics),
@@ -43,6 +49,7 @@ class Identity:
             body = cast(dict[str, JsonObject], record.body["identity"])
             return Identity(
                 task=str(body["task"]),
+                phases=tuple(str(phase) for phase in body["phases"]),
                 parameters=dict(body["parameters"]),
                 attachments={name: BlobRef.from_json(ref) for name, ref in body["attachments"].items()},
                 numerics=dict(body["numerics"]),

@@ -86,6 +86,7 @@ def create_session(
         previous="",
         opening=0,
         writer=writer_id,
+        session=writer_id,
         date=clock.now().isoformat(),
         body={
             "identity": replace(identity, attachments=refs, exclusive=exclusive).to_json(),
@@ -122,7 +123,8 @@ def open_session(
         try:
             writer.open(
                 {
-                    "identity": identity.to_json(),
+                    # As it is stored, with members that only a later version knows.
+                    "identity": state.timeline.opened.body["identity"],
                     "process": us.to_json(),
                     "settings": options.settings,
                     "attachments": {name: ref.to_json() for name, ref in options.attachments.items()},
@@ -130,7 +132,7 @@ def open_session(
             )
         except SessionTakenOver:
             continue  # Somebody else opened it between our look and our record: look again.
-        if not identity.exclusive:
+        if not (identity.exclusive and getattr(store, "creates_exclusively", True)):
             emit(Unprotected(url=store.url))
         commit = state.timeline.last_commit
         emit(

@@ -91,7 +91,8 @@ class SessionWriter:
 
     def close(self, outcome: Outcome, reason: str) -> None:
         """Says how this opening ended; of a long reason the beginning."""
-        self._append(Kind.CLOSED, {"outcome": outcome.value, "reason": reason[:_MOST_REASON]}, self.opening)
+        readable = reason.encode(errors="backslashreplace").decode()
+        self._append(Kind.CLOSED, {"outcome": outcome.value, "reason": readable[:_MOST_REASON]}, self.opening)
 
     def step_back(self, before: int) -> None:
         """Goes back to the state that record `before` was built on, and opens the session anew from there.
@@ -121,6 +122,7 @@ class SessionWriter:
                 previous=self._previous,
                 opening=opening,
                 writer=self._writer_id,
+                session=timeline.tip.session,
                 date=self._clock.now().isoformat(),
                 index=index,
                 body=body,

@@ -28,7 +28,7 @@ from mlsession.store import Store, is_local, join_url, open_store, parent_url
 from mlsession.store.retrying import RetryingStore
 from mlsession.training.changes import check_unchanged
 from mlsession.training.parameters import ModelParameters
-from mlsession.training.task import TASK, ImageClassification, index_digest, part_of
+from mlsession.training.task import PHASES, TASK, ImageClassification, index_digest, part_of
 
 TRAINING_INDEX = "training_index"
 VALIDATION_INDEX = "validation_index"
@@ -86,7 +86,7 @@ def ensured_session(request: Request, found: Indexes, clock: Clock, emit: Emit) 
     ensure_session(
         request.place,
         clock,
-        Identity(task=TASK, parameters=request.parameters.to_json()),
+        Identity(task=TASK, phases=PHASES, parameters=request.parameters.to_json()),
         emit,
         attachments=found.attachments,
         numerics=lambda: _numerics(request.parameters),

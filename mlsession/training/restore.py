@@ -25,7 +25,7 @@ from mlsession.session.standing import valid_commits
 from mlsession.store import open_store, parent_url, redact, url_name
 from mlsession.training.parameters import ModelParameters
 from mlsession.training.prepare import TRAINING_INDEX
-from mlsession.training.task import Trained, trained
+from mlsession.training.task import PHASES, Trained, trained
 
 _CHECKPOINT = re.compile(r"(?P<session>.*)/log/(?P<number>\d{10})\.json")
 
@@ -67,8 +67,7 @@ def newest_trained(session: TrainingSession) -> tuple[Trained, ModelParameters]:
 
 def is_evaluated(newest: Mapping[str, CheckpointEntry]) -> bool:
     """Whether the newest evaluation is complete and of the newest training state."""
-    phases = (Phase.EXTRACTING, Phase.TRAINING, Phase.EVALUATING)
-    valid = valid_commits(phases, newest, lambda phase: newest[phase].inputs)
+    valid = valid_commits(PHASES, newest, lambda phase: newest[phase].inputs)
     return Phase.EVALUATING in valid and valid[Phase.EVALUATING].ended
 
 

@@ -10,6 +10,7 @@ from mlsession.classifier.model import tensor_digest
 from mlsession.data.index import ImageIndex
 from mlsession.errors import DamagedData, UsageError
 from mlsession.metrics.report import ClassifierMetrics
+from mlsession.phases.evaluated import PARTS, metrics_of
 from mlsession.phases.trained import trained_head
 from mlsession.session.checkpoint import Checkpoint
 from mlsession.session.log.records import CheckpointEntry
@@ -18,10 +19,7 @@ from mlsession.session.session import TrainingSession, history_of
 from mlsession.session.standing import valid_commits
 from mlsession.session.status import Status
 from mlsession.training.prepare import TEST_INDEX, TRAINING_INDEX, VALIDATION_INDEX
-from mlsession.training.task import TASK, index_digest, metrics_of
-
-PARTS = ("training", "validation", "test")
-_PHASES = (Phase.EXTRACTING, Phase.TRAINING, Phase.EVALUATING)
+from mlsession.training.task import PHASES, TASK, index_digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +150,7 @@ class _Look:
         self.test = self._index(TEST_INDEX)
         test_digest = index_digest(self.test)
         self.valid = valid_commits(
-            _PHASES, session.timeline.newest, lambda phase: test_digest if phase == Phase.EVALUATING else ""
+            PHASES, session.timeline.newest, lambda phase: test_digest if phase == Phase.EVALUATING else ""
         )
         self.states = {phase: state for phase in self.valid if (state := self._state(phase)) is not None}
 
@@ -179,8 +177,7 @@ class _Look:
 
     def metrics(self) -> dict[str, ClassifierMetrics]:
         state = self._ended(Phase.EVALUATING)
-        found = metrics_of(state) if state else {}
-        return {part: found[part] for part in PARTS if part in found}
+        return metrics_of(state, self.training.classes) if state else {}
 
     def model_digest(self) -> str | None:
         state = self._ended(Phase.TRAINING)

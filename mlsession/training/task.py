@@ -22,6 +22,7 @@ from mlsession.extractors.protocol import FeatureExtractor
 from mlsession.metrics.report import ClassifierMetrics
 from mlsession.phases.cache import FeatureCache, cache_folder
 from mlsession.phases.corpus import Corpus, Part
+from mlsession.phases.evaluated import metrics_of
 from mlsession.phases.featurize import Featurizer
 from mlsession.phases.trained import is_fitted, trained_head
 from mlsession.session.phase import Json, Past, Phase, PhaseRunner, PhaseState
@@ -29,6 +30,7 @@ from mlsession.store.protocol import Store
 from mlsession.training.parameters import ModelParameters
 
 TASK = "image-classification"
+PHASES = (Phase.EXTRACTING, Phase.TRAINING, Phase.EVALUATING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -69,7 +71,7 @@ class ImageClassification:
 
     @property
     def phases(self) -> tuple[str, ...]:
-        return (Phase.EXTRACTING, Phase.TRAINING, Phase.EVALUATING)
+        return PHASES
 
     def inputs(self, phase: str) -> str:
         return self.test_digest if phase == Phase.EVALUATING else ""
@@ -165,14 +167,7 @@ def trained(past: Past, parameters: ModelParameters, classes: tuple[str, ...], e
         feature_extractor=parameters.algorithm.feature_extractor,
         head=trained_head(past.state(Phase.TRAINING)),
     )
-    return Trained(model=model, metrics=metrics_of(past.state(Phase.EVALUATING)) if evaluated else {})
-
-
-def metrics_of(state: PhaseState) -> dict[str, ClassifierMetrics]:
-    """The metrics in the last state of evaluating, by part."""
-    metrics = state.data.get("metrics")
-    parts = metrics if isinstance(metrics, dict) else {}
-    return {name: ClassifierMetrics.from_json(part) for name, part in parts.items() if isinstance(part, dict)}
+    return Trained(model=model, metrics=metrics_of(past.state(Phase.EVALUATING), classes) if evaluated else {})
 
 
 def part_of(index: ImageIndex, classes: tuple[str, ...], read: Callable[[str], bytes]) -> Part:

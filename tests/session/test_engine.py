@@ -88,8 +88,20 @@ class TestPolicies:
 
     def test_seconds_pass_between_saves(self) -> None:
         space, clock = MemorySpace(), FakeClock()
-        task = Walk(limit=30, on_step=lambda turn: clock.advance(1.0))
-        Attempt(open_store=lambda: MemoryStore(space), policy=EverySeconds(seconds=7), clock=clock).walk(task)
+        committed = threading.Event()
+
+        def watch(operation: str, key: str) -> None:
+            if (operation, key) == ("create", "log/0000000002.json"):
+                committed.set()
+
+        def on_step(turn: int) -> None:
+            clock.advance(1.0)
+            assert turn < 9 or committed.wait(60)
+
+        attempt = Attempt(
+            open_store=lambda: HookedStore(MemoryStore(space), watch), policy=EverySeconds(seconds=7), clock=clock
+        )
+        attempt.walk(Walk(limit=30, on_step=on_step))
         saved = [entry.iteration for entry in facts_of(space).checkpoints if entry.phase == "walking"]
         # A save that is still being written when the next one is due puts that off, never the other way round.
         assert saved[0] == 7
@@ -527,6 +539,29 @@ class TestErrors:
         assert saved <= {3}
         assert attempt_on(space).walk(TASK) == unbroken(TASK)
 
+    def test_an_error_of_the_saver_surfaces_at_the_next_step(self) -> None:
+        space, failed = MemorySpace(), threading.Event()
+
+        def fail(operation: str, key: str) -> None:
+            if operation == "put" and key.startswith("blobs/"):
+                failed.set()
+                raise StoreFull("no space left", key)
+
+        steps: list[int] = []
+
+        def on_step(turn: int) -> None:
+            steps.append(turn)
+            if turn > 500:
+                assert failed.wait(60)
+                threading.Event().wait(0.001)
+
+        attempt = Attempt(
+            open_store=lambda: HookedStore(MemoryStore(space), fail), policy=EveryIterations(iterations=500)
+        )
+        with pytest.raises(StoreFull):
+            attempt.walk(Walk(limit=1_000, on_step=on_step))
+        assert 500 < len(steps) < 1_000
+
     def test_an_outage_is_waited_out(self) -> None:
         space, clock = MemorySpace(), FakeClock()
         down = [40]
@@ -568,8 +603,9 @@ class TestErrors:
             if turn == 5:
                 open_session(MemoryStore(space), FakeClock(), OpenOptions(take_over=True), lambda event: None)
 
-        with pytest.raises(SessionTakenOver):
+        with pytest.raises(SessionTakenOver) as raised:
             attempt_on(space).walk(Walk(on_step=overtake))
+        assert not hasattr(raised.value, "__notes__")  # It did not even try to say how it ended.
         records = facts_of(space).records
         assert records[-1].kind is Kind.OPENED
         assert attempt_on(space).walk(TASK) == unbroken(TASK)
@@ -613,8 +649,14 @@ def test_a_phase_that_is_left_half_way_is_closed() -> None:
         finally:
             closed.append("closed")
 
+    held = steps()  # So that only an explicit close ends it.
+
+    class Held(OnePhase):
+        def run(self, state: PhaseState | None) -> Iterator[Step]:
+            return held
+
     with pytest.raises(Cancelled):
-        attempt.run(OnePhase(steps=steps), {})
+        attempt.run(Held(), {})
     assert closed == ["closed"]
 
 

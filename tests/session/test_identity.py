@@ -20,7 +20,9 @@ IDENTITY = Identity(
 
 
 def record(body: JsonObject) -> Record:
-    return Record(number=0, kind=Kind.CREATED, parent=None, previous="", opening=0, writer="w", date=DATE, body=body)
+    return Record(
+        number=0, kind=Kind.CREATED, parent=None, previous="", opening=0, writer="w", session="s", date=DATE, body=body
+    )
 
 
 def test_round_trip_through_a_record() -> None:

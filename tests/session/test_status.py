@@ -15,7 +15,7 @@ from mlsession.store.memory import MemoryStore
 from mlsession.testing.clock import START
 
 DATE = START.isoformat()
-CREATED = Record(number=0, kind=Kind.CREATED, parent=None, previous="", opening=0, writer="w", date=DATE)
+CREATED = Record(number=0, kind=Kind.CREATED, parent=None, previous="", opening=0, writer="w", session="s", date=DATE)
 OPENED = replace(CREATED, number=1, kind=Kind.OPENED, parent=0, opening=1)
 
 

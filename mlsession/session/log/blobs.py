@@ -84,6 +84,8 @@ def read_blob(store: Store, ref: BlobRef) -> bytes:
 def _encode(arrays: Arrays, metadata: dict[str, str] | None) -> bytes:
     # safetensors writes the buffer as it lies, so a transposed view would be stored scrambled;
     # `ascontiguousarray` would turn a single number into a row of one.
+    if "__metadata__" in arrays:
+        raise InternalError("an array cannot be called __metadata__: safetensors keeps that name for itself")
     contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     try:
         return save_arrays(contiguous, metadata)

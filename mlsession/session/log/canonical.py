@@ -29,24 +29,43 @@ def sha256(data: bytes) -> str:
 def canonical_json(value: object) -> bytes:
     """The canonical form of a JSON value. Raises `InternalError` for what is not one."""
     try:
-        return json.dumps(
-            _encode(value, 0), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
-        ).encode()
+        return spell(_encode(value, 0))
     except ValueError as error:
         raise InternalError(f"a value cannot be stored as JSON: {error}") from error
 
 
 def parse_json(data: bytes, key: str) -> Json:
     """Reads canonical JSON back. Raises `DamagedData` naming `key` for anything else, hostile input included."""
+    return decode_spelled(parse_spelled(data, key), key)
+
+
+def parse_spelled(data: bytes, key: str) -> Json:
+    """The JSON as it is spelled, names that begin with "$" untouched: what any format of ours can be read as.
+
+    Raises `DamagedData` for what is not JSON in canonical spelling.
+    """
     try:
-        value = _decode(json.loads(data.decode("utf-8"), parse_constant=_refuse_constant), 0)
-        is_canonical = canonical_json(value) == data
-    except (ValueError, RecursionError, InternalError) as error:
+        value: Json = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
+        is_canonical = spell(value) == data
+    except (ValueError, RecursionError) as error:
         raise DamagedData(key, f"not the JSON that was written ({type(error).__name__})") from error
     if not is_canonical:
         # Another spelling of the same value (a repeated key, another float) is a change all the same.
         raise DamagedData(key, "not spelled as it was written")
     return value
+
+
+def decode_spelled(value: Json, key: str) -> Json:
+    """The value that a spelling stands for. Raises `DamagedData` for a name with "$" that format 1 has not."""
+    try:
+        return _decode(value, 0)
+    except (ValueError, RecursionError) as error:
+        raise DamagedData(key, f"not the JSON that was written ({type(error).__name__})") from error
+
+
+def spell(value: Json) -> bytes:
+    """The canonical bytes of what is spelled already."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode()
 
 
 def parse_object(data: bytes, key: str) -> dict[str, Json]:
@@ -60,7 +79,9 @@ def parse_object(data: bytes, key: str) -> dict[str, Json]:
 def _encode(value: object, depth: int) -> Json:
     if depth > MAX_DEPTH:
         raise InternalError(f"a stored value is nested deeper than {MAX_DEPTH}")
-    if value is None or isinstance(value, bool | str):
+    if isinstance(value, str):
+        return _unicode(value)
+    if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):
         return int(value)
@@ -78,11 +99,13 @@ def _decode(value: Json, depth: int) -> Json:
         raise ValueError("nested too deeply")
     if isinstance(value, dict):
         if _FLOAT in value:
-            return _NON_FINITE[str(value[_FLOAT])] if str(value[_FLOAT]) in _NON_FINITE else _refuse_constant(_FLOAT)
-        return {key: _decode(item, depth + 1) for key, item in value.items()}
+            name = value[_FLOAT]
+            is_known = len(value) == 1 and isinstance(name, str) and name in _NON_FINITE
+            return _NON_FINITE[str(name)] if is_known else _refuse_constant(_FLOAT)
+        return {_unicode(_plain_key(key)): _decode(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list):
         return [_decode(item, depth + 1) for item in value]
-    return value
+    return _unicode(value) if isinstance(value, str) else value
 
 
 def _name_of(value: float) -> str:
@@ -92,7 +115,20 @@ def _name_of(value: float) -> str:
 def _checked_key(key: object) -> str:
     if not isinstance(key, str) or key.startswith("$"):
         raise InternalError(f"{key!r} cannot be a key of stored JSON")
+    return _unicode(key)
+
+
+def _plain_key(key: str) -> str:
+    if key.startswith("$"):
+        raise ValueError(f"{key} has no meaning")
     return key
+
+
+def _unicode(text: str) -> str:
+    """The text, unless it holds half a surrogate pair: other languages' parsers refuse that (ValueError)."""
+    if not text.isascii():
+        text.encode()
+    return text
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -43,6 +43,8 @@ class Journal:
             return None
         damaged: dict[str, DamagedData] = {}
         for number in range(end if newest is None else min(newest, end), -1, -1):
+            if record_key(number) in damaged:
+                continue
             try:
                 timeline = self._timeline(number, damaged)
             except DamagedData as damage:
@@ -85,12 +87,20 @@ class Journal:
     def _timeline(self, number: int, damaged: dict[str, DamagedData]) -> Timeline:
         """The state as of one record; notes in `damaged` what it could do without."""
         tip = self._read(number)
-        summary = read_summary(tip.index, self._blob) if tip.index else Summary()
+        summary = self._summary(tip, damaged)
         first, *rest = reversed(self._tail(tip, summary.start, damaged))
         timeline = begin(first, self._opening_of(first, damaged), summary)
         for record in rest:
             timeline = advance(timeline, record)
         return timeline
+
+    def _summary(self, tip: Record, damaged: dict[str, DamagedData]) -> Summary:
+        try:
+            return read_summary(tip.index, self._blob) if tip.index else Summary()
+        except DamagedData as damage:
+            # An index only saves reading: the records themselves say the same, from the first one on.
+            damaged.setdefault(damage.key, damage)
+            return Summary()
 
     def _tail(self, tip: Record, start: int, damaged: dict[str, DamagedData]) -> list[Record]:
         """The records from `tip` back to `start`, newest first."""
@@ -102,7 +112,7 @@ class Journal:
             if parent is None or not start <= parent < child.number:
                 raise DamagedData(record_key(child.number), f"its parent {parent} does not lead back to {start}")
             try:
-                tail.append(self._read(parent))
+                tail.append(self._parent_of(child, parent))
             except DamagedData as damage:
                 if parent > 0 or child.kind is not Kind.OPENED:
                     raise
@@ -110,6 +120,16 @@ class Journal:
                 damaged.setdefault(damage.key, damage)
                 break
         return tail
+
+    def _parent_of(self, child: Record, number: int) -> Record:
+        """The record that `child` extends. Raises `DamagedData` if it is not the one that its writer saw."""
+        data = self._get(number)
+        parent = Record.decode(data, number)
+        if parent.session != child.session:
+            raise DamagedData(record_key(child.number), "it belongs to another session than the record before it")
+        if number == child.number - 1 and child.previous != sha256(data):
+            raise DamagedData(record_key(number), "it is not the record that the next one was written after")
+        return parent
 
     def _opening_of(self, record: Record, damaged: dict[str, DamagedData]) -> Record:
         if record.opening == record.number:
@@ -123,8 +143,11 @@ class Journal:
             return replace(self._read(0), kind=Kind.OPENED, number=record.opening, opening=record.opening)
 
     def _read(self, number: int) -> Record:
+        return Record.decode(self._get(number), number)
+
+    def _get(self, number: int) -> bytes:
         try:
-            return Record.decode(self._store.get(record_key(number)), number)
+            return self._store.get(record_key(number))
         except KeyMissing as error:
             raise DamagedData(record_key(number), "it is missing") from error
 

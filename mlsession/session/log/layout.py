@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import re
 
+from mlsession import __version__
+
 FORMAT = 1
 """The version of the stored format that this code writes."""
+
+SOFTWARE = f"mlsession {__version__}"
+"""What is written into each record, so that a reader that is too old can say what would read it."""
 
 FOLDERS = ("log", "blobs", "heartbeat", "control", "probe")
 """The folders of a session."""

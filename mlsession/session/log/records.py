@@ -9,6 +9,8 @@ A record is one canonical JSON object with these members, and nothing in it is e
     previous  the SHA-256 of the stored bytes of record `number - 1`; "" where there is none or it is gone
     opening   the number of the `opened` record whose writer wrote it (its own number for `opened`, 0 for `created`)
     writer    the random id of that writer
+    session   the random id of the session: the writer of its record 0
+    software  what wrote it, by name and version; for people
     date      for people: ISO 8601, UTC
     body      what the kind says
     digest    the SHA-256 of the canonical form of all the other members
@@ -23,8 +25,8 @@ from enum import StrEnum
 from typing import cast
 
 from mlsession.errors import DamagedData, InternalError, NewerFormat
-from mlsession.session.log.canonical import canonical_json, parse_object, sha256
-from mlsession.session.log.layout import FORMAT, blob_digest, record_key
+from mlsession.session.log.canonical import canonical_json, decode_spelled, parse_spelled, sha256, spell
+from mlsession.session.log.layout import FORMAT, SOFTWARE, blob_digest, record_key
 from mlsession.session.phase import Json
 
 JsonObject = dict[str, Json]
@@ -136,7 +138,9 @@ class Record:
     previous: str
     opening: int
     writer: str
+    session: str
     date: str
+    software: str = SOFTWARE
     index: BlobRef | None = None
     """The index that sums up everything before its `start` on this record's timeline; see `pages`."""
     body: Mapping[str, Json] = field(default_factory=dict)
@@ -161,6 +165,8 @@ class Record:
             "previous": self.previous,
             "opening": self.opening,
             "writer": self.writer,
+            "session": self.session,
+            "software": self.software,
             "date": self.date,
             "index": self.index.to_json() if self.index else None,
             "body": dict(self.body),
@@ -174,18 +180,20 @@ class Record:
         number and its own digest.
         """
         key = record_key(number)
-        members = parse_object(data, key)
-        digest = members.pop("digest", None)
-        if digest != sha256(canonical_json(members)):
+        # Digest and format come first, in terms that hold for every format: a newer one may spell what we cannot read.
+        spelled = parse_spelled(data, key)
+        if not isinstance(spelled, dict) or spelled.pop("digest", None) != sha256(spell(spelled)):
             raise DamagedData(key, "its digest does not match its content")
-        version = members.get("format")
-        if not isinstance(version, int) or version > FORMAT:
+        version = spelled.get("format")
+        if type(version) is not int or version < 1:
+            raise DamagedData(key, "it has no format")
+        if version > FORMAT:
             raise NewerFormat(
-                f"{key} has format {version}; this version of mlsession reads up to {FORMAT}: "
-                "use the newer version that wrote it (pip install --upgrade mlsession)"
+                f"{key} was written by {spelled.get('software', 'a newer version')} in format {version}, and this "
+                f"version reads up to {FORMAT}: use the newer version (pip install --upgrade mlsession)"
             )
         try:
-            record = Record._from_members(members)
+            record = Record._from_members(_object(decode_spelled(spelled, key)))
         except (KeyError, TypeError, ValueError) as error:
             raise DamagedData(key, f"a member is missing or wrong ({error})") from error
         if record.number != number:
@@ -202,6 +210,8 @@ class Record:
             previous=_text(members["previous"]),
             opening=_integer(members["opening"]),
             writer=_text(members["writer"]),
+            session=_text(members["session"]),
+            software=_text(members["software"]),
             date=_date(members["date"]),
             index=None if members["index"] is None else BlobRef.from_json(members["index"]),
             body=_object(members["body"]),

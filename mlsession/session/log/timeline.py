@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from mlsession.errors import DamagedData
 from mlsession.session.log.layout import record_key
-from mlsession.session.log.records import BlobRef, CheckpointEntry, JsonObject, Kind, Record
+from mlsession.session.log.records import BlobRef, CheckpointEntry, JsonObject, Kind, Outcome, Record
 from mlsession.session.phase import Json
 
 
@@ -132,6 +132,8 @@ def advance(timeline: Timeline, record: Record) -> Timeline:
         case Kind.CREATED | Kind.OPENED:
             return replace(after, opened=record, closed=None)
         case Kind.CLOSED:
+            if record.body.get("outcome") not in tuple(Outcome):
+                raise DamagedData(record_key(record.number), f"it has no outcome ({record.body.get('outcome')!r})")
             return replace(after, closed=record)
         case Kind.REMOVED:
             return _without(after, _removed_numbers(record))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlsession.errors import DamagedData, InternalError
-from mlsession.session.log.canonical import MAX_DEPTH, canonical_json, parse_json, parse_object
+from mlsession.session.log.canonical import MAX_DEPTH, canonical_json, parse_json, parse_object, spell
 from mlsession.session.phase import Json
 from tests.session.log.values import values
 
@@ -143,3 +143,17 @@ def test_an_object_is_demanded() -> None:
     for data in (b"[]", b"1", b'{"$float":"nan"}'):
         with pytest.raises(DamagedData, match="k is damaged"):
             parse_object(data, "k")
+
+
+@pytest.mark.parametrize("value", ["\udc80", ["\ud800"], {"\udfff": 1}])
+def test_half_a_surrogate_pair_is_neither_written_nor_read(value: Json) -> None:
+    with pytest.raises(InternalError):
+        canonical_json(value)
+    with pytest.raises(DamagedData):
+        parse_json(spell(value), "k")
+
+
+@pytest.mark.parametrize("data", [b'{"$float":"nan","x":1}', b'{"$float":1}', b'{"$date":"now"}'])
+def test_names_with_a_dollar_mean_nothing_else(data: bytes) -> None:
+    with pytest.raises(DamagedData):
+        parse_json(data, "k")

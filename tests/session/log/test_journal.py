@@ -15,9 +15,9 @@ from mlsession.session.log.canonical import canonical_json, parse_object, sha256
 from mlsession.session.log.journal import Journal, LogState
 from mlsession.session.log.layout import record_key, record_number
 from mlsession.session.log.pages import TAIL
-from mlsession.session.log.records import Kind, Record
+from mlsession.session.log.records import Kind, Outcome, Record
 from mlsession.session.opening import OpenOptions, create_session, open_session
-from mlsession.session.phase import PhaseState
+from mlsession.session.phase import Json, PhaseState
 from mlsession.session.writer import SessionWriter, Stage
 from mlsession.store.memory import MemorySpace, MemoryStore
 from mlsession.store.protocol import Entry, Store
@@ -176,26 +176,62 @@ def test_an_opening_before_the_index_may_be_damaged() -> None:
     assert Identity.from_record(opened) == IDENTITY
 
 
-def test_a_damaged_index_steps_back_to_the_one_before() -> None:
+def test_without_its_index_the_records_give_the_same_state() -> None:
     store = session_of(2 * TAIL + 20)
     index = load(store).timeline.tip.index
     assert index is not None
     store.put(index.key, b"{}")
     state = load(store)
     assert [item.key for item in state.damaged] == [index.key]
-    first = next(number for number in range(2, 500) if _index_of(store, number) == index)
-    assert state.timeline.tip.number == first - 1
-    assert state.timeline.newest["training"].iteration == first - 2
+    assert state.timeline.newest["training"].iteration == 2 * TAIL + 20
+    assert [entry.iteration for entry in state.timeline.recent] == list(range(1, 2 * TAIL + 21))
+    writer = writer_of(store)
+    writer.commit(stage(2 * TAIL + 21))
+    assert load(store).damaged == ()
+    assert check_session(store) is not None
 
 
-def _index_of(store: Store, number: int) -> object:
-    return Record.decode(store.get(record_key(number)), number).index
+def resealed(store: Store, number: int, **members: Json) -> None:
+    """Writes record `number` again with other members and a digest that fits."""
+    content = {**parse_object(store.get(record_key(number)), "k"), **members}
+    content.pop("digest")
+    store.put(record_key(number), canonical_json({**content, "digest": sha256(canonical_json(content))}))
+
+
+def test_a_record_that_the_next_one_was_not_written_after_is_passed_over() -> None:
+    store = session_of(6)
+    resealed(store, 5, writer="somebody else")
+    state = load(store)
+    assert [item.key for item in state.damaged] == [record_key(5)]
+    assert state.timeline.tip.number == 4
+
+
+def test_records_of_another_session_are_passed_over() -> None:
+    store = session_of(6)
+    resealed(store, 7, session="that other one")
+    state = load(store)
+    assert [item.key for item in state.damaged] == [record_key(7)]
+    assert state.timeline.tip.number == 6
+    writer = writer_of(store)
+    assert writer.timeline.tip.number == 8
+    writer.commit(stage(6))
+    assert load(store).timeline.newest["training"].iteration == 6
+
+
+@pytest.mark.parametrize("outcome", ["splendid", None, 1])
+def test_an_unknown_outcome_is_damage(outcome: Json) -> None:
+    store = session_of(2)
+    writer_of(store).close(Outcome.PAUSED, "")
+    resealed(store, 5, body={"outcome": outcome, "reason": ""})
+    state = load(store)
+    assert state.timeline.closed is None
+    assert [item.key for item in state.damaged] == [record_key(5)]
 
 
 @pytest.mark.parametrize("parent", [None, 6, 7, -1])
 def test_a_record_must_lead_back_to_the_beginning(parent: int | None) -> None:
     store = session_of(3)
-    bad = Record(number=5, kind=Kind.CLOSED, parent=parent, previous="", opening=1, writer="x", date=DATE)
+    bad = Record(number=5, kind=Kind.CLOSED, parent=parent, previous="", opening=1, writer="x", session="s", date=DATE)
     store.put(record_key(5), bad.encode())
     state = load(store)
     assert state.timeline.tip.number == 4
@@ -215,7 +251,16 @@ def test_a_newer_format_is_refused_and_nothing_is_written() -> None:
 
 
 def record(number: int, writer: str) -> Record:
-    return Record(number=number, kind=Kind.CLOSED, parent=number - 1, previous="", opening=1, writer=writer, date=DATE)
+    return Record(
+        number=number,
+        kind=Kind.CLOSED,
+        parent=number - 1,
+        previous="",
+        opening=1,
+        writer=writer,
+        session="s",
+        date=DATE,
+    )
 
 
 def test_a_lost_reply_to_our_own_record_is_success() -> None:
@@ -232,7 +277,7 @@ def test_an_earlier_try_of_ours_is_adopted_as_it_is_stored() -> None:
     store = session_of(2)
     first = record(4, "me")
     Journal(store).append(first)
-    later = Record(number=4, kind=Kind.OPENED, parent=3, previous="", opening=4, writer="me", date=DATE)
+    later = Record(number=4, kind=Kind.OPENED, parent=3, previous="", opening=4, writer="me", session="s", date=DATE)
     assert Journal(store).append(later) == first
 
 

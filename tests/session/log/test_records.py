@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlsession.errors import DamagedData, InternalError, NewerFormat
-from mlsession.session.log.canonical import canonical_json, parse_object, sha256
+from mlsession.session.log.canonical import canonical_json, parse_object, sha256, spell
 from mlsession.session.log.records import MOST_BYTES, BlobRef, CheckpointEntry, Kind, Record
 from mlsession.session.phase import Json
 from tests.session.log.test_canonical import same
@@ -20,6 +21,7 @@ RECORD = Record(
     previous="ab",
     opening=1,
     writer="é\U0001f600",
+    session="s",
     date=DATE,
     index=blob(1, 3, "index"),
     body={"iteration": 3, "loss": 5e-324, "nan": float("nan"), "big": 10**40},
@@ -77,10 +79,28 @@ def test_a_record_under_another_number_is_damage() -> None:
         Record.decode(RECORD.encode(), 8)
 
 
-@pytest.mark.parametrize("version", [2, 1000, "2", None, 1.5])
-def test_another_format_says_what_to_do(version: Json) -> None:
-    with pytest.raises(NewerFormat, match=r"log/0000000007.json has format .*pip install --upgrade mlsession"):
+@pytest.mark.parametrize("version", [2, 1000])
+def test_a_newer_format_says_who_wrote_it_and_what_to_do(version: Json) -> None:
+    with pytest.raises(NewerFormat, match=r"by other 9\.1 in format .*pip install --upgrade mlsession"):
+        Record.decode(sealed(format=version, software="other 9.1"), 7)
+
+
+@pytest.mark.parametrize("version", [0, -1, "2", None, 1.5, True, "(absent)"])
+def test_what_is_no_format_is_damage(version: Json) -> None:
+    with pytest.raises(DamagedData, match="no format"):
         Record.decode(sealed(format=version), 7)
+
+
+def test_a_newer_format_may_spell_what_this_one_cannot_read() -> None:
+    members = json.loads(sealed(format=2))
+    members.pop("digest")
+    members["body"] = {"$date": "2031-01-01", "$float": ["exotic"]}
+    data = spell({**members, "digest": sha256(spell(members))})
+    with pytest.raises(NewerFormat):
+        Record.decode(data, 7)
+    members["format"] = 1
+    with pytest.raises(DamagedData):
+        Record.decode(spell({**members, "digest": sha256(spell(members))}), 7)
 
 
 def test_a_newer_format_may_have_any_members() -> None:

@@ -51,6 +51,7 @@ def record(number: int, kind: Kind, **body: Json) -> Record:
         previous="",
         opening=number if kind in (Kind.CREATED, Kind.OPENED) else 1,
         writer="w",
+        session="s",
         date=DATE,
         body=body,
     )

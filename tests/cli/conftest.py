@@ -1,0 +1,49 @@
+"""A few real photos and one session trained on them by the command itself, shared by the tests of this package."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.cli.commands import Outcome, mlsession
+
+PHOTOS = Path(__file__).parents[2] / "examples" / "data"
+LABELS = ("Kiwi", "Lemon", "Tomato")
+
+
+def copy_photos(target: Path, part: str, each: int) -> Path:
+    for label in LABELS:
+        (target / label).mkdir(parents=True)
+        for photo in sorted((PHOTOS / part / label).iterdir())[:each]:
+            shutil.copy2(photo, target / label / photo.name)
+    return target
+
+
+@pytest.fixture(scope="session")
+def fruits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `train` (4 photos of each of three kinds, one unreadable) and `test` (2 of each)."""
+    folder = tmp_path_factory.mktemp("fruits")
+    copy_photos(folder / "train", "train", 4)
+    (folder / "train" / "Kiwi" / "torn.jpg").write_bytes(b"not a picture")
+    copy_photos(folder / "test", "test", 2)
+    return folder
+
+
+class Trained:
+    """What `mlsession train` did, in a folder of its own."""
+
+    def __init__(self, folder: Path, line: list[str], outcome: Outcome) -> None:
+        self.folder = folder
+        self.line = line
+        self.outcome = outcome
+        self.session = folder / "train.mlsession"
+        self.model = folder / "new" / "folder" / "fruits.safetensors"
+
+
+@pytest.fixture(scope="session")
+def trained(fruits: Path) -> Trained:
+    """A finished session at its default place, tested and exported; not to be changed."""
+    line = ["train", "train", "--test", "test", "--export", "new/folder/fruits.safetensors", "--author", "A. Tester"]
+    return Trained(fruits, line, mlsession(*line, folder=fruits))

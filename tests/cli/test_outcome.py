@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import pytest
+
+from mlsession.cli.outcome import error_line, exit_code
+from mlsession.errors import (
+    Cancelled,
+    InternalError,
+    Interrupted,
+    InvalidParameter,
+    SessionNotFound,
+    SessionTakenOver,
+    StoreFull,
+    UnusableData,
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (InvalidParameter("iterations", -1, "must be 1 or more"), 2),
+        (UnusableData("animals", "there is no such folder"), 1),
+        (SessionNotFound("there is no session"), 1),
+        (StoreFull("no space"), 1),
+        (Interrupted("signal SIGTERM"), 75),
+        (Cancelled("another process asked"), 75),
+        (SessionTakenOver("another writer has opened it"), 1),
+        (InternalError("broken"), 1),
+        (ZeroDivisionError("division by zero"), 1),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_exit_codes(error: BaseException, code: int) -> None:
+    assert exit_code(error) == code
+
+
+def test_errors_are_one_line_that_cannot_steer_a_terminal() -> None:
+    error = UnusableData("cats\x1b[2J", "first\nsecond")
+    error.add_note("recording that failed, too")
+    assert error_line(error) == "error: cats\\x1b[2J: first second; recording that failed, too"
+
+
+def test_a_stop_is_no_error() -> None:
+    assert error_line(Interrupted("signal SIGTERM")) == "stopped: signal SIGTERM"
+    assert error_line(KeyboardInterrupt()) == "stopped by hand"
+
+
+def test_bugs_are_told_from_what_a_caller_can_mend() -> None:
+    assert "--debug" in error_line(InternalError("broken"))
+    assert error_line(ZeroDivisionError("by zero")).startswith("error: ZeroDivisionError: by zero (")
+    assert error_line(AssertionError()).startswith("error: AssertionError (")
+    assert "--debug" not in error_line(SessionNotFound("no session"))
+    assert "memory" in error_line(MemoryError())
+    assert error_line(OSError(28, "No space left on device")).startswith("error: [Errno 28] No space left on device")

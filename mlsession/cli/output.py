@@ -7,6 +7,7 @@ import math
 import shutil
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 
 def print_lines(lines: Iterable[str]) -> None:
@@ -21,9 +22,10 @@ def print_json(value: object) -> None:
 
 
 def remark(line: str) -> None:
-    """A line about the work, not of its result."""
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
+    """A line about the work, not of its result: nobody needs to be there to read it."""
+    with suppress(OSError):
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
 
 
 def output_width() -> int:

@@ -46,7 +46,7 @@ class TrainArguments:
     @property
     def session_url(self) -> str:
         """Where the session lies."""
-        return self.session or typed.default_session(self.data, Path.cwd())
+        return typed.default_session(self.data, Path.cwd()) if self.session is None else self.session
 
 
 def train(given: TrainArguments) -> int:
@@ -58,7 +58,7 @@ def train(given: TrainArguments) -> int:
     for path in given.exports:
         check_destination(path, options)
     data = DataSource.labeled_directories(given.data, options)
-    test = DataSource.labeled_directories(given.test, options) if given.test else None
+    test = DataSource.labeled_directories(given.test, options) if given.test is not None else None
     screen = screen_for(sys.stderr)
     try:
         job = Classifier.train(data, parameters, session, testing=test)
@@ -115,7 +115,7 @@ def _next(given: TrainArguments, url: str, summary: SessionSummary) -> list[str]
     """What to try next, as commands."""
     secrets = [f"--storage-option={option}" for option in given.storage_options]
     commands = [["predict", url, "PHOTO.jpg"]]
-    if not given.test:
+    if given.test is None:
         commands.append(["evaluate", url, "TEST_FOLDER"])
     if not given.exports:
         commands.append(["export", url, "Model.mlmodel"])

@@ -40,17 +40,17 @@ def test_plain_lines_are_not_more_than_one_a_second() -> None:
     stream, clock = io.StringIO(), FakeClock()
     screen = PlainScreen(stream, clock)
     screen.show(PhaseStarted(phase="extracting", iteration=0))
-    for items in range(1, 31):
-        screen.show(report(items, items * 0.1))
-        clock.advance(0.1)
+    for items in range(1, 13):
+        screen.show(report(items, items * 0.25))
+        clock.advance(0.25)
     screen.show(PhaseFinished(phase="extracting", iteration=8))
     screen.close()
     lines = stream.getvalue().splitlines()
     assert [line.split(",")[0] for line in lines] == [
         "extracting: started",
         "extracting: 1 of 120 images",
-        "extracting: 11 of 120 images",
-        "extracting: 21 of 120 images",
+        "extracting: 5 of 120 images",
+        "extracting: 9 of 120 images",
         "extracting: done",
     ]
 
@@ -70,7 +70,7 @@ def test_a_terminal_keeps_the_course_and_drops_the_bar() -> None:
     assert "extracting: started" in text
     assert "extracting: done, 80 images, in 3.0 s" in text
     assert "80 of 120 images" not in text
-    assert text.rstrip().endswith("\x1b[?25h") or "\x1b[?25h" in text  # the cursor is back
+    assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")  # the cursor is back
 
 
 def test_a_bar_is_for_terminals_that_can_draw_one(monkeypatch: pytest.MonkeyPatch) -> None:

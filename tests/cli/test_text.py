@@ -29,7 +29,7 @@ def test_any_text_becomes_one_line_that_prints(text: str) -> None:
     for line in (plain(text), one_line(text)):
         assert len(line.splitlines()) <= 1
         assert not any(ord(letter) < 32 or 127 <= ord(letter) < 160 for letter in line)
-        assert line.encode()
+        assert line.encode().decode() == line
 
 
 def test_messages_lose_their_line_breaks() -> None:

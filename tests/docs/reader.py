@@ -12,11 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from .stored import Array, Damaged, Object, arrays_of, is_sealed, parse, sha256
+from .stored import Array, Damaged, Object, arrays_of, decoded, is_sealed, parse, parse_spelled, sha256
 
 FORMAT = 1
 RECORD = re.compile(r"([0-9]{10})\.json")
 BLOB = re.compile(r"blobs/[0-9]{10}/([0-9]{10})-([0-9a-f]{64})")
+MEMBERS = {"number", "kind", "parent", "previous", "opening", "writer", "session", "software", "date", "index", "body"}
+OUTCOMES = ("finished", "paused", "interrupted", "failed")
 
 
 class TooNew(Exception):
@@ -53,11 +55,15 @@ class SessionFolder:
         key, data = f"log/{number:010d}.json", self.record_bytes(number)
         if not is_sealed(data):
             raise Damaged(key, "its digest is not that of its content")
-        record: Object = parse(data, key)
-        if record["format"] > FORMAT:
-            raise TooNew(f"{key} has format {record['format']}")
-        if record["number"] != number:
-            raise Damaged(key, f"it is record {record['number']}")
+        stated: Object = parse_spelled(data, key)
+        version = stated.get("format")
+        if type(version) is not int or version < 1:
+            raise Damaged(key, "it has no format")
+        if version > FORMAT:
+            raise TooNew(f"{key} was written by {stated.get('software')} in format {version}")
+        record: Object = decoded(stated, key)
+        if not record.keys() >= MEMBERS or record["number"] != number:
+            raise Damaged(key, f"it is not record {number}")
         return record
 
     def blob(self, ref: Object) -> bytes:
@@ -87,6 +93,8 @@ class SessionFolder:
         end, damaged = self.end(), set[str]()
         assert end is not None
         for number in range(end if at_most is None else min(end, at_most), -1, -1):
+            if f"log/{number:010d}.json" in damaged:
+                continue
             try:
                 return self.fold(number, damaged), frozenset(damaged)
             except Damaged as damage:
@@ -95,7 +103,7 @@ class SessionFolder:
 
     def fold(self, number: int, damaged: set[str]) -> Folded:
         tip = self.record(number)
-        summary: Object = parse(self.blob(tip["index"]), tip["index"]["key"]) if tip["index"] else {"start": 0}
+        summary = self._summary(tip, damaged)
         first, *rest = reversed(self._tail(tip, summary["start"], damaged))
         folded = Folded(
             tip=first,
@@ -110,13 +118,27 @@ class SessionFolder:
 
     def fold_without_index(self, number: int) -> Folded:
         """What `fold` gives, out of the records alone."""
-        records = [self.record(number)]
-        while records[-1]["parent"] is not None:
-            records.append(self.record(records[-1]["parent"]))
-        folded = Folded(tip=records[-1], opened=records[-1])
-        for record in reversed(records):
+        first, *rest = reversed(list(self._records(number)))
+        folded = Folded(tip=first, opened=first)
+        for record in rest:
             folded = advanced(folded, record)
         return folded
+
+    def _records(self, number: int) -> Iterator[Object]:
+        """The records from a number back to record 0, each the one that its child was written after."""
+        record = self.record(number)
+        while record["parent"] is not None:
+            yield record
+            record = self._parent_of(record)
+        yield record
+
+    def _summary(self, tip: Object, damaged: set[str]) -> Object:
+        """What the index says; of one that cannot be read nothing, as if there were none."""
+        try:
+            return parse(self.blob(tip["index"]), tip["index"]["key"]) if tip["index"] else {"start": 0}
+        except Damaged as damage:
+            damaged.add(damage.key)
+            return {"start": 0}
 
     def _tail(self, tip: Object, start: int, damaged: set[str]) -> list[Object]:
         if start > tip["number"]:
@@ -127,7 +149,7 @@ class SessionFolder:
             if child["parent"] is None or not start <= child["parent"] < child["number"]:
                 raise Damaged(f"log/{child['number']:010d}.json", "its parent does not lead back")
             try:
-                tail.append(self.record(child["parent"]))
+                tail.append(self._parent_of(child))
             except Damaged as damage:
                 if child["parent"] > 0 or child["kind"] != "opened":
                     raise
@@ -135,11 +157,23 @@ class SessionFolder:
                 break
         return tail
 
+    def _parent_of(self, child: Object) -> Object:
+        number: int = child["parent"]
+        parent = self.record(number)
+        if number == child["number"] - 1 and sha256(self.record_bytes(number)) != child["previous"]:
+            raise Damaged(f"log/{number:010d}.json", "not the record that the next one was written after")
+        if parent["session"] != child["session"]:
+            raise Damaged(f"log/{child['number']:010d}.json", "its parent is a record of another session")
+        return parent
+
     def _opening_of(self, first: Object, damaged: set[str]) -> Object:
         if first["opening"] == first["number"]:
             return first
         try:
-            return self.record(first["opening"])
+            opening = self.record(first["opening"])
+            if opening["session"] != first["session"]:
+                raise Damaged(f"log/{first['opening']:010d}.json", "another session's")
+            return opening
         except Damaged as damage:
             damaged.add(damage.key)
             # Who had opened the session is lost; what it is stands in record 0 as well.
@@ -168,6 +202,20 @@ class SessionFolder:
         arrays, metadata = arrays_of(self.blob(ref))
         return arrays, parse(metadata["state"].encode("ascii"), ref["key"])
 
+    def counting(self, folded: Folded, inputs: Mapping[str, str]) -> list[str]:
+        """The phases whose newest commit counts, for the inputs of today ("" where none are given); chapter 5."""
+        phases: list[str] = []
+        last = 0
+        for phase in folded.opened["body"]["identity"]["phases"]:
+            entry = folded.newest.get(phase)
+            if entry is None or entry["number"] < last or entry["inputs"] != inputs.get(phase, ""):
+                break
+            phases.append(phase)
+            last = entry["number"]
+            if not entry["ended"]:
+                break
+        return phases
+
     def status(self, folded: Folded) -> str:
         """How the newest opening ended; chapter 5."""
         if folded.opened["kind"] == "created":
@@ -179,13 +227,8 @@ class SessionFolder:
         for ref in self._references(folded):
             self.blob(ref)
             yield ref["key"]
-        number: int | None = folded.tip["number"]
-        while number is not None:
-            record = self.record(number)
-            yield f"log/{number:010d}.json"
-            before, number = number, record["parent"]
-            if number == before - 1 and record["previous"] != sha256(self.record_bytes(number)):
-                raise Damaged(f"log/{number:010d}.json", "the record after it continues other bytes")
+        for record in self._records(folded.tip["number"]):
+            yield f"log/{record['number']:010d}.json"
 
     def usable(self) -> tuple[Folded, int]:
         """Chapter 7: the state that a writer goes on from, past damaged blobs too; and how often that stepped back."""
@@ -202,8 +245,6 @@ class SessionFolder:
         raise AssertionError("each step goes back by one record at least")
 
     def _needed(self, folded: Folded) -> Iterator[Object]:
-        if folded.tip["index"]:
-            yield folded.tip["index"]
         for pages in (folded.checkpoint_pages, *folded.adds_pages.values()):
             yield from (page["blob"] for page in pages)
         for phase, entry in folded.newest.items():
@@ -211,6 +252,8 @@ class SessionFolder:
             yield from self.adds(folded, phase)
 
     def _references(self, folded: Folded) -> Iterator[Object]:
+        if folded.tip["index"]:
+            yield folded.tip["index"]
         yield from self._needed(folded)
         for entry in self.checkpoints(folded):
             yield from (entry["state"], *entry["adds"])
@@ -230,6 +273,8 @@ def advanced(folded: Folded, record: Object) -> Folded:
         case "created" | "opened":
             return replace(after, opened=record, closed=None)
         case "closed":
+            if body.get("outcome") not in OUTCOMES:
+                raise Damaged(f"log/{record['number']:010d}.json", "an outcome that format 1 has not")
             return replace(after, closed=record)
         case "removed":
             gone = frozenset(body["checkpoints"])

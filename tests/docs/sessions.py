@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mlsession.session.log.blobs import read_blob
 from mlsession.session.log.journal import Journal
+from mlsession.session.log.pages import live_checkpoints
 from mlsession.session.log.records import JsonObject, Kind, Record
 from mlsession.store.local import LocalStore
 from mlsession.store.memory import MemorySpace
@@ -49,6 +51,7 @@ def append(store: Store, kind: Kind, body: JsonObject) -> int:
         previous=state.end_digest,
         opening=number if kind is Kind.OPENED else timeline.opened.number,
         writer="by hand",
+        session=timeline.tip.session,
         date=DATE,
         index=timeline.tip.index,
         body=body,
@@ -58,11 +61,16 @@ def append(store: Store, kind: Kind, body: JsonObject) -> int:
 
 
 def remove_checkpoints(root: Path, numbers: list[int]) -> int:
-    """Opens a session, commits a removal, and closes; returns the removal's number."""
+    """Opens a session, commits a removal, deletes the blobs that it names, and closes; the removal's number."""
     store = LocalStore(root)
     state = Journal(store).load()
     assert state is not None
+    entries = live_checkpoints(state.timeline, lambda ref: read_blob(store, ref))
+    keys = [entry.state.key for entry in entries if entry.number in numbers]
     append(store, Kind.OPENED, dict(state.timeline.opened.body))
-    removal = append(store, Kind.REMOVED, {"checkpoints": list(numbers)})
-    append(store, Kind.CLOSED, {"outcome": "paused", "reason": ""})
+    removal = append(store, Kind.REMOVED, {"checkpoints": list(numbers), "keys": list(keys)})
+    for key in keys:
+        store.delete(key)
+    assert state.timeline.closed is not None
+    append(store, Kind.CLOSED, dict(state.timeline.closed.body))
     return removal

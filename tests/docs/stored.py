@@ -44,22 +44,41 @@ def sha256(data: bytes) -> str:
 
 
 def parse(data: bytes, key: str) -> Any:
-    """JSON in which one kind of object stands for a number."""
+    """The value that canonical JSON stands for, in format 1."""
+    return decoded(parse_spelled(data, key), key)
+
+
+def parse_spelled(data: bytes, key: str) -> Any:
+    """The JSON as it is spelled, with names that begin with "$", which a later format may have for anything."""
     try:
-        return _decoded(json.loads(data.decode("ascii")), 0)
-    except (ValueError, KeyError, RecursionError) as error:
-        raise Damaged(key, "not canonical JSON") from error
+        return json.loads(data.decode("ascii"))
+    except (ValueError, RecursionError) as error:
+        raise Damaged(key, "not JSON") from error
+
+
+def decoded(value: Any, key: str) -> Any:
+    """The value that a spelling stands for: one kind of object is a number."""
+    try:
+        return _decoded(value, 0)
+    except (ValueError, KeyError, TypeError) as error:
+        raise Damaged(key, "not a value of format 1") from error
 
 
 def _decoded(value: Any, depth: int) -> Any:
     if depth > DEEPEST:
         raise ValueError("too deep")
+    if isinstance(value, str):
+        value.encode()
     if isinstance(value, list):
         return [_decoded(item, depth + 1) for item in value]
     if not isinstance(value, dict):
         return value
-    if "$float" in value:
+    if list(value) == ["$float"]:
         return NON_FINITE[value["$float"]]
+    for name in value:
+        name.encode()
+        if name.startswith("$"):
+            raise ValueError(f"{name} means nothing")
     return {name: _decoded(item, depth + 1) for name, item in value.items()}
 
 

@@ -27,9 +27,7 @@ from tests.session.walk import Walk
 from .comparing import check_whole, compare, library
 from .reader import Folded, SessionFolder, TooNew
 from .sessions import on_folder, remove_checkpoints, walked, write_folder
-from .stored import Damaged, Object, bytes_of, sealed, sha256, spelled
-
-DOCUMENT = Path(__file__).parents[2] / "docs" / "format.md"
+from .stored import Damaged, Object, bytes_of, parse, sealed, sha256, spelled
 
 
 def damages(path: Path) -> Iterator[str]:
@@ -97,16 +95,84 @@ def test_any_damaged_file_is_passed_over_alike(tmp_path: Path, limit: int) -> No
     files = [path for path in (*records, *blobs) if path.is_file()]
     passed_over = 0
     # Of a long log the ends: the records of its middle fare like those beside them.
-    for path in files if limit < 64 else [*records[:3], *records[63:69], *records[-3:], *_index_files(root, whole)]:
+    for path in files if limit < 64 else [*records[:2], *records[64:68], *records[-2:], *_pages(root, whole)]:
         for _ in damages(path):
             passed_over += compare(root).tip["number"] < whole.tip["number"]
     assert compare(root).tip == whole.tip
     assert passed_over > 10
 
 
-def _index_files(root: Path, folded: Folded) -> list[Path]:
+def _pages(root: Path, folded: Folded) -> list[Path]:
     pages = [*folded.checkpoint_pages, *(page for pages in folded.adds_pages.values() for page in pages)]
-    return [root / ref["key"] for ref in (folded.tip["index"], *(page["blob"] for page in pages))]
+    return [root / page["blob"]["key"] for page in pages]
+
+
+def test_without_its_index_a_log_says_the_same(tmp_path: Path) -> None:
+    root = walked(tmp_path, limit=70)
+    reader = SessionFolder(root)
+    whole = check_whole(root)
+    assert whole.checkpoint_pages
+    listed, rows = reader.checkpoints(whole), reader.adds(whole, "walking")
+    index = root / whole.tip["index"]["key"]
+    for _ in damages(index):
+        folded = compare(root)
+        assert folded.tip == whole.tip
+        assert (reader.checkpoints(folded), reader.adds(folded, "walking")) == (listed, rows)
+        assert folded.checkpoint_pages == ()
+
+
+def rewrite(root: Path, number: int, changes: Object) -> None:
+    """A record with other members, and the digest that fits; a member that becomes `...` is left out."""
+    members = {**parse((root / record_key(number)).read_bytes(), "record"), **changes}
+    members.pop("digest")
+    (root / record_key(number)).write_bytes(sealed({name: item for name, item in members.items() if item is not ...}))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"format": 0},
+        {"format": True},
+        {"format": "2"},
+        {"format": ...},
+        {"software": ...},
+        {"session": "another"},
+        {"number": 3},
+        {"kind": "merged"},
+        {"parent": None},
+        {"body": {"outcome": "splendid", "reason": ""}},
+        {"body": {"reason": ""}},
+        {"body": {"outcome": "paused", "reason": "half a pair: \udc80"}},
+        {"body": {"outcome": "paused", "reason": "", "ends": {"$date": "2031-01-01"}}},
+        {"body": {"outcome": "paused", "reason": "", "ends": {"$float": "nan", "more": 1}}},
+        {"body": {"outcome": "paused", "reason": "", "ends": {"$float": "huge"}}},
+    ],
+)
+def test_a_right_digest_alone_makes_no_record(tmp_path: Path, changes: Object) -> None:
+    root = walked(tmp_path, limit=4)
+    last = check_whole(root).tip["number"]
+    rewrite(root, last, changes)
+    assert compare(root).tip["number"] == last - 1
+
+
+@pytest.mark.parametrize("number", [0, 1, 3, 6])
+@pytest.mark.parametrize("changes", [{"date": "2031-01-01T00:00:00+00:00"}, {"session": "another"}])
+def test_a_record_that_was_exchanged_is_passed_over(tmp_path: Path, number: int, changes: Object) -> None:
+    root = walked(tmp_path, limit=5)
+    last = check_whole(root).tip["number"]
+    assert last > 6
+    rewrite(root, number, changes)
+    # Every opening repeats what record 0 says.
+    assert compare(root).tip["number"] == (number - 1 if number else last)
+
+
+def test_the_library_goes_on_past_an_exchanged_record(tmp_path: Path) -> None:
+    root = walked(tmp_path, limit=5)
+    rewrite(root, 4, {"date": "2031-01-01T00:00:00+00:00"})
+    assert on_folder(root).walk(Walk(limit=5)) == unbroken(Walk(limit=5))
+    folded = check_whole(root)
+    reader = SessionFolder(root)
+    assert reader.record(folded.opened["number"])["parent"] == 3
 
 
 def test_damage_everywhere(tmp_path: Path) -> None:
@@ -205,12 +271,12 @@ def test_a_record_of_a_later_format_is_refused_by_both(tmp_path: Path) -> None:
     root = walked(tmp_path, limit=4)
     reader = SessionFolder(root)
     folded, _ = reader.newest()
-    later = {**folded.tip, "format": 2, "kind": "merged", "body": {"more": "than we know"}}
-    later.pop("digest")
-    (root / record_key(folded.tip["number"])).write_bytes(sealed(later))
-    with pytest.raises(TooNew):
+    body = {"more": "than we know", "ends": {"$date": "2031-01-01"}, "$float": ["exotic"]}
+    changes = {"format": 2, "kind": "merged", "body": body, "writer": ..., "software": "mlsession 9"}
+    rewrite(root, folded.tip["number"], changes)
+    with pytest.raises(TooNew, match="mlsession 9"):
         reader.newest()
-    with pytest.raises(NewerFormat):
+    with pytest.raises(NewerFormat, match="mlsession 9"):
         library(root)
 
 
@@ -218,10 +284,22 @@ def test_unknown_members_are_ignored_by_both(tmp_path: Path) -> None:
     root = walked(tmp_path, limit=4)
     reader = SessionFolder(root)
     folded, _ = reader.newest()
-    more = {**folded.tip, "body": {**folded.tip["body"], "seconds": 1e-5}, "zone": {"digest": "none"}}
-    more.pop("digest")
-    (root / record_key(folded.tip["number"])).write_bytes(sealed(more))
+    changes = {"body": {**folded.tip["body"], "seconds": 1e-5}, "zone": {"digest": "none"}}
+    rewrite(root, folded.tip["number"], changes)
     assert compare(root).tip["zone"] == {"digest": "none"}
+
+
+def test_the_library_copies_what_it_does_not_know_of_an_identity(tmp_path: Path) -> None:
+    root = walked(tmp_path, limit=4)
+    reader = SessionFolder(root)
+    body = dict(reader.newest()[0].opened["body"])
+    identity = {**body["identity"], "phases": ["walking", "summing"], "licence": {"of": ["data"], "rate": float("inf")}}
+    _write(reader, root, "opened", {**body, "identity": identity})
+    on_folder(root).walk(Walk(limit=6))
+    folded = check_whole(root)
+    assert spelled(folded.opened["body"]["identity"]) == spelled(identity)
+    assert reader.counting(folded, {}) == ["walking", "summing"]
+    assert reader.counting(folded, {"summing": "other"}) == ["walking"]
 
 
 def test_a_writer_of_the_document_is_read_by_the_library(tmp_path: Path) -> None:
@@ -264,6 +342,8 @@ def _write(reader: SessionFolder, root: Path, kind: str, body: Object) -> int:
         "previous": sha256(reader.record_bytes(end)),
         "opening": end + 1 if kind == "opened" else folded.opened["number"],
         "writer": "c0ffee",
+        "session": folded.tip["session"],
+        "software": "a writer of the document",
         "date": "2026-01-01T12:00:00+00:00",
         "index": folded.tip["index"],
         "body": body,

@@ -22,7 +22,7 @@ from mlsession.testing.invariants import check_session
 
 from .comparing import check_whole
 from .reader import SessionFolder
-from .stored import Object, arrays_of, parse, sha256, tensor_digest
+from .stored import Object, arrays_of, parse, sha256, spelled, tensor_digest
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "format.md"
 PHOTOS = Path(__file__).parents[2] / "examples" / "data"
@@ -37,10 +37,11 @@ class Made:
 
     folder: Path
     classifier: ml.Classifier
+    name: str = "fruit.mlsession"
 
     @property
     def root(self) -> Path:
-        return self.folder / "fruit.mlsession"
+        return self.folder / self.name
 
     @property
     def reader(self) -> SessionFolder:
@@ -61,7 +62,7 @@ def photos(target: Path, part: str, each: int) -> Path:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     folder = tmp_path_factory.mktemp("made")
-    train = photos(folder / "train", "train", 4)
+    train = photos(folder / "train", "train", 3)
     (train / "Kiwi" / "broken.jpg").write_bytes(b"not a picture")
     job = ml.Classifier.train(
         ml.DataSource.labeled_directories(train),
@@ -70,6 +71,17 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
         testing=ml.DataSource.labeled_directories(photos(folder / "test", "test", 1)),
     )
     return Made(folder, job.result())
+
+
+@pytest.fixture(scope="module")
+def with_validation(made: Made) -> Made:
+    """The test images as validation data; all features are in the cache by then."""
+    job = ml.Classifier.train(
+        ml.DataSource.labeled_directories(made.folder / "train"),
+        ml.ModelParameters(validation=ml.Validation.data(ml.DataSource.labeled_directories(made.folder / "test"))),
+        ml.SessionParameters(made.folder / "other.mlsession", iterations=1),
+    )
+    return Made(made.folder, job.result(), "other.mlsession")
 
 
 def index(made: Made, name: str) -> tuple[Any, list[str]]:
@@ -84,6 +96,8 @@ def test_both_read_the_same_session(made: Made) -> None:
     folded = check_whole(made.root, PHASES)
     assert list(folded.newest) == list(PHASES)
     assert made.reader.status(folded) == "finished"
+    assert made.reader.counting(folded, {"evaluating": folded.newest["evaluating"]["inputs"]}) == list(PHASES)
+    assert made.reader.counting(folded, {}) == list(PHASES[:2])
     with made.session() as session:
         assert [entry["number"] for entry in made.reader.checkpoints(folded)] == [
             checkpoint.number for checkpoint in session.checkpoints
@@ -143,7 +157,7 @@ def test_every_image_has_a_row_of_features(made: Made) -> None:
         assert rows["digest"][row].tobytes() == hashlib.sha256((made.folder / "train" / key).read_bytes()).digest()
         assert rows["readable"][row] == (not key.endswith("broken.jpg")) == rows["features"][row].any()
     assert arrays["readable"].tolist() == rows["readable"].tolist()
-    assert arrays["validation"].sum() == 3
+    assert arrays["validation"].sum() == 2
     assert data["rows"] == len(keys)
     assert [keys[row] for row, _ in data["skipped"]] == ["Kiwi/broken.jpg"]
 
@@ -165,9 +179,24 @@ def test_every_image_has_an_evaluation(made: Made) -> None:
         chosen = rows["part"] == code
         np.add.at(confusion, (rows["truth"][chosen], rows["predicted"][chosen]), 1)
         assert arrays[f"confusion.{part}"].tolist() == confusion.tolist()
-        assert data["metrics"][part]["count"] == chosen.sum() == confusion.sum()
-        assert int(data["loss_units"][part]) * 2.0**-32 / chosen.sum() == data["metrics"][part]["log_loss"]
-    assert made.classifier.testing_metrics.count == (rows["part"] == 2).sum() == 3
+        found = getattr(made.classifier, "testing_metrics" if part == "test" else f"{part}_metrics")
+        assert found.count == chosen.sum() == confusion.sum() > 0
+        assert found.log_loss == int(data["loss_units"][part]) * 2.0**-32 / chosen.sum()
+        assert found.accuracy == np.trace(confusion) / chosen.sum()
+    assert (rows["part"] == 2).sum() == 3
+    assert set(data) == {"iteration", "items", "skipped", "loss_units"}
+
+
+def test_rows_of_validation_images_count_through_the_corpus(with_validation: Made) -> None:
+    folded = check_whole(with_validation.root, PHASES)
+    rows = with_validation.reader.rows(folded, "evaluating")
+    training, validation = (index(with_validation, f"{name}_index")[0] for name in ("training", "validation"))
+    truth = [*training["label"].to_pylist(), *validation["label"].to_pylist()]
+    assert rows["part"].tolist() == [0] * (len(training) - 1) + [1] * len(validation)
+    assert rows["row"][rows["part"] == 1].tolist() == list(range(len(training), len(truth)))
+    assert rows["truth"].tolist() == [truth[row] for row in rows["row"]]
+    arrays, data = with_validation.reader.state(folded, "evaluating")
+    assert (arrays["confusion.test"].sum(), data["loss_units"]["test"]) == (0, "0")
 
 
 def test_the_inputs_of_evaluating_name_the_test_images(made: Made) -> None:
@@ -206,7 +235,7 @@ def test_a_saved_classifier(made: Made, tmp_path: Path) -> None:
 def test_the_feature_cache(made: Made) -> None:
     identity = made.reader.record(0)["body"]["identity"]
     extractor = identity["parameters"]["algorithm"]["feature_extractor"]["identity"]
-    stated = json.dumps([extractor, identity["numerics"]], sort_keys=True)
+    stated = spelled([extractor, identity["numerics"]])
     folder = made.folder / ".mlsession-cache" / "features" / sha256(stated.encode())[:32]
     cached: dict[bytes, bytes] = {}
     for pack in folder.iterdir():
@@ -241,7 +270,7 @@ def test_the_examples_have_the_members_of_real_records(made: Made) -> None:
     assert sorted(kinds) == ["checkpoint", "checkpoint", "closed", "created", "opened", "removed"]
     for example in examples:
         if example["kind"] == "removed":
-            assert members(example) == {**_of_any(real), "body": {"checkpoints": None}}
+            assert members(example) == {**_of_any(real), "body": {"checkpoints": None, "keys": None}}
         else:
             shown = {**example, "index": None, "parent": None}
             found = real[example["kind"], example["body"].get("phase")]

@@ -20,7 +20,7 @@ from mlsession.store import open_store
 from mlsession.testing.invariants import check_session, stored_bytes
 from tests.servers.s3 import S3Server
 from tests.session.attempts import unbroken
-from tests.session.test_engine import OnePhase
+from tests.session.one_phase import OnePhase
 from tests.session.walk import Walk
 
 SECONDS = 120

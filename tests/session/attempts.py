@@ -18,6 +18,7 @@ from mlsession.session.stop import StopFlag
 from mlsession.store.memory import MemorySpace, MemoryStore
 from mlsession.store.protocol import Store
 from mlsession.store.retrying import Backoff
+from mlsession.testing.invariants import Facts, check_session
 from tests.session.walk import Walk
 
 T = TypeVar("T")
@@ -84,3 +85,16 @@ def attempt_on(space: MemorySpace, interval: int = 3) -> Attempt:
 def unbroken(task: Walk) -> WalkResult:
     """What a run that nothing disturbs gives."""
     return attempt_on(MemorySpace()).walk(task)
+
+
+def facts_of(space: MemorySpace) -> Facts:
+    """What the log says, its invariants checked."""
+    facts = check_session(MemoryStore(space))
+    assert facts is not None
+    return facts
+
+
+def outcome_of(space: MemorySpace) -> tuple[object, object]:
+    """Outcome and reason of the newest record."""
+    body = facts_of(space).records[-1].body
+    return body.get("outcome"), body.get("reason")

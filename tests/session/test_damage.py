@@ -17,8 +17,8 @@ from mlsession.session.stop import StopFlag
 from mlsession.store.memory import MemorySpace, MemoryStore
 from mlsession.testing.invariants import check_session
 from tests.session.attempts import Attempt, WalkResult, attempt_on, unbroken
+from tests.session.one_phase import OnePhase
 from tests.session.stores import HookedStore
-from tests.session.test_engine import OnePhase
 from tests.session.walk import Walk
 
 HOW = pytest.mark.parametrize("how", ["flipped", "cut", "empty", "missing"])

@@ -272,6 +272,16 @@ class TestOpening:
         assert writer.opening == 3
         check_session(MemoryStore(space))
 
+    def test_an_outdated_look_is_looked_at_again(self) -> None:
+        store = MemoryStore()
+        created(store)
+        known = require_session(store)
+        opened(store)[0].commit(stage(1))
+        options = OpenOptions(take_over=True)
+        writer, state = open_session(store, FakeClock(), options, lambda event: None, known)
+        assert (writer.opening, state.timeline.newest["training"].iteration) == (3, 1)
+        check_session(store)
+
     def test_a_lost_reply_to_opened_is_success(self) -> None:
         inner = MemoryStore()
         created(inner)

@@ -125,17 +125,20 @@ class Journal:
         """The record that `child` extends. Raises `DamagedData` if it is not the one that its writer saw."""
         data = self._get(number)
         parent = Record.decode(data, number)
-        if parent.session != child.session:
-            raise DamagedData(record_key(child.number), "it belongs to another session than the record before it")
         if number == child.number - 1 and child.previous != sha256(data):
             raise DamagedData(record_key(number), "it is not the record that the next one was written after")
+        if parent.session != child.session:
+            raise DamagedData(record_key(child.number), "it belongs to another session than the record before it")
         return parent
 
     def _opening_of(self, record: Record, damaged: dict[str, DamagedData]) -> Record:
         if record.opening == record.number:
             return record
         try:
-            return self._read(record.opening)
+            opening = self._read(record.opening)
+            if opening.session != record.session:
+                raise DamagedData(record_key(record.opening), "it belongs to another session than what came after it")
+            return opening
         except DamagedData as damage:
             # The index holds the state; of an opening before it only what the session is matters, and record 0
             # says that as well. Who had opened it is lost, so its heartbeat decides whether it lives.

@@ -1,0 +1,132 @@
+"""`mlsession train` from beginning to end, in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mlsession.cli.__main__ import run
+from mlsession.store.local import LocalStore
+from mlsession.testing.invariants import check_session, stored_bytes
+from tests.cli.commands import SECONDS, ended, start
+from tests.cli.conftest import PHOTOS, Trained
+
+
+def test_a_training_reports_and_says_what_to_do_next(trained: Trained) -> None:
+    done = trained.outcome
+    assert done.code == 0
+    assert "accuracy: training 100.0 % of 12, test " in done.out
+    assert "test images by class:" in done.out
+    assert "Kiwi" in done.out
+    assert "exported new/folder/fruits.safetensors: mlsession classifier" in done.out
+    assert "session: train.mlsession" in done.out
+    assert "  mlsession predict train.mlsession PHOTO.jpg" in done.out
+    assert "mlsession export" not in done.out
+    assert trained.model.stat().st_size > 0
+
+
+def test_progress_is_on_standard_error_and_names_what_was_skipped(trained: Trained) -> None:
+    lines = trained.outcome.err.splitlines()
+    assert lines[0].startswith("session: created ")
+    for phase in ("extracting", "training", "evaluating"):
+        assert f"{phase}: started" in lines
+        assert any(line.startswith(f"{phase}: done, ") for line in lines)
+    assert any(line.startswith("skipped Kiwi/torn.jpg: ") for line in lines)
+    assert "\x1b" not in trained.outcome.err
+
+
+def test_the_same_line_again_returns_at_once_and_exports_anew(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(trained.folder)
+    session = Path(shutil.copytree(trained.session, tmp_path / "session"))
+    before = stored_bytes(LocalStore(session))
+    model = tmp_path / "stale.safetensors"
+    model.write_bytes(b"stale")
+    line = ["train", "train", "--test", "test", "--session", str(session), "--export", str(model), "--json"]
+    assert run([*line, "--author", "A. Tester"]) == 0
+    said = capsys.readouterr()
+    assert said.err == f"exporting {model}\n"
+    assert model.read_bytes() == trained.model.read_bytes()
+    assert stored_bytes(LocalStore(session)) == before
+    found = json.loads(said.out)
+    assert (found["status"], found["classes"]) == ("finished", ["Kiwi", "Lemon", "Tomato"])
+    assert found["counts"] == {"train": 12, "validation": 0, "test": 6, "skipped": 1}
+    assert len(found["model_digest"]) == 64
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+def test_a_signal_saves_and_says_how_to_go_on(tmp_path: Path, number: signal.Signals) -> None:
+    line = ["train", str(PHOTOS / "train"), "--session", "my session", "--storage-option", "secret=hidden"]
+    process = begun(*line, "--take-over", folder=tmp_path)
+    process.send_signal(number)
+    stopped = ended(process)
+    assert (stopped.code, stopped.out) == (75, "")
+    shown = f"{PHOTOS / 'train'} --session 'my session' --storage-option secret=***"
+    assert stopped.err.splitlines()[-2:] == [
+        f"stopped: signal {number.name}",
+        f"to go on: {sys.executable} -m mlsession train {shown}",
+    ]
+    assert "Traceback" not in stopped.err
+    facts = check_session(LocalStore(tmp_path / "my session"))
+    assert facts is not None
+    assert facts.records[-1].body["outcome"] == "interrupted"
+
+
+def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
+    process = begun("train", str(PHOTOS / "train"), "--session", "my session", folder=tmp_path)
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGINT)
+    stopped = ended(process)
+    assert stopped.code == 75
+    assert stopped.err.splitlines()[-1].startswith("to go on: ")
+    assert check_session(LocalStore(tmp_path / "my session")) is not None
+
+
+def begun(*line: str, folder: Path) -> subprocess.Popen[str]:
+    """A training whose job has opened its session."""
+    process = start(*line, folder=folder)
+    for _ in range(SECONDS * 50):
+        if (folder / "my session" / "log" / "0000000001.json").exists():
+            return process
+        assert process.poll() is None, "it ended too early"
+        time.sleep(0.02)
+    raise AssertionError("the session was not opened")
+
+
+def test_a_split_and_a_limit_are_obeyed_and_a_seed_is_kept(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["train", str(trained.folder / "train"), "--session", str(tmp_path / "s"), "--validation", "0.25"]
+    line += ["--iterations", "2", "--json", "--cache", str(trained.folder / ".mlsession-cache")]
+    assert run([*line, "--seed", "1"]) == 0
+    said = capsys.readouterr()
+    found = json.loads(said.out)
+    assert found["counts"] == {"train": 9, "validation": 3, "test": 0, "skipped": 1}
+    assert found["limit"] == 2
+    assert len(found["history"]["loss"]) == 2
+    assert "12 from the cache" in said.err
+    assert run([*line, "--seed", "3"]) == 1
+    refused = capsys.readouterr()
+    assert refused.out == ""
+    assert refused.err.startswith("error: seed was 1 when this session was made and is 3 now; ")
+
+
+def test_progress_may_go_nowhere(trained: Trained, tmp_path: Path) -> None:
+    cache = str(trained.folder / ".mlsession-cache")
+    line = ["train", str(trained.folder / "train"), "--session", "s", "--cache", cache, "--json"]
+    process = start(*line, "--export", "m.safetensors", folder=tmp_path, PYTHONIOENCODING="ascii")
+    assert process.stderr is not None
+    process.stderr.close()
+    process.stderr = None
+    done = ended(process)
+    assert done.code == 0
+    assert done.json["status"] == "finished"
+    assert (tmp_path / "m.safetensors").exists()

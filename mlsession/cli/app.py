@@ -11,7 +11,6 @@ import typer
 
 import mlsession
 from mlsession.cli import options
-from mlsession.cli.arguments import About
 from mlsession.cli.outcome import WRONG_USE
 
 Work: TypeAlias = Callable[[], int]
@@ -22,6 +21,7 @@ app = typer.Typer(
     help="Train image classifiers in sessions: stop them anywhere, and the same command goes on.",
     epilog="Exit codes: 0 done, 1 failed, 2 wrong use, 75 stopped and resumable by the same command.",
     add_completion=False,
+    rich_markup_mode=None,  # Help drawn by rich takes twice as long to appear.
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -98,6 +98,7 @@ def train(
         from mlsession.cli.signals import interrupted_by_signals
 
         with interrupted_by_signals():
+            from mlsession.cli.arguments import About
             from mlsession.cli.train import TrainArguments, train
 
             return train(
@@ -190,6 +191,7 @@ def export(
     """
 
     def work() -> int:
+        from mlsession.cli.arguments import About
         from mlsession.cli.model import export
 
         return export(

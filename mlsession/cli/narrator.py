@@ -104,7 +104,6 @@ def metric_words(event: Progressed) -> list[str]:
         if name == "reused":
             words.append(f"{value:,.0f} from the cache")
         elif "accuracy" in name:
-            # Told from "training accuracy", which evaluating reports.
             words.append(f"{plain(name).replace('_', ' ')} {percent(value)}")
         else:
             words.append(f"{plain(name).replace('_', ' ')} {value:.4g}")

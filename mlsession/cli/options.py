@@ -27,7 +27,7 @@ StorageOption = Annotated[
 
 Session = Annotated[
     str | None,
-    typer.Option(metavar="URL", help="Where the session is kept.", show_default="./<data name>.mlsession"),
+    typer.Option(metavar="URL", help="Where the session is kept.  [default: ./<data name>.mlsession]"),
 ]
 Test = Annotated[
     str | None, typer.Option(metavar="DIR", help="Labelled images to test the model on; never trained on.")
@@ -36,13 +36,13 @@ ValidationChoice = Annotated[
     str | None,
     typer.Option(
         metavar="DIR|RATIO|none",
-        help="Images to validate on, or the share of the data to hold out.",
-        show_default="5 or 10 %, by the number of images",
+        help="Images to validate on, or the share of the data to hold out.  "
+        "[default: none of fewer than 50 images, 10 % below 200, else 5 %]",
     ),
 ]
 Iterations = Annotated[
     int | None,
-    typer.Option(metavar="N", help="The most training iterations; a higher number trains on.", show_default="25"),
+    typer.Option(metavar="N", help="The most training iterations; a higher number trains on.  [default: 25]"),
 ]
 Extractor = Annotated[str, typer.Option(metavar="NAME", help="What turns images into features.")]
 Head = Annotated[str, typer.Option("--classifier", metavar="NAME", help="What is trained on the features.")]

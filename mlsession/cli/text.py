@@ -7,8 +7,6 @@ import re
 import shlex
 from collections.abc import Sequence
 
-from mlsession.store.location import redact
-
 # What moves the cursor, colours, rings, breaks lines, or turns the direction of writing; and halves of characters.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -64,6 +62,8 @@ def byte_size(count: int) -> str:
 
 def command_line(words: Sequence[str]) -> str:
     """Words as a shell takes them, without what is secret: credentials in URLs, values of storage options."""
+    from mlsession.store.location import redact  # Not for those who only want help.
+
     shown: list[str] = []
     for word in words:
         after_option = bool(shown) and shown[-1] == "--storage-option"

@@ -11,7 +11,7 @@ from mlsession.clock import Clock
 from mlsession.errors import UsageError
 from mlsession.events import SessionCreated
 from mlsession.job.job import Job, JobContext
-from mlsession.session.attempt import Surroundings, advance_session
+from mlsession.session.attempt import Surroundings, advance_session, retry_teller
 from mlsession.session.drive import DriveOptions
 from mlsession.session.identity import Identity, check_compatible
 from mlsession.session.log.journal import LogState
@@ -20,6 +20,7 @@ from mlsession.session.parameters import SessionParameters
 from mlsession.session.phase import Json, Task
 from mlsession.store import open_store
 from mlsession.store.protocol import Store
+from mlsession.store.retrying import RetryingStore
 
 T = TypeVar("T")
 
@@ -58,7 +59,7 @@ def run_task(
     identity = Identity(task=task.name, phases=task.phases, parameters=parameters)
 
     def work(context: JobContext) -> T:
-        ensure_session(place, context.clock, identity, context.emit)
+        ensure_session(place, session, context.clock, identity, context.emit)
         return advance_session(
             task, surroundings(place, session, context), open_options(session), drive_options(session)
         )
@@ -68,6 +69,7 @@ def run_task(
 
 def ensure_session(
     place: SessionPlace,
+    session: SessionParameters,
     clock: Clock,
     identity: Identity,
     emit: Emit,
@@ -80,7 +82,7 @@ def ensure_session(
     `attachments` and `numerics` are only asked for to make one. Raises `IncompatibleParameters` where there is one of
     other parameters, and what reading it raises.
     """
-    store = place.open()
+    store = RetryingStore(place.open(), clock, session.backoff, retry_teller(emit))
 
     def announce(event: object) -> None:
         if isinstance(event, SessionCreated):
@@ -97,7 +99,9 @@ def ensure_session(
                 f"{store.url} holds a session of task {original.task!r}, not {identity.task!r}; choose another folder"
             )
         check_compatible(
-            original.parameters, identity.parameters, "go back to the old value, or choose another session folder"
+            original.parameters,
+            identity.parameters,
+            "go back to the old value, or choose another session folder, which finds what can be reused in the cache",
         )
         return state
     finally:

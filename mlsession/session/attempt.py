@@ -23,7 +23,7 @@ from mlsession.session.standing import stand
 from mlsession.session.stop import StopFlag, StopKind
 from mlsession.session.writer import SessionWriter
 from mlsession.store.protocol import Store
-from mlsession.store.retrying import Backoff, RetryingStore
+from mlsession.store.retrying import Backoff, OnRetry, RetryingStore
 
 T = TypeVar("T")
 Emit = Callable[[Event], None]
@@ -44,14 +44,14 @@ class Surroundings:
 
     def open_patient_store(self) -> RetryingStore:
         """A handle that tries again what is worth it, and says so."""
-        return RetryingStore(
-            self.open_store(),
-            self.clock,
-            self.backoff,
-            lambda operation, error, attempt, delay: self.emit(
-                StoreRetried(operation=operation, reason=str(error), attempt=attempt, delay=delay)
-            ),
-        )
+        return RetryingStore(self.open_store(), self.clock, self.backoff, retry_teller(self.emit))
+
+
+def retry_teller(emit: Emit) -> OnRetry:
+    """Says each retry as an event."""
+    return lambda operation, error, attempt, delay: emit(
+        StoreRetried(operation=operation, reason=str(error), attempt=attempt, delay=delay)
+    )
 
 
 def finished_result(task: Task[T], store: Store, state: LogState) -> tuple[T] | None:
@@ -83,7 +83,7 @@ def advance_session(task: Task[T], around: Surroundings, opening: OpenOptions, d
         known = require_session(store)
         if (done := finished_result(task, store, known)) is not None:
             return done[0]
-        writer, state = open_session(store, around.clock, opening, around.emit, known)
+        writer, state = open_session(store, around.clock, opening, around.emit, known, around.stop)
         for damage in state.damaged:
             number = record_of(damage.key) or 0
             around.emit(CheckpointSkipped(checkpoint=number, key=damage.key, reason=damage.reason))

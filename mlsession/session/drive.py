@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from mlsession.clock import Clock
-from mlsession.errors import Cancelled, DamagedData, InternalError, Interrupted
+from mlsession.errors import DamagedData, InternalError
 from mlsession.events import (
     CheckpointCommitted,
     CheckpointSkipped,
@@ -34,7 +34,7 @@ from mlsession.session.phase import Arrays, Step, Task
 from mlsession.session.policy import Pace, SavePolicy, is_report_due, is_save_due, waits_for_store
 from mlsession.session.saver import Saved, Saver
 from mlsession.session.standing import Standing, stand
-from mlsession.session.stop import StopFlag, StopKind, StopRequest
+from mlsession.session.stop import StopFlag, StopRequest
 from mlsession.session.writer import SessionWriter, Stage
 from mlsession.store.protocol import Store
 
@@ -96,7 +96,7 @@ class Driver(Generic[T]):
                     return self._task.result(self.past)
                 if standing.phase == ended and standing.entry is not None and standing.entry.ended:
                     raise InternalError(f"phase {ended} has ended, and its task says that it is not complete")
-                self._raise_if_asked()
+                self._stop.check()
                 self._run_phase(standing.phase, standing)
                 ended = standing.phase
             except DamagedData as damage:
@@ -167,8 +167,8 @@ class Driver(Generic[T]):
             self._committed(self._saver.submit(turn.stage(step, self._clock.monotonic())))
         if must_wait:
             self._wait(asked)
-        if not step.last:
-            self._raise_if_asked(asked)
+        if asked is not None and not step.last:
+            raise asked.error()
 
     def _wait(self, asked: StopRequest | None) -> None:
         if asked is None:
@@ -177,7 +177,7 @@ class Driver(Generic[T]):
         left = asked.since + self._options.grace_seconds - self._clock.monotonic()
         self._committed(self._saver.wait(timeout=max(left, 0.0)))
         if self._saver.is_busy:
-            self._raise_if_asked(asked)
+            raise asked.error()
 
     def _committed(self, saved: Saved | None) -> None:
         if saved is None:
@@ -195,14 +195,6 @@ class Driver(Generic[T]):
                 metrics=entry.metrics,
             )
         )
-
-    def _raise_if_asked(self, asked: StopRequest | None = None) -> None:
-        request = asked or self._stop.request
-        if request is None:
-            return
-        if request.kind is StopKind.INTERRUPTED:
-            raise Interrupted(request.reason)
-        raise Cancelled(request.reason)
 
     def _pass_over(self, damage: DamagedData) -> None:
         """Goes back to before the record that committed what is damaged; raises it if none of this session did."""

@@ -19,6 +19,7 @@ from mlsession.session.log.canonical import canonical_json
 from mlsession.session.log.layout import heartbeat_key, stop_key
 from mlsession.session.log.records import JsonObject
 from mlsession.session.phase import Json
+from mlsession.session.stop import StopFlag
 from mlsession.store.protocol import Store
 
 BEAT_SECONDS = 5.0
@@ -82,11 +83,16 @@ def start_time_of(pid: int) -> str:
     return "" if len(status) < 20 or status[0] in "ZX" else status[19]
 
 
-def is_beating(store: Store, opening: int, clock: Clock, stale_after: float) -> bool:
-    """Watches a heartbeat; True as soon as it moves, False once it stayed still for `stale_after` seconds."""
+def is_beating(store: Store, opening: int, clock: Clock, stale_after: float, stop: StopFlag | None = None) -> bool:
+    """Watches a heartbeat; True as soon as it moves, False once it stayed still for `stale_after` seconds.
+
+    Asked to stop, it raises `Cancelled` or `Interrupted`.
+    """
     first, began = _beat(store, opening), clock.monotonic()
     while clock.monotonic() - began < stale_after:
         clock.sleep(_POLL_SECONDS)
+        if stop is not None:
+            stop.check()
         if _beat(store, opening) != first:
             return True
     return False

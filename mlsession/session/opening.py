@@ -16,6 +16,7 @@ from mlsession.session.log.journal import Journal, LogState
 from mlsession.session.log.layout import is_ours
 from mlsession.session.log.records import BlobRef, JsonObject, Kind, Record
 from mlsession.session.phase import Json
+from mlsession.session.stop import StopFlag
 from mlsession.session.writer import SessionWriter
 from mlsession.store.probe import probe_exclusive
 from mlsession.store.protocol import Store
@@ -107,17 +108,24 @@ def attach(store: Store, data: bytes) -> BlobRef:
 
 
 def open_session(
-    store: Store, clock: Clock, options: OpenOptions, emit: Emit, known: LogState | None = None
+    store: Store,
+    clock: Clock,
+    options: OpenOptions,
+    emit: Emit,
+    known: LogState | None = None,
+    stop: StopFlag | None = None,
 ) -> tuple[SessionWriter, LogState]:
     """Becomes the one writer: waits for or refuses a living one, then commits `opened`.
 
-    Raises `SessionInUse`, `SessionNotFound`, `NewerFormat`, `DamagedData`.
+    Raises `SessionInUse`, `SessionNotFound`, `NewerFormat`, `DamagedData`; asked to stop while it waits for an earlier
+    writer, `Cancelled` or `Interrupted`, before that one is fenced out.
     """
+    stop = stop or StopFlag()
     writer_id, us = uuid.uuid4().hex, this_process()
     for _ in range(_MOST_TRIES):
         state = known or require_session(store)
         known = None  # If it was out of date, `opened` fails, and the next round looks again.
-        _check_writer(store, state, us, clock, options, emit)
+        _check_writer(store, state, us, clock, options, emit, stop)
         identity = Identity.from_record(state.timeline.opened)
         writer = SessionWriter(store, clock, state, writer_id)
         try:
@@ -147,7 +155,13 @@ def open_session(
 
 
 def _check_writer(
-    store: Store, state: LogState, us: ProcessIdentity, clock: Clock, options: OpenOptions, emit: Emit
+    store: Store,
+    state: LogState,
+    us: ProcessIdentity,
+    clock: Clock,
+    options: OpenOptions,
+    emit: Emit,
+    stop: StopFlag,
 ) -> None:
     timeline = state.timeline
     if timeline.opened.kind is Kind.CREATED or timeline.closed is not None or options.take_over:
@@ -156,7 +170,7 @@ def _check_writer(
     if is_known_dead(process, us, start_time_of):
         return
     emit(WaitingForWriter(host=process.host, pid=process.pid, seconds=options.stale_after))
-    if is_beating(store, timeline.opened.number, clock, options.stale_after):
+    if is_beating(store, timeline.opened.number, clock, options.stale_after, stop):
         raise _in_use(store, state)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from mlsession.errors import Cancelled, Interrupted, JobStopped
+
 
 class StopKind(StrEnum):
     CANCELLED = "cancelled"
@@ -19,6 +21,10 @@ class StopRequest:
     reason: str
     since: float
     """Monotonic seconds."""
+
+    def error(self) -> JobStopped:
+        """What a job that stops for this raises."""
+        return Interrupted(self.reason) if self.kind is StopKind.INTERRUPTED else Cancelled(self.reason)
 
 
 class StopFlag:
@@ -37,3 +43,8 @@ class StopFlag:
             return False
         self._request = StopRequest(kind=kind, reason=reason, since=since)
         return True
+
+    def check(self) -> None:
+        """Raises `Cancelled` or `Interrupted` if somebody has asked."""
+        if self._request is not None:
+            raise self._request.error()

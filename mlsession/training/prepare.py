@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,12 +13,12 @@ from mlsession.clock import Clock
 from mlsession.data.index import ImageIndex
 from mlsession.data.reader import SourceReader
 from mlsession.data.source import DataSource
-from mlsession.errors import InvalidParameter, StoreUnavailable, UnusableData
-from mlsession.events import StoreRetried
+from mlsession.errors import DamagedData, InvalidParameter, UnusableData
 from mlsession.extractors.catalog import load_extractor
 from mlsession.extractors.numerics import default_threads
 from mlsession.job.run import SessionPlace, ensure_session
 from mlsession.phases.corpus import Corpus
+from mlsession.session.attempt import retry_teller
 from mlsession.session.identity import Identity
 from mlsession.session.log.records import BlobRef, JsonObject
 from mlsession.session.opening import Emit, OpenOptions, attach
@@ -85,6 +86,7 @@ def ensured_session(request: Request, found: Indexes, clock: Clock, emit: Emit) 
     """Makes the session if there is none. Raises `IncompatibleParameters` if there is one of other parameters."""
     ensure_session(
         request.place,
+        request.session,
         clock,
         Identity(task=TASK, phases=PHASES, parameters=request.parameters.to_json()),
         emit,
@@ -117,10 +119,14 @@ def prepared(request: Request, clock: Clock, emit: Emit) -> Iterator[tuple[Image
     """
     found = list_sources(request)
     ensured_session(request, found, clock, emit)
-    with closing(TrainingSession(request.place.open, request.session, clock)) as session, ExitStack() as stack:
+
+    def open_patiently() -> Store:
+        return RetryingStore(request.place.open(), clock, request.session.backoff, retry_teller(emit))
+
+    with closing(TrainingSession(open_patiently, request.session, clock)) as session, ExitStack() as stack:
         task = _task(request, session, found.test, stack, clock, emit)
         _check_unchanged(session, task, found)
-        store = stack.enter_context(closing(request.place.open()))
+        store = stack.enter_context(closing(open_patiently()))
         test = {} if found.test is None else {TEST_INDEX: attach(store, found.test.to_bytes())}
         yield task, _open_options(request, test)
 
@@ -195,17 +201,16 @@ def _task(
 
 
 def _patient(source: DataSource, request: Request, clock: Clock, emit: Emit) -> Store:
-    def say(operation: str, error: StoreUnavailable, attempt: int, delay: float) -> None:
-        emit(StoreRetried(operation=operation, reason=str(error), attempt=attempt, delay=delay))
-
-    return RetryingStore(source.open(), clock, request.session.backoff, say)
+    return RetryingStore(source.open(), clock, request.session.backoff, retry_teller(emit))
 
 
 def _check_unchanged(session: TrainingSession, task: ImageClassification, found: Indexes) -> None:
-    digests = _digests(session)
     corpus, first = task.corpus, len(task.corpus.training.keys)
+    # Read only if a version differs: it takes a pass over all that was extracted.
+    extracted = functools.cache(lambda: _digests(session))
 
     def digest_of(row: int) -> bytes | None:
+        digests = extracted()
         return digests[row].tobytes() if row < len(digests) else None
 
     recorded = ImageIndex.from_bytes(session.attachment(TRAINING_INDEX))
@@ -216,8 +221,11 @@ def _check_unchanged(session: TrainingSession, task: ImageClassification, found:
 
 
 def _digests(session: TrainingSession) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
-    """uint8 [n, 32]: the contents extracted so far."""
-    blocks = [block["digest"] for block in session.past.rows(Phase.EXTRACTING)]
+    """uint8 [n, 32]: the contents extracted so far, up to the first damaged row; driving the session mends that."""
+    blocks = []
+    with suppress(DamagedData):
+        for block in session.past.rows(Phase.EXTRACTING):
+            blocks.append(block["digest"])
     return np.concatenate(blocks) if blocks else np.empty((0, 32), dtype=np.uint8)
 
 

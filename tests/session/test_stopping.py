@@ -17,10 +17,13 @@ from mlsession.events import (
     PhaseStarted,
     SessionOpened,
 )
+from mlsession.session.identity import Identity
 from mlsession.session.log.layout import stop_key
+from mlsession.session.opening import OpenOptions, create_session, open_session
 from mlsession.session.phase import PhaseState, Step
 from mlsession.session.stop import StopFlag, StopKind
 from mlsession.store.memory import MemorySpace, MemoryStore
+from mlsession.testing.clock import FakeClock
 from mlsession.testing.invariants import stored_bytes
 from tests.session.attempts import attempt_on, facts_of, outcome_of, unbroken
 from tests.session.one_phase import OnePhase, a_step
@@ -187,3 +190,18 @@ def test_a_phase_that_is_left_half_way_is_closed() -> None:
     with pytest.raises(Cancelled):
         attempt.run(Held(), {})
     assert closed == ["closed"]
+
+
+def test_a_stop_while_waiting_for_an_earlier_writer_fences_nobody_out() -> None:
+    store, stop = MemoryStore(), StopFlag()
+
+    def interrupt(seconds: float) -> None:
+        stop.ask(StopKind.INTERRUPTED, "signal", 0.0)
+
+    clock = FakeClock(on_sleep=interrupt)
+    create_session(store, clock, Identity(task="test"), {}, lambda event: None)
+    open_session(store, clock, OpenOptions(), lambda event: None)
+    before = stored_bytes(store)
+    with pytest.raises(Interrupted, match="signal"):
+        open_session(store, clock, OpenOptions(), lambda event: None, stop=stop)
+    assert stored_bytes(store) == before

@@ -19,7 +19,7 @@ from mlsession.errors import (
     UnreadableImage,
     UnusableData,
 )
-from mlsession.events import Event, ItemSkipped, PhaseStarted, Progressed, SessionCreated
+from mlsession.events import CheckpointSkipped, Event, ItemSkipped, PhaseStarted, Progressed, SessionCreated
 from mlsession.session.status import Status
 
 from .conftest import LABELS, Start
@@ -256,6 +256,19 @@ def test_images_that_cannot_be_read_are_skipped_and_named(start: Start, photos: 
     assert job.result().model_digest == good.model_digest
     with pytest.raises(UnreadableImage, match=r"Kiwi/cut\.jpg"):
         start(data=photos, session=tmp_path / "strict", parameters=ml.ModelParameters(on_bad_image="fail")).result()
+
+
+def test_damaged_features_are_made_again_and_said(start: Start, photos: Path, tmp_path: Path) -> None:
+    whole = start(session=tmp_path / "whole", iterations=8).result()
+    start(data=photos, iterations=4).result()
+    shard = max((tmp_path / "session" / "blobs").rglob("*-*"), key=lambda path: path.stat().st_size)
+    shard.write_bytes(shard.read_bytes()[:-1] + b"?")
+    for photo in photos.rglob("*.jpg"):
+        photo.touch()
+    job = start(data=photos, iterations=8)
+    assert job.result().model_digest == whole.model_digest
+    skipped = [event for event in _events(job) if isinstance(event, CheckpointSkipped)]
+    assert [event.key.rpartition("/")[2] for event in skipped] == [shard.name]
 
 
 def test_a_class_of_which_nothing_can_be_read_is_named(start: Start, photos: Path) -> None:

@@ -17,9 +17,9 @@ COMMANDS = {
 }
 
 
-def main() -> None:
+def main(rounds: int = ROUNDS) -> None:
     seconds: dict[str, list[float]] = {name: [] for name in COMMANDS}
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for name, arguments in COMMANDS.items():
             began = time.perf_counter()
             subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)

@@ -1,0 +1,17 @@
+"""Every benchmark runs, for as short a time as it can; what it measures is not looked at."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+SHORT = {"bench_commit": {"rounds": 1, "steps": 20}, "bench_start": {"rounds": 1}}
+
+
+@pytest.mark.parametrize("script", sorted(FOLDER.glob("bench_*.py")), ids=lambda path: path.stem)
+def test_it_runs(script: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(script))["main"](**SHORT[script.stem])
+    assert capsys.readouterr().out.strip()

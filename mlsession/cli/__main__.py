@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from mlsession.cli.app import parse, usage_error
 from mlsession.cli.outcome import FAILED, RESUMABLE, WRONG_USE, error_line, exit_code
+from mlsession.cli.program import program
 from mlsession.cli.text import command_line, one_line
 
 
@@ -51,7 +52,7 @@ def _report(error: BaseException, arguments: Sequence[str]) -> int:
         if code == RESUMABLE:
             # Taking over is a decision about one moment: who runs this line later must not inherit it.
             again = [word for word in arguments if word != "--take-over"]
-            sys.stderr.write(f"to go on: {command_line([*_program(), *again])}\n")
+            sys.stderr.write(f"to go on: {command_line([*program(), *again])}\n")
         sys.stderr.flush()
     except OSError:
         return exit_code(error)  # Nobody listens any more; the code still says it.
@@ -62,11 +63,6 @@ def _take_debug(arguments: Sequence[str]) -> tuple[list[str], bool]:
     """The arguments without `--debug`, which may stand anywhere before a `--`, and whether it was there."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
     return [*(word for word in arguments[:end] if word != "--debug"), *arguments[end:]], "--debug" in arguments[:end]
-
-
-def _program() -> list[str]:
-    """How this program was called."""
-    return [sys.executable, "-m", "mlsession"] if sys.argv[0].endswith("__main__.py") else ["mlsession"]
 
 
 def _after_broken_pipe() -> int:

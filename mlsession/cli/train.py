@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mlsession.cli import arguments as typed
 from mlsession.cli.output import output_width, print_json, print_lines, remark
+from mlsession.cli.program import program
 from mlsession.cli.progress import follow, screen_for
 from mlsession.cli.report import class_table, export_line, headline
 from mlsession.cli.text import command_line, plain
@@ -120,7 +121,7 @@ def _next(given: TrainArguments, url: str, summary: SessionSummary) -> list[str]
     if not given.exports:
         commands.append(["export", url, "Model.mlmodel"])
     commands.append(["status", url])
-    lines = [f"  {command_line(['mlsession', *words, *secrets])}" for words in commands]
+    lines = [f"  {command_line([*program(), *words, *secrets])}" for words in commands]
     done = len(summary.history.get("loss", ()))
     if summary.limit is not None and done >= summary.limit:
         lines.append(f"  the fit stopped at its limit: the same line with --iterations {2 * done} trains on")

@@ -32,7 +32,7 @@ def test_a_life_in_a_bucket(trained: Trained, s3_server: S3Server, capsys: pytes
     cache = ["--cache", str(trained.folder / ".mlsession-cache")]
     out = said("train", join_url(bucket, "train"), "--session", session, *cache, "--export", model)
     assert f"session: {session}" in out
-    assert f"  mlsession status {session} --storage-option=client_kwargs=***" in out
+    assert f"mlsession status {session} --storage-option=client_kwargs=***" in out
 
     found = json.loads(said("status", session, "--json"))
     assert (found["status"], found["url"], found["classes"]) == ("finished", session, list(LABELS))

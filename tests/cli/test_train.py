@@ -27,7 +27,7 @@ def test_a_training_reports_and_says_what_to_do_next(trained: Trained) -> None:
     assert "Kiwi" in done.out
     assert "exported new/folder/fruits.safetensors: mlsession classifier" in done.out
     assert "session: train.mlsession" in done.out
-    assert "  mlsession predict train.mlsession PHOTO.jpg" in done.out
+    assert "mlsession predict train.mlsession PHOTO.jpg" in done.out
     assert "mlsession export" not in done.out
     assert trained.model.stat().st_size > 0
 

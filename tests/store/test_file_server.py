@@ -1,4 +1,4 @@
-"""A real FTP server: folders, no exclusive creation, and a store that knows it (needs pyftpdlib)."""
+"""A real FTP server: folders, no exclusive creation, and a store that knows it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from mlsession.errors import StoreDenied, StoreUnavailable
 from mlsession.store import Store, open_store
 from mlsession.testing.store_contract import OpenHandle, StoreContract
 from tests.servers.ftp import FtpServer
-
-pytest.importorskip("pyftpdlib")
 
 
 @pytest.fixture

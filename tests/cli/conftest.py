@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.cli.commands import Outcome, mlsession
+from tests.photos import copy_photos
 
-PHOTOS = Path(__file__).parents[2] / "examples" / "data"
 LABELS = ("Kiwi", "Lemon", "Tomato")
-
-
-def copy_photos(target: Path, part: str, each: int) -> Path:
-    for label in LABELS:
-        (target / label).mkdir(parents=True)
-        for photo in sorted((PHOTOS / part / label).iterdir())[:each]:
-            shutil.copy2(photo, target / label / photo.name)
-    return target
 
 
 @pytest.fixture(scope="session")
 def fruits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `train` (4 photos of each of three kinds, one unreadable) and `test` (2 of each)."""
     folder = tmp_path_factory.mktemp("fruits")
-    copy_photos(folder / "train", "train", 4)
+    copy_photos(folder / "train", "train", 4, LABELS)
     (folder / "train" / "Kiwi" / "torn.jpg").write_bytes(b"not a picture")
-    copy_photos(folder / "test", "test", 2)
+    copy_photos(folder / "test", "test", 2, LABELS)
     return folder
 
 

@@ -12,7 +12,7 @@ import pytest
 import mlsession
 from mlsession.cli.__main__ import run
 from mlsession.cli.app import app
-from tests.cli.conftest import PHOTOS
+from tests.photos import PHOTOS
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -16,7 +16,8 @@ from mlsession.cli.__main__ import run
 from mlsession.store.local import LocalStore
 from mlsession.testing.invariants import check_session, stored_bytes
 from tests.cli.commands import SECONDS, ended, start
-from tests.cli.conftest import PHOTOS, Trained
+from tests.cli.conftest import Trained
+from tests.photos import PHOTOS
 
 
 def test_a_training_reports_and_says_what_to_do_next(trained: Trained) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,13 +18,13 @@ from mlsession.data.index import DIGEST_HEADER
 from mlsession.session.session import TrainingSession
 from mlsession.store.local import LocalStore
 from mlsession.testing.invariants import check_session
+from tests.photos import copy_photos
 
 from .comparing import check_whole
 from .reader import SessionFolder
 from .stored import Object, arrays_of, parse, sha256, spelled, tensor_digest
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "format.md"
-PHOTOS = Path(__file__).parents[2] / "examples" / "data"
 LABELS = ("Banana", "Kiwi", "Lemon")
 PHASES = ("extracting", "training", "evaluating")
 ITERATIONS = 3
@@ -51,24 +50,16 @@ class Made:
         return ml.Classifier.restore_training_session(ml.SessionParameters(self.root))
 
 
-def photos(target: Path, part: str, each: int) -> Path:
-    for label in LABELS:
-        (target / label).mkdir(parents=True)
-        for photo in sorted((PHOTOS / part / label).iterdir())[:each]:
-            shutil.copy2(photo, target / label / photo.name)
-    return target
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     folder = tmp_path_factory.mktemp("made")
-    train = photos(folder / "train", "train", 3)
+    train = copy_photos(folder / "train", "train", 3, LABELS)
     (train / "Kiwi" / "broken.jpg").write_bytes(b"not a picture")
     job = ml.Classifier.train(
         ml.DataSource.labeled_directories(train),
         ml.ModelParameters(validation=ml.Validation.split(0.25)),
         ml.SessionParameters(folder / "fruit.mlsession", checkpoint_interval=1, iterations=ITERATIONS),
-        testing=ml.DataSource.labeled_directories(photos(folder / "test", "test", 1)),
+        testing=ml.DataSource.labeled_directories(copy_photos(folder / "test", "test", 1, LABELS)),
     )
     return Made(folder, job.result())
 

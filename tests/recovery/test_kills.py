@@ -18,9 +18,10 @@ from mlsession.session.log.layout import record_key, record_number
 from mlsession.session.log.records import Kind, Record
 from mlsession.store import Store, open_store
 from mlsession.testing.invariants import check_session
+from tests.photos import copy_photos
 from tests.servers.s3 import S3Server
-from tests.training.conftest import copy_photos
 
+LABELS = ("Banana", "Kiwi", "Lemon")
 PHASES = ("extracting", "training", "evaluating")
 START_SECONDS = 240
 POLL_SECONDS = 0.002
@@ -57,8 +58,8 @@ class Command:
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """51 photos to train on and 18 to test on: several steps in each phase."""
     folder = tmp_path_factory.mktemp("recovery")
-    copy_photos(folder / "train", "train", 17)
-    copy_photos(folder / "test", "test", 6)
+    copy_photos(folder / "train", "train", 17, LABELS)
+    copy_photos(folder / "test", "test", 6, LABELS)
     return folder
 
 

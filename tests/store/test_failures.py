@@ -88,10 +88,10 @@ def test_errors_of_client_libraries(error: Exception, failure: Failure) -> None:
     ],
 )
 def test_errors_of_this_machine(number: int, kind: type[StoreError]) -> None:
-    failure = os_failure(OSError(number, "the reason"), "/root/log/0", "log/0")
+    failure = os_failure(OSError(number, "the reason"), "/folder/log/0", "log/0")
     assert type(failure) is kind
     assert failure.key == "log/0"
-    assert str(failure).startswith("/root/log/0: ")
+    assert str(failure).startswith("/folder/log/0: ")
     assert "\n" not in str(failure)
 
 

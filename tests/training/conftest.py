@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import mlsession as ml
+from tests.photos import copy_photos
 
-PHOTOS = Path(__file__).parents[2] / "examples" / "data"
 LABELS = ("Banana", "Kiwi", "Lemon")
 
 Start = Callable[..., ml.Job[ml.Classifier]]
-
-
-def copy_photos(target: Path, part: str, each: int) -> Path:
-    """`each` photos of three kinds, with the times of their files."""
-    for label in LABELS:
-        (target / label).mkdir(parents=True)
-        for photo in sorted((PHOTOS / part / label).iterdir())[:each]:
-            shutil.copy2(photo, target / label / photo.name)
-    return target
 
 
 @pytest.fixture(scope="session")
@@ -33,19 +23,19 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="session")
 def train_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """17 photos of each of three kinds; not to be changed."""
-    return copy_photos(tmp_path_factory.mktemp("photos") / "train", "train", 17)
+    return copy_photos(tmp_path_factory.mktemp("photos") / "train", "train", 17, LABELS)
 
 
 @pytest.fixture(scope="session")
 def test_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """6 photos of each of three kinds; not to be changed."""
-    return copy_photos(tmp_path_factory.mktemp("photos") / "test", "test", 6)
+    return copy_photos(tmp_path_factory.mktemp("photos") / "test", "test", 6, LABELS)
 
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     """A copy of the training photos that a test may change."""
-    return copy_photos(tmp_path / "photos", "train", 17)
+    return copy_photos(tmp_path / "photos", "train", 17, LABELS)
 
 
 @pytest.fixture

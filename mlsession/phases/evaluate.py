@@ -1,12 +1,12 @@
 """Evaluating: what the trained head says of every training, validation and test image, and what that amounts to.
 
-    for each block of the feature table: predict its training and validation rows
+    for each block of the corpus's images, as they are (no augmented view of them): predict
     for each batch of test images: read, extract, predict
     last: metrics of each part
 
-Additive output, one row for each image: `part` uint8, `row` int64, `truth` and `predicted` int64,
-`confidence` float64. `row` counts through the corpus, and anew through the test set. Every state holds the exact sums
-so far, from which the metrics follow.
+Additive output, one row for each readable image: `part` uint8, `row` int64, and what `result_columns` keeps. `row` is
+the image's place in the corpus, of test images that in the test set. Every state holds the exact sums so far, from
+which the metrics follow.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from mlsession.heads.linear import LogisticHead
-from mlsession.metrics.sums import MetricSums
+from mlsession.heads.protocol import Head
+from mlsession.metrics.evaluation import EvaluationSums
+from mlsession.metrics.images import result_columns
 from mlsession.phases.corpus import Part
 from mlsession.phases.evaluated import PARTS, encode_sums, sums_of
 from mlsession.phases.features import BLOCK, FeatureTable
@@ -33,7 +34,7 @@ from mlsession.session.phase import Array, Arrays, Json, Notice, PhaseState, Ste
 class _Done:
     """What the steps so far have found."""
 
-    sums: dict[str, MetricSums]
+    sums: dict[str, EvaluationSums]
     """By part."""
     skipped: list[Json] = field(default_factory=list)
     items: int = 0
@@ -46,7 +47,7 @@ class Evaluating:
     def __init__(
         self,
         classes: tuple[str, ...],
-        head: LogisticHead,
+        head: Head,
         load_table: Callable[[], FeatureTable],
         test: Part | None,
         featurizer: Featurizer,
@@ -64,16 +65,17 @@ class Evaluating:
             table = self._load_table()
             done = self._restore(state)
             tests = 0 if self._test is None else len(self._test.keys)
-            blocks = -(-len(table.labels) // BLOCK)
+            originals = np.flatnonzero(table.original)
+            blocks = -(-len(originals) // BLOCK)
             total = blocks + -(-tests // BATCH)
-            for adds, notices in self._turns(table, blocks, done):
+            for adds, notices in self._turns(table, originals, blocks, done):
                 done.iteration += 1
                 last = done.iteration == total
                 yield Step(
                     iteration=done.iteration,
                     total=total,
                     item_count=done.items,
-                    total_items=len(table.labels) + tests,
+                    total_items=len(originals) + tests,
                     adds=adds,
                     notices=notices,
                     metrics=_accuracies(done) if last else {},
@@ -83,21 +85,23 @@ class Evaluating:
 
     def _restore(self, state: PhaseState | None) -> _Done:
         if state is None:
-            return _Done(sums={part: MetricSums.zero(len(self._classes)) for part in PARTS})
+            return _Done(sums={part: EvaluationSums.zero(len(self._classes)) for part in PARTS})
         iteration, items, skipped = (state.data[name] for name in ("iteration", "items", "skipped"))
         assert isinstance(iteration, int)
         assert isinstance(items, int)
         assert isinstance(skipped, list)
         return _Done(sums=sums_of(state), skipped=list(skipped), items=items, iteration=iteration)
 
-    def _turns(self, table: FeatureTable, blocks: int, done: _Done) -> Iterator[tuple[Arrays, tuple[Notice, ...]]]:
+    def _turns(
+        self, table: FeatureTable, originals: npt.NDArray[np.int64], blocks: int, done: _Done
+    ) -> Iterator[tuple[Arrays, tuple[Notice, ...]]]:
         first_test = max(done.iteration - blocks, 0) * BATCH
         for block in range(done.iteration, blocks):
-            rows = np.arange(block * BLOCK, min((block + 1) * BLOCK, len(table.labels)))
+            rows = originals[block * BLOCK : (block + 1) * BLOCK]
             done.items += len(rows)
             rows = rows[(table.training | table.validation)[rows]]
-            part = table.validation[rows].astype(np.uint8)
-            yield self._predict(np.ascontiguousarray(table.features[rows]), part, rows, table.labels[rows], done), ()
+            part, features = table.validation[rows].astype(np.uint8), np.ascontiguousarray(table.features[rows])
+            yield self._predict(features, part, table.image[rows], table.labels[rows], done), ()
         if self._test is not None:
             try:
                 yield from self._test_turns(self._test, first_test, done)
@@ -128,17 +132,10 @@ class Evaluating:
         done: _Done,
     ) -> dict[str, Array]:
         probabilities = self._head.probabilities(features)
-        predicted = probabilities.argmax(axis=1)
         for code, name in enumerate(PARTS):
             chosen = part == code
             done.sums[name] = done.sums[name].add(truth[chosen], probabilities[chosen])
-        return {
-            "part": part,
-            "row": rows.astype(np.int64),
-            "truth": truth.astype(np.int64),
-            "predicted": predicted.astype(np.int64),
-            "confidence": probabilities[np.arange(len(rows)), predicted],
-        }
+        return {"part": part, "row": rows.astype(np.int64), **result_columns(truth, probabilities)}
 
 
 def _accuracies(done: _Done) -> dict[str, float]:

@@ -1,30 +1,41 @@
-"""What a state of evaluating holds, for those who only read it; no torch."""
+"""What evaluating leaves behind, for those who only read it; no torch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
+import numpy as np
+
+from mlsession.metrics.evaluation import EvaluationSums
 from mlsession.metrics.report import ClassifierMetrics
-from mlsession.metrics.sums import MetricSums
-from mlsession.session.phase import Array, Json, PhaseState
+from mlsession.session.phase import Array, Json, Past, Phase, PhaseState
 
-PARTS = ("training", "validation", "test")
+PartName = Literal["training", "validation", "test"]
+PARTS: tuple[PartName, ...] = ("training", "validation", "test")
 
 
-def encode_sums(sums: Mapping[str, MetricSums]) -> tuple[dict[str, Array], dict[str, Json]]:
-    """The sums by part as arrays `confusion.<part>` int64 [K, K], and `loss_units` by part for the data."""
+def encode_sums(sums: Mapping[str, EvaluationSums]) -> tuple[dict[str, Array], dict[str, Json]]:
+    """The sums by part: the arrays of `EvaluationSums.to_phase_state` as `<part>.<name>`, and `loss_units` by part."""
     saved = {part: of_part.to_phase_state() for part, of_part in sums.items()}
-    arrays = {f"confusion.{part}": state.arrays["confusion"] for part, state in saved.items()}
+    arrays = {f"{part}.{name}": array for part, state in saved.items() for name, array in state.arrays.items()}
     return arrays, {part: state.data["loss_units"] for part, state in saved.items()}
 
 
-def sums_of(state: PhaseState) -> dict[str, MetricSums]:
+def sums_of(state: PhaseState) -> dict[str, EvaluationSums]:
     """The sums by part in a state of evaluating."""
     units = state.data["loss_units"]
     assert isinstance(units, dict)
     return {
-        part: MetricSums.from_phase_state(
-            PhaseState({"confusion": state.arrays[f"confusion.{part}"]}, {"loss_units": units[part]})
+        part: EvaluationSums.from_phase_state(
+            PhaseState(
+                {
+                    name.removeprefix(f"{part}."): array
+                    for name, array in state.arrays.items()
+                    if name.startswith(f"{part}.")
+                },
+                {"loss_units": units[part]},
+            )
         )
         for part in PARTS
     }
@@ -33,3 +44,17 @@ def sums_of(state: PhaseState) -> dict[str, MetricSums]:
 def metrics_of(state: PhaseState, classes: tuple[str, ...]) -> dict[str, ClassifierMetrics]:
     """The metrics by part that the last state of evaluating amounts to; parts without images are absent."""
     return {part: ClassifierMetrics.of(sums, classes) for part, sums in sums_of(state).items() if sums.count}
+
+
+def results_of(past: Past, part: PartName) -> dict[str, Array]:
+    """What was said of the images of a part, in order: `row` and the columns of `result_columns`; {} without any.
+
+    Raises `DamagedData`.
+    """
+    code = PARTS.index(part)
+    found: list[dict[str, Array]] = []
+    for block in past.rows(Phase.EVALUATING):
+        chosen = block["part"] == code
+        if chosen.any():
+            found.append({name: array[chosen] for name, array in block.items() if name != "part"})
+    return {name: np.concatenate([block[name] for block in found]) for name in (found[0] if found else ())}

@@ -4,36 +4,118 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from sklearn import metrics as oracle
 
-from mlsession.errors import InternalError
+from mlsession.errors import InternalError, InvalidParameter
+from mlsession.metrics.confusion import Confusion
+from mlsession.metrics.evaluation import EvaluationSums
 from mlsession.metrics.report import ClassifierMetrics
-from mlsession.metrics.sums import MetricSums
+from tests.metrics.rows import Rows, predicted_rows
 
 
 @pytest.fixture
 def report() -> ClassifierMetrics:
     """Of 8 images: one cat taken for a dog, one dog for a cat; an owl is never seen nor predicted."""
-    confusion = np.array([[2, 1, 0], [1, 4, 0], [0, 0, 0]], dtype=np.int64)
-    return ClassifierMetrics(classes=("cat", "dog", "owl"), confusion_matrix=confusion, log_loss=0.5)
+    return ClassifierMetrics(
+        classes=("cat", "dog", "owl"),
+        confusion_matrix=np.array([[2, 1, 0], [1, 4, 0], [0, 0, 0]], dtype=np.int64),
+        log_loss=0.5,
+        rank_counts=np.array([6, 1, 1], dtype=np.int64),
+        areas=np.array([0.75, 0.5, math.nan]),
+        expected_calibration_error=0.125,
+    )
+
+
+def evaluated(rows: Rows) -> ClassifierMetrics:
+    truth, probabilities = rows
+    classes = probabilities.shape[1]
+    sums = EvaluationSums.zero(classes).add(truth, probabilities)
+    return ClassifierMetrics.of(sums, tuple(f"c{place}" for place in range(classes)))
 
 
 def test_figures(report: ClassifierMetrics) -> None:
     assert report.is_valid
     assert (report.count, report.accuracy, report.classification_error) == (8, 0.75, 0.25)
     assert report.class_counts.tolist() == [3, 5, 0]
-    np.testing.assert_allclose(report.precision, [2 / 3, 0.8, np.nan])
-    np.testing.assert_allclose(report.recall, [2 / 3, 0.8, np.nan])
-    np.testing.assert_allclose(report.f1, [2 / 3, 0.8, np.nan])
+    for figures in (report.precision, report.recall, report.f1):
+        np.testing.assert_allclose(figures, [2 / 3, 0.8, np.nan])
+    assert report.majority_baseline == 5 / 8
+    assert report.true_positives.tolist() == [2, 4, 0]
+    assert report.false_positives.tolist() == report.false_negatives.tolist() == [1, 1, 0]
+    assert report.true_negatives.tolist() == [4, 2, 8]
+    assert [report.top_k_accuracy(k) for k in (1, 2, 3, 9)] == [0.75, 0.875, 1.0, 1.0]
+    assert report.roc_auc_ovr == 0.625
+    assert report.roc_auc_ovr_weighted == pytest.approx((3 * 0.75 + 5 * 0.5) / 8)
+    with pytest.raises(InvalidParameter):
+        report.top_k_accuracy(0)
 
 
-def test_of_sums() -> None:
-    sums = MetricSums.zero(2).add(np.array([0, 1]), np.array([[0.5, 0.5], [0.75, 0.25]]))
-    report = ClassifierMetrics.of(sums, ("a", "b"))
-    assert report.accuracy == 0.5
-    assert report.log_loss == pytest.approx((math.log(2) + math.log(4)) / 2, abs=1e-9)
+@settings(max_examples=60, deadline=None)
+@given(rows=predicted_rows())
+def test_agrees_with_scikit_learn(rows: Rows) -> None:
+    truth, probabilities = rows
+    report = evaluated(rows)
+    if not len(truth):
+        assert all(math.isnan(value) for value in (report.f1_macro, report.balanced_accuracy, report.majority_baseline))
+        return
+    predicted = probabilities.argmax(axis=1)
+    for average in ("macro", "weighted"):
+        expected = oracle.precision_recall_fscore_support(truth, predicted, average=average, zero_division=0)
+        names = (f"precision_{average}", f"recall_{average}", f"f1_{average}")
+        assert [getattr(report, name) for name in names] == pytest.approx(expected[:3])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # It warns of one class, and of predicted classes without images.
+        assert report.balanced_accuracy == pytest.approx(oracle.balanced_accuracy_score(truth, predicted))
+    assert report.accuracy == pytest.approx(oracle.accuracy_score(truth, predicted))
+    assert report.majority_baseline == np.bincount(truth).max() / len(truth)
+    for place, matrix in enumerate(
+        oracle.multilabel_confusion_matrix(truth, predicted, labels=range(len(report.classes)))
+    ):
+        outcomes = (report.true_negatives, report.false_positives, report.false_negatives, report.true_positives)
+        assert [int(column[place]) for column in outcomes] == matrix.reshape(-1).tolist()
+
+
+@settings(max_examples=30, deadline=None)
+@given(rows=predicted_rows())
+def test_any_report_goes_round(rows: Rows) -> None:
+    report = evaluated(rows)
+    again = ClassifierMetrics.from_json(json.loads(json.dumps(report.to_json(), allow_nan=False)))
+    assert again.to_json() == report.to_json()
+    assert str(again) == str(report)
+
+
+def test_mean_areas_are_scikit_learns() -> None:
+    # Scores a power of two apart never share a bin.
+    probabilities = np.array([[0.5, 0.25, 0.25], [0.25, 0.5, 0.25], [0.125, 0.375, 0.5], [0.75, 0.125, 0.125]])
+    truth = np.array([0, 1, 2, 1])
+    report = evaluated((truth, probabilities))
+    for average, found in (("macro", report.roc_auc_ovr), ("weighted", report.roc_auc_ovr_weighted)):
+        assert found == pytest.approx(oracle.roc_auc_score(truth, probabilities, multi_class="ovr", average=average))
+
+
+def test_what_is_not_known_is_not_a_number(report: ClassifierMetrics) -> None:
+    bare = ClassifierMetrics(classes=report.classes, confusion_matrix=report.confusion_matrix, log_loss=0.5)
+    assert bare.top_k_accuracy(1) == 0.75
+    assert math.isnan(bare.top_k_accuracy(2))
+    assert math.isnan(bare.roc_auc_ovr)
+    assert np.isnan(bare.roc_auc).all()
+    again = ClassifierMetrics.from_json(json.loads(json.dumps(bare.to_json(), allow_nan=False)))
+    assert (again.rank_counts, again.areas) == (None, None)
+
+
+def test_the_commonest_mistakes() -> None:
+    matrix = np.array([[5, 2, 3], [3, 0, 0], [0, 1, 7]], dtype=np.int64)
+    report = ClassifierMetrics(classes=("a", "b", "c"), confusion_matrix=matrix, log_loss=1.0)
+    found = report.top_confusions(3)
+    assert [(each.label, each.predicted, each.count) for each in found] == [("a", "c", 3), ("b", "a", 3), ("a", "b", 2)]
+    assert found[0] == Confusion(label="a", predicted="c", count=3, share=0.3)
+    assert len(report.top_confusions()) == 4
+    assert report.top_confusions(0) == ()
 
 
 def test_tables(report: ClassifierMetrics) -> None:
@@ -43,19 +125,22 @@ def test_tables(report: ClassifierMetrics) -> None:
         "Count": [2, 1, 1, 4],
     }
     table = report.precision_recall
-    assert list(table.columns) == ["Label", "Count", "Precision", "Recall", "F1"]
+    assert list(table.columns) == [
+        *("Label", "Count", "Precision", "Recall", "F1", "ROC AUC"),
+        *("True Positives", "False Positives", "False Negatives", "True Negatives"),
+    ]
     assert table["Label"].tolist() == ["cat", "dog", "owl"]
     assert table["Count"].tolist() == [3, 5, 0]
     for column in ("Precision", "Recall", "F1"):
         assert table[column].tolist() == pytest.approx([2 / 3, 0.8, math.nan], nan_ok=True)
+    assert table["True Negatives"].tolist() == [4, 2, 8]
 
 
-def test_stored_form_goes_round(report: ClassifierMetrics) -> None:
-    text = json.dumps(report.to_json(), allow_nan=False)
-    again = ClassifierMetrics.from_json(json.loads(text))
-    assert again.to_json() == report.to_json()
-    assert again.classes == report.classes
-    np.testing.assert_array_equal(again.confusion_matrix, report.confusion_matrix)
+def test_the_matrix_as_a_table(report: ClassifierMetrics) -> None:
+    frame = report.confusion_frame
+    assert (frame.index.name, frame.columns.name) == ("True Label", "Predicted")
+    assert int(frame["dog"]["cat"]) == 1
+    np.testing.assert_array_equal(frame.to_numpy(), report.confusion_matrix)
 
 
 def test_invalid_goes_round() -> None:
@@ -63,29 +148,35 @@ def test_invalid_goes_round() -> None:
     again = ClassifierMetrics.from_json(json.loads(json.dumps(report.to_json(), allow_nan=False)))
     assert not again.is_valid
     assert again.error == "test/: there is no such folder; check the path"
-    assert math.isnan(again.accuracy)
-    assert math.isnan(again.log_loss)
+    figures = (again.accuracy, again.log_loss, again.f1_macro, again.roc_auc_ovr, again.top_k_accuracy(1))
+    assert all(math.isnan(value) for value in figures)
     assert str(again) == "no metrics: test/: there is no such folder; check the path"
     assert again.confusion.empty
+    assert again.confusion_frame.empty
+    assert again.top_confusions() == ()
 
 
 def test_text(report: ClassifierMetrics) -> None:
     assert str(report).splitlines() == [
         "accuracy 75.0 % (6 of 8), log loss 0.500",
+        "95 % interval 40.9 % to 92.9 %; always saying the commonest class: 62.5 %",
+        "balanced accuracy 73.3 %, macro f1 0.733, auc 0.625, calibration error 0.125",
         "",
-        "label   count  precision  recall     f1",
-        "cat         3      0.667   0.667  0.667",
-        "dog         5      0.800   0.800  0.800",
-        "owl         0          -       -      -",
+        "label              count  precision  recall     f1    auc",
+        "cat                    3      0.667   0.667  0.667  0.750",
+        "dog                    5      0.800   0.800  0.800  0.500",
+        "owl                    0          -       -      -      -",
+        "macro average          8      0.733   0.733  0.733  0.625",
+        "weighted average       8      0.750   0.750  0.750  0.594",
     ]
     assert repr(report) == "<ClassifierMetrics: accuracy 75.0 % (6 of 8), log loss 0.500>"
 
 
 def test_text_lines_up_wide_letters() -> None:
     report = ClassifierMetrics(classes=("cafe\u0301s", "猫"), confusion_matrix=np.eye(2, dtype=np.int64), log_loss=0.1)
-    first, second = str(report).splitlines()[-2:]
-    # Five columns of a terminal each: six characters with an accent of its own, and one wide letter with three spaces.
-    assert (first.index("1"), second.index("1")) == (13, 11)
+    first, second = (line for line in str(report).splitlines() if line.startswith(("cafe", "猫")))
+    # Five columns of a terminal and two: an accent takes none of its own, a wide letter two.
+    assert first.index("1") - second.index("1") == len("cafe\u0301s") - 5 + 1
 
 
 def test_does_not_change_under_its_reader(report: ClassifierMetrics) -> None:
@@ -94,7 +185,12 @@ def test_does_not_change_under_its_reader(report: ClassifierMetrics) -> None:
 
 
 def test_refuses_what_does_not_fit() -> None:
+    two = np.zeros((2, 2), dtype=np.int64)
     with pytest.raises(InternalError):
-        ClassifierMetrics(classes=("a",), confusion_matrix=np.zeros((2, 2), dtype=np.int64), log_loss=0.0)
+        ClassifierMetrics(classes=("a",), confusion_matrix=two, log_loss=0.0)
+    with pytest.raises(InternalError):
+        ClassifierMetrics(classes=("a", "b"), confusion_matrix=two, log_loss=0.0, areas=np.zeros(3))
     with pytest.raises(InternalError):
         ClassifierMetrics.from_json({"classes": ["a"]})
+    with pytest.raises(InternalError):
+        ClassifierMetrics.from_json({"classes": [], "confusion_matrix": [], "log_loss": "x"})

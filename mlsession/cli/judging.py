@@ -1,0 +1,102 @@
+"""The commands that say how good a model is, and what they take; see `app`."""
+
+# ruff: noqa: B006 (typer copies what it takes as a default)
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from mlsession.cli import options
+
+Work = Callable[[], int]
+
+Part = Annotated[
+    str | None,
+    typer.Option(
+        metavar="training|validation|test",
+        help="Which images.  [default: test, or else validation, or else training]",
+        show_default=False,
+    ),
+]
+Evaluated = Annotated[
+    str, typer.Argument(metavar="SESSION", help="A session, or one of its checkpoints: a path or a URL.")
+]
+
+
+def evaluate(
+    model: options.Model,
+    data: options.Data,
+    label_from: options.LabelFrom = "folder",
+    top: Annotated[
+        int | None, typer.Option(metavar="K", help="Also count who is right among the best K; rank K labels an image.")
+    ] = None,
+    errors: Annotated[bool, typer.Option("--errors", help="Name every image predicted wrongly, surest first.")] = False,
+    extractor_weights: options.ExtractorWeights = None,
+    storage_option: options.StorageOption = [],
+    json: options.Json = False,
+) -> Work:
+    """Measure a model on labelled images."""
+
+    def work() -> int:
+        from mlsession.cli.evaluation import evaluate
+
+        return evaluate(model, data, label_from, top, errors, extractor_weights, storage_option, json)
+
+    return work
+
+
+def results(
+    session: Evaluated,
+    part: Part = None,
+    errors: Annotated[bool, typer.Option("--errors", help="Only those predicted wrongly, surest first.")] = False,
+    label: Annotated[
+        str | None, typer.Option(metavar="LABEL", help="Only images of this label.", show_default=False)
+    ] = None,
+    predicted: Annotated[
+        str | None, typer.Option(metavar="LABEL", help="Only images predicted as this.", show_default=False)
+    ] = None,
+    storage_option: options.StorageOption = [],
+    json: options.Json = False,
+) -> Work:
+    """List what a trained session said of each image.
+
+    --label A --predicted B leads from a cell of the confusion matrix to its images. Nothing is computed anew.
+    """
+
+    def work() -> int:
+        from mlsession.cli.evaluation import Choice, results
+
+        return results(
+            session, Choice(part=part, errors=errors, label=label, predicted=predicted), storage_option, json
+        )
+
+    return work
+
+
+def plot(
+    session: Evaluated,
+    history: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Write the learning curve here.", show_default=False)
+    ] = None,
+    confusion: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Write the confusion matrix here.", show_default=False)
+    ] = None,
+    part: Part = None,
+    normalize: Annotated[bool, typer.Option("--normalize", help="Cells show shares of a true label's images.")] = False,
+    storage_option: options.StorageOption = [],
+    json: options.Json = False,
+) -> Work:
+    """Draw a session's learning curve and confusion matrix: .png, .svg or .pdf."""
+
+    def work() -> int:
+        from mlsession.cli.evaluation import plot
+
+        return plot(session, history, confusion, part, normalize, storage_option, json)
+
+    return work
+
+
+COMMANDS = (evaluate, results, plot)

@@ -1,0 +1,143 @@
+"""Evaluating: every image once, as it is; a run from any saved step goes on as the unbroken one."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mlsession.heads.linear import LogisticHead
+from mlsession.metrics.report import ClassifierMetrics
+from mlsession.phases.corpus import Part
+from mlsession.phases.evaluate import Evaluating
+from mlsession.phases.evaluated import PARTS, metrics_of, results_of
+from mlsession.phases.features import BLOCK, FeatureTable
+from mlsession.phases.featurize import Featurizer
+from mlsession.randomness import keyed_generator
+from mlsession.session.log.blobs import decode_state, encode_arrays, encode_state
+from mlsession.session.past import StoredPast
+from mlsession.session.phase import Array, Arrays, PhaseState, Step
+from tests.photos import PHOTOS
+
+CLASSES = ("a", "b", "c")
+VIEWS = 3
+IMAGES = BLOCK + 300
+DIMENSION = 4
+
+
+class Means:
+    """An extractor whose features are the mean colours and 1."""
+
+    @property
+    def dimension(self) -> int:
+        return DIMENSION
+
+    def extract(self, pictures: Array) -> Array:
+        means = pictures.reshape(len(pictures), -1, 3).mean(axis=1) / 255
+        return np.concatenate([means, np.ones((len(pictures), 1))], axis=1).astype(np.float32)
+
+
+class Adds(StoredPast):
+    """The past that steps leave behind."""
+
+    def __init__(self, adds: list[Arrays]) -> None:
+        self._adds = adds
+
+    def rows(self, phase: str, block: int = 4096):  # type: ignore[no-untyped-def]
+        yield from self._adds
+
+
+def table() -> FeatureTable:
+    generator = keyed_generator(0, "table")
+    image = np.repeat(np.arange(IMAGES), VIEWS)
+    original = np.arange(len(image)) % VIEWS == 0
+    held_out, readable = generator.random(IMAGES) < 0.3, generator.random(IMAGES) < 0.95
+    return FeatureTable(
+        features=generator.normal(size=(len(image), DIMENSION)).astype(np.float32),
+        labels=generator.integers(0, len(CLASSES), IMAGES)[image],
+        image=image,
+        original=original,
+        training=(readable & ~held_out)[image],
+        validation=(readable & held_out)[image] & original,
+    )
+
+
+@pytest.fixture(scope="module")
+def head() -> LogisticHead:
+    generator = keyed_generator(0, "head")
+    return LogisticHead(
+        weight=generator.normal(size=(len(CLASSES), DIMENSION)).astype(np.float32),
+        bias=np.zeros(len(CLASSES), dtype=np.float32),
+    )
+
+
+def runner(head: LogisticHead) -> Evaluating:
+    photos = sorted((PHOTOS / "test" / "Kiwi").iterdir())[:3]
+    keys = [*(str(photo) for photo in photos), "torn", *(str(photo) for photo in photos)] * 3
+    test = Part(
+        keys=keys,
+        labels=np.arange(len(keys)) % len(CLASSES),
+        read=lambda key: b"no picture" if key == "torn" else Path(key).read_bytes(),
+    )
+    featurizer = Featurizer(Means, DIMENSION, 32, cache=None)  # type: ignore[arg-type]
+    return Evaluating(CLASSES, head, table, test, featurizer, nullcontext)
+
+
+def taken(evaluating: Evaluating, state: PhaseState | None) -> list[tuple[Step, bytes]]:
+    """Steps with their states as they are stored."""
+    return [(step, encode_state(step.snapshot())) for step in evaluating.run(state)]
+
+
+@pytest.fixture(scope="module")
+def unbroken(head: LogisticHead) -> list[tuple[Step, bytes]]:
+    return taken(runner(head), None)
+
+
+def test_a_resumed_run_equals_the_unbroken_one(head: LogisticHead, unbroken: list[tuple[Step, bytes]]) -> None:
+    assert len(unbroken) == 4  # Two blocks of the corpus, two batches of test images.
+    for done, (_, state) in enumerate(unbroken[:-1], start=1):
+        resumed = taken(runner(head), decode_state(state, "state"))
+        assert [after for _, after in resumed] == [after for _, after in unbroken[done:]]
+        for (step, _), (expected, _) in zip(resumed, unbroken[done:], strict=True):
+            assert encode_arrays(step.adds) == encode_arrays(expected.adds)
+            assert (step.iteration, step.item_count, step.last) == (
+                expected.iteration,
+                expected.item_count,
+                expected.last,
+            )
+
+
+def test_every_readable_image_is_evaluated_once_and_as_it_is(
+    head: LogisticHead, unbroken: list[tuple[Step, bytes]]
+) -> None:
+    steps = [step for step, _ in unbroken]
+    known = table()
+    past = Adds([step.adds for step in steps])
+    originals = known.features[known.original]
+    for part, chosen in (("training", known.training), ("validation", known.validation)):
+        found = results_of(past, part)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(found["row"], known.image[chosen & known.original])
+        expected = head.probabilities(originals[found["row"]])
+        np.testing.assert_array_equal(found["top"][:, 0], expected.argmax(axis=1))
+        np.testing.assert_allclose(found["top_confidence"][:, 0], expected.max(axis=1), rtol=1e-6)
+    assert results_of(past, "test")["row"].tolist() == [row for row in range(21) if row % 7 != 3]
+    assert [notice.item for step in steps for notice in step.notices] == ["torn"] * 3
+    assert [step.item_count for step in steps] == [BLOCK, IMAGES, IMAGES + 16, IMAGES + 21]
+    assert {step.total_items for step in steps} == {IMAGES + 21}
+
+
+def test_metrics_are_those_of_the_rows(head: LogisticHead, unbroken: list[tuple[Step, bytes]]) -> None:
+    last, state = unbroken[-1]
+    metrics = metrics_of(decode_state(state, "state"), CLASSES)
+    assert tuple(metrics) == PARTS
+    past = Adds([step.adds for step, _ in unbroken])
+    for part in PARTS:
+        rows, found = results_of(past, part), metrics[part]
+        assert isinstance(found, ClassifierMetrics)
+        assert found.count == len(rows["row"])
+        assert found.accuracy == last.metrics[f"{part}_accuracy"] == (rows["rank"] == 0).mean()
+        assert found.top_k_accuracy(2) == pytest.approx((rows["rank"] < 2).mean())
+        assert found.log_loss == pytest.approx(-np.log(rows["truth_confidence"]).mean(), abs=1e-8)
+        assert 0.0 <= found.roc_auc_ovr <= 1.0

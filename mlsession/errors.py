@@ -23,6 +23,7 @@ MLSessionError
 ├── JobStopped                    the job ended before its task did; the session can be resumed
 │   ├── Cancelled                 by `Job.cancel` or a stop request
 │   ├── Interrupted               by a signal
+│   ├── SessionFailed             by an error, in the process that trained the session
 │   └── SessionTakenOver          another writer fenced this one out
 └── InternalError                 our bug
 """
@@ -188,6 +189,10 @@ class Cancelled(JobStopped):
 
 class Interrupted(JobStopped):
     """A signal asked the job to stop."""
+
+
+class SessionFailed(JobStopped):
+    """The session that was followed from elsewhere ended with an error there; the message is what it recorded."""
 
 
 class SessionTakenOver(JobStopped):

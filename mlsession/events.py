@@ -21,6 +21,7 @@ class Event:
 
     number: int = 0
     date: datetime = NOT_EMITTED
+    """When it happened, UTC; by the clock of the machine that it happened on."""
 
     def to_json(self) -> dict[str, object]:
         """A JSON object: `event` is the class name in snake_case, dates are ISO 8601."""
@@ -48,11 +49,14 @@ class SessionCreated(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionOpened(Event):
-    """This job became the session's writer; it goes on after `phase`, `iteration` of the newest commit."""
+    """The session got a new writer, which goes on after `phase`, `iteration` of the newest commit."""
 
     url: str
     phase: str
     iteration: int
+    host: str = ""
+    """Where the writer runs; "" where that is this very job."""
+    pid: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,13 +107,16 @@ class ItemSkipped(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointCommitted(Event):
-    """A checkpoint is durable and verified; `seconds` is what writing it took, in the background."""
+    """A checkpoint is durable and verified; `seconds` is what writing it took, in the background.
+
+    Whoever follows a job from elsewhere cannot know that: None.
+    """
 
     checkpoint: int
     phase: str
     iteration: int
     url: str
-    seconds: float
+    seconds: float | None
     size_bytes: int
     metrics: Mapping[str, float] = field(default_factory=dict)
 
@@ -120,6 +127,20 @@ class CheckpointSkipped(Event):
 
     checkpoint: int
     key: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointsRemoved(Event):
+    """Checkpoints are off the session's list, by their numbers; what the session needs to go on is never removed."""
+
+    checkpoints: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemovalFailed(Event):
+    """The store does not delete superseded checkpoints; the job goes on, and all that are there now stay."""
+
     reason: str
 
 
@@ -143,6 +164,13 @@ class HeartbeatMissed(Event):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheFailed(Event):
     """The feature cache cannot be used; the job goes on without it."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DonorFailed(Event):
+    """The features that were to be taken over cannot be had; they are extracted instead."""
 
     reason: str
 
@@ -176,6 +204,32 @@ class JobFinished(Event):
 class JobStopping(Event):
     """The job was asked to stop, and will at the next safe point."""
 
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopRequested(Event):
+    """The process that trains the session was asked, through the store, to stop; it looks every five seconds."""
+
+    opening: int
+    """The turn that was asked, by its record's number: what opens the session later is not concerned."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionClosed(Event):
+    """The process that trained the session said how it ended: `outcome` is finished, paused, interrupted or failed."""
+
+    outcome: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriterLost(Event):
+    """The process that trained the session is gone, and did not say how it ended; the session can be resumed."""
+
+    host: str
+    pid: int
     reason: str
 
 

@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from mlsession.clock import Clock, SystemClock
 from mlsession.errors import Cancelled, Interrupted, SessionTakenOver
 from mlsession.events import Event, JobEnded, JobFinished
+from mlsession.job.attach import FollowOptions, following
+from mlsession.job.context import JobContext as JobContext
+from mlsession.job.notebook import job_html, show_live
 from mlsession.job.stream import EventReader, EventStream
 from mlsession.job.view import JobView, Progress, view_after
 from mlsession.session.checkpoint import Checkpoint
+from mlsession.session.parameters import SessionParameters
+from mlsession.session.session import TrainingSession
 from mlsession.session.stop import StopFlag, StopKind
+from mlsession.store import open_store
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobContext:
-    """What the work of a job is given."""
-
-    emit: Callable[[Event], None]
-    stop: StopFlag
-    clock: Clock
 
 
 class Job(Generic[T]):
@@ -49,6 +46,45 @@ class Job(Generic[T]):
         self._start_date = self._clock.now()
         self._thread = threading.Thread(target=self._run, name="mlsession-job", daemon=True)
         self._thread.start()
+
+    @staticmethod
+    def attach(
+        url: str | Path,
+        storage_options: Mapping[str, object] | None = None,
+        *,
+        poll_seconds: float = 2.0,
+        stale_after: float = 20.0,
+        wait: bool = False,
+        store_patience: float = 900.0,
+    ) -> Job[TrainingSession]:
+        """Follows a session that another process or machine trains, through the store alone; only reads.
+
+        The events are those of the session: first its past (the newest 1,000 checkpoints, the newest opening), then
+        what comes, with the dates of the process that trains it; progress between checkpoints is that of its
+        heartbeat, which is 5 s old at most. Every `poll_seconds` the store gets two small requests. The result, once
+        the session is finished, is a picture of it (close that). Until then, `result()` raises
+
+        - `SessionNotFound` where there is no session, and for one that is deleted meanwhile;
+        - `Cancelled`, `Interrupted` or `SessionFailed` when the process that trains it says that it ended so, or had
+          ended so before; `Interrupted` also when it shows no sign of life for `stale_after` seconds. With `wait` the
+          job goes on instead, until another process has finished the session;
+        - `SessionTakenOver` if `cancel` was called and another process opened the session before it could be obeyed;
+        - `StoreError` if the store does not answer for `store_patience` seconds, `NewerFormat` and `DamagedData`.
+
+        `cancel(reason)` asks the process that trains the session to save and stop. That looks every 5 seconds; the job
+        then raises how it ended. Where nobody trains the session nothing is written: nobody who opens it later stops.
+        `interrupt(reason)` only stops following.
+        """
+        options = FollowOptions(
+            poll_seconds=poll_seconds, stale_after=stale_after, wait=wait, store_patience=store_patience
+        )
+        access = storage_options or {}
+
+        def picture() -> TrainingSession:
+            parameters = SessionParameters(url, stale_after=stale_after, storage_options=access)
+            return TrainingSession(lambda: open_store(url, access), parameters)
+
+        return Job(following(url, access, options, picture))
 
     @property
     def phase(self) -> str:
@@ -119,6 +155,12 @@ class Job(Generic[T]):
     def add_done_callback(self, callback: Callable[[Job[T]], None]) -> None:
         """Calls `callback(job)` once the job has ended, or at once if it has."""
         self._future.add_done_callback(lambda _: callback(self))
+
+    def _repr_html_(self) -> str:
+        return job_html(self)
+
+    def _ipython_display_(self) -> None:
+        show_live(self)
 
     def __await__(self) -> Generator[Any, None, T]:
         return asyncio.wrap_future(self._future).__await__()

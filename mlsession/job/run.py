@@ -130,4 +130,5 @@ def drive_options(session: SessionParameters) -> DriveOptions:
         policy=session.save_policy,
         report_interval=session.report_interval,
         grace_seconds=session.grace_seconds,
+        retention=session.retention,
     )

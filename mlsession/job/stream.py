@@ -10,7 +10,7 @@ from dataclasses import replace
 from itertools import islice
 
 from mlsession.clock import Clock
-from mlsession.events import Event, EventsMissed
+from mlsession.events import NOT_EMITTED, Event, EventsMissed
 
 CAPACITY = 10_000
 """Events kept for readers that come late."""
@@ -28,10 +28,11 @@ class EventStream:
         self._wakers: set[Callable[[], None]] = set()
 
     def emit(self, event: Event) -> Event:
-        """Numbers and dates an event, and hands it to all readers; returns it as they see it."""
+        """Numbers an event, dates one that has no date, and hands it to all readers; returns it as they see it."""
         with self._changed:
             self._count += 1
-            numbered = replace(event, number=self._count, date=self._clock.now())
+            date = self._clock.now() if event.date == NOT_EMITTED else event.date
+            numbered = replace(event, number=self._count, date=date)
             self._events.append(numbered)
             self._wake()
         return numbered

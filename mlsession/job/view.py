@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from mlsession.events import CheckpointCommitted, Event, PhaseStarted, Progressed, SessionOpened
+from mlsession.events import CheckpointCommitted, CheckpointsRemoved, Event, PhaseStarted, Progressed, SessionOpened
 from mlsession.session.checkpoint import Checkpoint
 
 
@@ -59,6 +59,9 @@ def view_after(view: JobView, event: Event) -> JobView:
             return replace(view, progress=progress)
         case CheckpointCommitted():
             return replace(view, checkpoints=(*view.checkpoints, _checkpoint(event, event.date)))
+        case CheckpointsRemoved():
+            gone = frozenset(event.checkpoints)
+            return replace(view, checkpoints=tuple(item for item in view.checkpoints if item.number not in gone))
         case _:
             return view
 

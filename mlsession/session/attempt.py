@@ -10,6 +10,7 @@ from typing import TypeVar
 from mlsession.clock import Clock
 from mlsession.errors import Cancelled, DamagedData, Interrupted, MLSessionError, SessionTakenOver, StoreError
 from mlsession.events import CheckpointSkipped, Event, HeartbeatMissed, StoreRetried
+from mlsession.session.beat import NewestReport
 from mlsession.session.drive import DriveOptions, Driver
 from mlsession.session.liveness import BEAT_SECONDS, Heartbeat
 from mlsession.session.log.journal import LogState
@@ -18,6 +19,7 @@ from mlsession.session.log.records import Outcome
 from mlsession.session.opening import OpenOptions, open_session, require_session
 from mlsession.session.past import StoredPast
 from mlsession.session.phase import Task
+from mlsession.session.retainer import Retainer
 from mlsession.session.saver import Saver
 from mlsession.session.standing import stand
 from mlsession.session.stop import StopFlag, StopKind
@@ -88,10 +90,16 @@ def advance_session(task: Task[T], around: Surroundings, opening: OpenOptions, d
             number = record_of(damage.key) or 0
             around.emit(CheckpointSkipped(checkpoint=number, key=damage.key, reason=damage.reason))
         reader = around.open_patient_store()
-        saver = Saver(writer, around.clock)
+        upkeep = None if drive.retention.keeps_all else Retainer(store, writer, drive.retention, around.emit)
+        saver, report = Saver(writer, around.clock, upkeep, drive.grace_seconds), NewestReport()
+
+        def emit(event: Event) -> None:
+            report.hear(event)
+            around.emit(event)
+
         try:
-            with _heartbeat(around, writer), _closing_session(saver, around, drive.grace_seconds):
-                return Driver(task, writer, saver, reader, drive, around.stop, around.emit, around.clock).run()
+            with _heartbeat(around, writer, report), _closing_session(saver, around, drive.grace_seconds):
+                return Driver(task, writer, saver, reader, drive, around.stop, emit, around.clock).run()
         finally:
             saver.close()
             reader.close()
@@ -100,7 +108,7 @@ def advance_session(task: Task[T], around: Surroundings, opening: OpenOptions, d
 
 
 @contextmanager
-def _heartbeat(around: Surroundings, writer: SessionWriter) -> Iterator[None]:
+def _heartbeat(around: Surroundings, writer: SessionWriter, report: NewestReport) -> Iterator[None]:
     heartbeat = Heartbeat(
         around.open_store(),
         lambda: writer.opening,
@@ -108,6 +116,7 @@ def _heartbeat(around: Surroundings, writer: SessionWriter) -> Iterator[None]:
         on_stop=lambda reason: _ask(around, reason),
         on_missed=lambda reason: around.emit(HeartbeatMissed(reason=reason)),
         beat_seconds=around.beat_seconds,
+        report=report,
     )
     try:
         yield

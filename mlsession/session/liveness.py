@@ -15,11 +15,11 @@ from pathlib import Path
 
 from mlsession.clock import Clock
 from mlsession.errors import KeyMissing, StoreError
-from mlsession.session.log.canonical import canonical_json
-from mlsession.session.log.layout import heartbeat_key, stop_key
+from mlsession.session.beat import NewestReport
+from mlsession.session.log.layout import heartbeat_key
 from mlsession.session.log.records import JsonObject
 from mlsession.session.phase import Json
-from mlsession.session.stop import StopFlag
+from mlsession.session.stop import StopFlag, stop_requested
 from mlsession.store.protocol import Store
 
 BEAT_SECONDS = 5.0
@@ -88,18 +88,18 @@ def is_beating(store: Store, opening: int, clock: Clock, stale_after: float, sto
 
     Asked to stop, it raises `Cancelled` or `Interrupted`.
     """
-    first, began = _beat(store, opening), clock.monotonic()
+    first, began = read_beat(store, opening), clock.monotonic()
     while clock.monotonic() - began < stale_after:
         clock.sleep(_POLL_SECONDS)
         if stop is not None:
             stop.check()
-        if _beat(store, opening) != first:
+        if read_beat(store, opening) != first:
             return True
     return False
 
 
 class Heartbeat:
-    """A thread that shows that a writer is alive and looks for a request to stop; best effort.
+    """A thread that shows that a writer is alive, tells `report`, and looks for a request to stop; best effort.
 
     `opening` is asked before each beat: a writer that steps back past damage opens the session anew.
     """
@@ -112,6 +112,7 @@ class Heartbeat:
         on_stop: Callable[[str], None],
         on_missed: Callable[[str], None],
         beat_seconds: float = BEAT_SECONDS,
+        report: NewestReport | None = None,
     ) -> None:
         self._store = store
         self._opening = opening
@@ -119,6 +120,7 @@ class Heartbeat:
         self._on_stop = on_stop
         self._on_missed = on_missed
         self._beat_seconds = beat_seconds
+        self._report = report or NewestReport()
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mlsession-heartbeat", daemon=True)
         self._thread.start()
@@ -147,17 +149,16 @@ class Heartbeat:
             self._store.close()
 
     def _content(self, beats: int) -> bytes:
-        return canonical_json({"beat": beats, "date": self._clock.now().isoformat(), "pid": os.getpid()})
+        return self._report.beat(beats, self._clock.now(), os.getpid()).encode()
 
     def _look_for_stop(self, opening: int) -> None:
-        try:
-            self._store.get_range(stop_key(opening), 0, 1)
-        except KeyMissing:
-            return
-        self._on_stop("another process asked this job to stop")
+        reason = stop_requested(self._store, opening)
+        if reason is not None:
+            self._on_stop(f"another process asked this job to stop{f': {reason}' if reason else ''}")
 
 
-def _beat(store: Store, opening: int) -> bytes:
+def read_beat(store: Store, opening: int) -> bytes:
+    """The heartbeat of an opening as it is stored; empty where there is none."""
     try:
         return store.get(heartbeat_key(opening))
     except KeyMissing:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from mlsession.errors import DamagedData, KeyMissing
-from mlsession.session.liveness import ProcessIdentity, is_known_dead, start_time_of, this_process
-from mlsession.session.log.canonical import parse_object
-from mlsession.session.log.layout import heartbeat_key
+from mlsession.session.beat import Beat
+from mlsession.session.liveness import ProcessIdentity, is_known_dead, read_beat, start_time_of, this_process
 from mlsession.session.log.records import Kind, Outcome
 from mlsession.session.log.timeline import Timeline
 from mlsession.store.protocol import Store
@@ -54,9 +52,5 @@ def read_status(store: Store, timeline: Timeline, now: datetime, stale_after: fl
 
 def heartbeat_age(store: Store, opening: int, now: datetime) -> float | None:
     """Seconds since an opening's last sign of life, by wall clocks; None if there is none."""
-    key = heartbeat_key(opening)
-    try:
-        date = parse_object(store.get(key), key).get("date")
-        return (now - datetime.fromisoformat(str(date))) / timedelta(seconds=1)
-    except (KeyMissing, DamagedData, ValueError, TypeError):
-        return None
+    beat = Beat.decode(read_beat(store, opening))
+    return None if beat is None else (now - beat.date) / timedelta(seconds=1)

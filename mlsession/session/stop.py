@@ -1,11 +1,23 @@
-"""Asking a job to stop: a flag that any thread or signal handler may set, read between two steps."""
+"""Asking a job to stop: a flag that any thread or signal handler may set, read between two steps.
+
+Another process asks through the store: it writes the key `control/<opening>/stop`, which the heartbeat of that one
+opening looks for with each beat. An opening that comes later looks for another key.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mlsession.errors import Cancelled, Interrupted, JobStopped
+from mlsession.errors import Cancelled, DamagedData, Interrupted, JobStopped, KeyMissing
+from mlsession.session.log.canonical import canonical_json, parse_object
+from mlsession.session.log.layout import stop_key
+from mlsession.store.protocol import Store
+
+MOST_REASON = 2_000
+"""Characters of a reason that are stored; an error's text may hold whole arrays."""
+_MOST_BYTES = 65_536
+"""Of a request that are read: more than the longest reason takes."""
 
 
 class StopKind(StrEnum):
@@ -48,3 +60,23 @@ class StopFlag:
         """Raises `Cancelled` or `Interrupted` if somebody has asked."""
         if self._request is not None:
             raise self._request.error()
+
+
+def request_stop(store: Store, opening: int, reason: str) -> None:
+    """Asks the process that holds an opening to save and stop; of a long reason the beginning."""
+    readable = reason.encode(errors="backslashreplace").decode()
+    store.put(stop_key(opening), canonical_json({"reason": readable[:MOST_REASON]}))
+
+
+def stop_requested(store: Store, opening: int) -> str | None:
+    """The reason for which an opening was asked to stop, "" where none was given; None if nobody asked."""
+    key = stop_key(opening)
+    try:
+        data = store.get_range(key, 0, _MOST_BYTES)
+    except KeyMissing:
+        return None
+    try:
+        reason = parse_object(data, key).get("reason")
+    except DamagedData:
+        return ""  # Any byte asks.
+    return reason[:MOST_REASON] if isinstance(reason, str) else ""

@@ -4,13 +4,15 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mlsession.events import Event, EventsMissed, JobFinished, JobStopping
 from mlsession.job.stream import EventReader, EventStream
-from mlsession.testing.clock import FakeClock
+from mlsession.testing.clock import START, FakeClock
 
 
 def said(text: str) -> Event:
@@ -34,6 +36,11 @@ def test_events_are_numbered_and_dated_by_the_stream() -> None:
     second = stream.emit(said("b"))
     assert [(event.number, (event.date - first.date).total_seconds()) for event in (first, second)] == [(1, 0), (2, 5)]
     assert stream.take(0, 0)[0] == [first, second]
+
+
+def test_an_event_that_happened_elsewhere_keeps_its_date() -> None:
+    event = JobStopping(reason="a", date=START - timedelta(days=1))
+    assert EventStream(FakeClock()).emit(event) == replace(event, number=1)
 
 
 @given(st.integers(0, 12), st.integers(0, 14), st.integers(1, 15))

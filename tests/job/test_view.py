@@ -4,6 +4,7 @@ import pytest
 
 from mlsession.events import (
     CheckpointCommitted,
+    CheckpointsRemoved,
     Event,
     HeartbeatMissed,
     JobFinished,
@@ -93,6 +94,7 @@ def test_checkpoints_are_gathered() -> None:
         (3, 15, "u/3", START),
     ]
     assert checkpoints[0].metrics == {"loss": 1.0}
+    assert after(*commits, CheckpointsRemoved(checkpoints=(2, 9))).checkpoints == checkpoints[1:]
 
 
 def test_other_events_change_nothing() -> None:

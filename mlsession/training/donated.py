@@ -1,0 +1,43 @@
+"""The features that a session takes over, found through the donor that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from mlsession.augment.views import ViewPlan
+from mlsession.phases.cache import view_key
+from mlsession.phases.donation import DonatedRows, collect_rows
+from mlsession.session.donor import Donor, check_alike
+from mlsession.session.identity import Identity
+from mlsession.session.parameters import SessionParameters
+from mlsession.session.phase import Arrays, Phase
+from mlsession.session.session import TrainingSession
+from mlsession.store import open_store
+from mlsession.store.protocol import Store
+from mlsession.training.parameters import ModelParameters
+from mlsession.training.task import AUGMENTER
+
+
+def donated_rows(
+    donor: Donor, identity: Identity, own: Callable[[], Store], storage_options: Mapping[str, object]
+) -> DonatedRows:
+    """All that a donor has extracted, for the session of this `identity`, whose folder `own` opens.
+
+    Raises `SessionNotFound` or `NoUsableCheckpoint` where the donor is gone, `IncompatibleParameters` where it
+    extracts otherwise, `DamagedData`, `StoreError`.
+    """
+    url = donor.url
+    opened = own if url is None else lambda: open_store(url, storage_options)
+    with TrainingSession(opened, SessionParameters()) as session:
+        check_alike(identity, session.identity)
+        plan = ModelParameters.from_json(session.identity.parameters, session.settings).views
+        augmenter = str(session.identity.numerics.get(AUGMENTER, ""))
+        past = session.at_checkpoint(donor.checkpoint)
+        count = past.state(Phase.EXTRACTING).data["rows"]
+        assert isinstance(count, int)
+        return collect_rows(past.rows(Phase.EXTRACTING), count, lambda block: _keys(block, plan, augmenter))
+
+
+def _keys(block: Arrays, plan: ViewPlan, augmenter: str) -> list[bytes]:
+    rows = zip(block["digest"], block["view"].tolist(), block["readable"].tolist(), strict=True)
+    return [view_key(plan, augmenter, digest.tobytes(), view) if readable else b"" for digest, view, readable in rows]

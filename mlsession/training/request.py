@@ -1,0 +1,121 @@
+"""What a caller asks for, as one value: given, or as a session recorded it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from mlsession.data.index import ImageIndex
+from mlsession.data.source import DataSource
+from mlsession.data.validation import Validation
+from mlsession.errors import InvalidParameter, UnusableData
+from mlsession.job.run import SessionPlace
+from mlsession.session.log.records import JsonObject
+from mlsession.session.parameters import SessionParameters
+from mlsession.session.session import TrainingSession
+from mlsession.store import Store, is_local, join_url, open_store, parent_url
+from mlsession.training.inputs import TEST_INDEX, TRAINING_INDEX, VALIDATION_INDEX
+from mlsession.training.parameters import ModelParameters, relocated
+
+CACHE_NAME = ".mlsession-cache"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a caller wants trained."""
+
+    data: DataSource
+    parameters: ModelParameters
+    session: SessionParameters
+    place: SessionPlace
+    testing: DataSource | None = None
+
+    @property
+    def limit(self) -> int:
+        """The one iteration limit that decides."""
+        return self.session.iterations or self.parameters.max_iterations
+
+    @property
+    def validation(self) -> DataSource | None:
+        """The source of validation images, if they have their own."""
+        return self.parameters.validation.source
+
+    @property
+    def settings(self) -> JsonObject:
+        """What the session remembers of this attempt, so that it can go on from the store alone."""
+        return {
+            "training_source": self.data.to_json(),
+            "validation_source": self.validation.to_json() if self.validation else None,
+            "test_source": self.testing.to_json() if self.testing else None,
+            "iterations": self.limit,
+            **self.parameters.settings(),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Indexes:
+    """The images of a session, as listed or as recorded."""
+
+    training: ImageIndex
+    validation: ImageIndex | None = None
+    test: ImageIndex | None = None
+
+    def attachments(self) -> dict[str, bytes]:
+        """What a new session keeps of them; the test set belongs to an attempt."""
+        kept = {TRAINING_INDEX: self.training.to_bytes()}
+        return kept if self.validation is None else {**kept, VALIDATION_INDEX: self.validation.to_bytes()}
+
+
+def list_sources(request: Request) -> Indexes:
+    """Lists what is asked for. Raises `UnusableData`, also for labels that the training data have not."""
+    training = request.data.index()
+    validation = request.validation.index(min_classes=1) if request.validation else None
+    test = request.testing.index(min_classes=1) if request.testing else None
+    for source, index in ((request.validation, validation), (request.testing, test)):
+        unknown = sorted(set(index.classes) - set(training.classes)) if index else []
+        if unknown:
+            raise UnusableData(
+                str(source),
+                f"label {unknown[0]!r} is not among those of the training data; correct it, or remove its images",
+            )
+    return Indexes(training=training, validation=validation, test=test)
+
+
+def recorded_request(session: TrainingSession, extractor_weights: str | None = None) -> Request:
+    """What a session was last asked for; its own storage options also reach the data and the extractor's weights."""
+    options, settings = session.parameters.storage_options, session.settings
+
+    def source(name: str, index: str) -> DataSource | None:
+        stored = settings.get(name)
+        if not isinstance(stored, dict):
+            return None
+        return DataSource.from_json(stored, options, lambda: ImageIndex.from_bytes(session.attachment(index)))
+
+    data = source("training_source", TRAINING_INDEX)
+    if data is None:
+        raise UnusableData(session.url, "the session does not say where its data are; call train with the data")
+    parameters = ModelParameters.from_json(session.identity.parameters, relocated(settings, extractor_weights), options)
+    if parameters.validation.source is not None and (held_out := source("validation_source", VALIDATION_INDEX)):
+        parameters = replace(parameters, validation=Validation.data(held_out))
+    return Request(
+        data=data,
+        parameters=parameters,
+        session=session.parameters,
+        place=SessionPlace(url=session.url, storage_options=options),
+        testing=source("test_source", TEST_INDEX),
+    )
+
+
+def cache_opener(request: Request) -> Callable[[], Store] | None:
+    """How to open the feature cache; a temporary session has none unless one is named."""
+    named = request.session.cache
+    if named is None or (named == "auto" and request.place.temporary):
+        return None
+    if named != "auto":
+        options = None if is_local(named) else request.session.storage_options
+        return lambda: open_store(named, options)
+    try:
+        url = join_url(parent_url(request.place.url), CACHE_NAME)
+    except InvalidParameter:
+        return None  # The session is a whole bucket: there is nothing beside it.
+    return lambda: open_store(url, request.place.storage_options)

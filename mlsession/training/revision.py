@@ -1,0 +1,97 @@
+"""Which images an attempt works on: those that its session recorded, or those of today if it takes changes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mlsession.data.index import ImageIndex
+from mlsession.session.donor import DONOR, Donor
+from mlsession.session.log.records import BlobRef, CheckpointEntry
+from mlsession.session.phase import Arrays, Phase
+from mlsession.session.session import TrainingSession
+from mlsession.training.inputs import (
+    CARRIED,
+    SPLIT_SIDES,
+    TRAINING_INDEX,
+    VALIDATION_INDEX,
+    decode_sides,
+    encode_sides,
+    images_digest,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Revision:
+    """The images of an attempt, and what its opening has to say of them."""
+
+    training: ImageIndex
+    validation: ImageIndex | None = None
+    carried: Mapping[str, BlobRef] = field(default_factory=dict)
+    """Attachments of the newest opening that stay."""
+    new: Mapping[str, bytes] = field(default_factory=dict)
+    """Attachments that are still to be stored."""
+
+
+def recorded_revision(session: TrainingSession) -> Revision:
+    """The images that a session's newest opening works on."""
+    names = session.identity.attachments.keys() | session.attachments.keys()
+    validation = session.attachment(VALIDATION_INDEX) if VALIDATION_INDEX in names else None
+    return Revision(
+        training=ImageIndex.from_bytes(session.attachment(TRAINING_INDEX)),
+        validation=None if validation is None else ImageIndex.from_bytes(validation),
+        carried={name: ref for name, ref in session.attachments.items() if name in CARRIED},
+    )
+
+
+def updated_revision(session: TrainingSession, training: ImageIndex, validation: ImageIndex | None) -> Revision:
+    """The images of today in place of the recorded ones.
+
+    Extracting starts over and finds the rows it made before through a donor: the session itself, as of now. Images
+    that were on one side of the split stay there.
+    """
+    carried = {name: ref for name, ref in session.attachments.items() if name in (SPLIT_SIDES, DONOR)}
+    new = {TRAINING_INDEX: training.to_bytes()}
+    if validation is not None:
+        new[VALIDATION_INDEX] = validation.to_bytes()
+    extracted = session.timeline.newest.get(Phase.EXTRACTING)
+    if extracted is not None and _is_of_now(session, extracted):
+        sides = split_sides(session) if extracted.ended else {}
+        if sides:
+            new[SPLIT_SIDES] = encode_sides({**recorded_sides(session), **sides})
+        # What was extracted of an update that was cut short is less than what its own donor has.
+        if extracted.ended or DONOR not in carried:
+            new[DONOR] = Donor(url=None, checkpoint=extracted.number).encode()
+    return Revision(
+        training=training,
+        validation=validation,
+        carried={name: ref for name, ref in carried.items() if name not in new},
+        new=new,
+    )
+
+
+def recorded_sides(session: TrainingSession) -> dict[bytes, bool]:
+    """Which contents were held out before the data changed, by SHA-256; empty if they never did."""
+    return decode_sides(session.attachment(SPLIT_SIDES)) if SPLIT_SIDES in session.attachments else {}
+
+
+def split_sides(session: TrainingSession) -> dict[bytes, bool]:
+    """Which contents are held out, by SHA-256, once extracting has ended; without those that cannot be read."""
+    state = session.past.state(Phase.EXTRACTING)
+    readable, held_out = (state.arrays[name].astype(bool) for name in ("readable", "validation"))
+    digests = np.concatenate([original_digests(block) for block in session.past.rows(Phase.EXTRACTING)])
+    from_split = len(ImageIndex.from_bytes(session.attachment(TRAINING_INDEX)))
+    return {digests[image].tobytes(): bool(held_out[image]) for image in np.flatnonzero(readable[:from_split]).tolist()}
+
+
+def original_digests(block: Arrays) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
+    """uint8 [images, 32]: the contents of a block of extraction's output."""
+    digests: np.ndarray[tuple[int, int], np.dtype[np.uint8]] = block["digest"][block["view"] == 0]
+    return digests
+
+
+def _is_of_now(session: TrainingSession, extracted: CheckpointEntry) -> bool:
+    """Whether an extraction is one of the images that the session works on now."""
+    return extracted.inputs == images_digest(session.attachments)

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from mlsession.clock import Clock
 from mlsession.events import Event
 from mlsession.session.log.layout import FOLDERS, is_ours, record_key, record_number
-from mlsession.session.log.records import BlobRef
-from mlsession.session.opening import OpenOptions, open_session, require_session
+from mlsession.session.opening import open_session, repeating, require_session
 from mlsession.store.local import LocalStore
 from mlsession.store.protocol import Store
 
@@ -36,17 +35,9 @@ def delete_session(store: Store, clock: Clock, stale_after: float, emit: Callabl
     writer is alive, `SessionNotFound`, `ForeignFiles`, `NewerFormat`, `DamagedData` for a log that cannot be read
     (who writes it cannot be known then), and `StoreError`; the same call goes on after each of them.
     """
-    opened = require_session(store).timeline.opened
-    settings, attachments = opened.body.get("settings"), opened.body.get("attachments")
-    options = OpenOptions(
-        stale_after=stale_after,
-        # Repeated, so that a session whose deletion is cut short still knows its data.
-        settings=settings if isinstance(settings, dict) else {},
-        attachments=(
-            {name: BlobRef.from_json(ref) for name, ref in attachments.items()} if isinstance(attachments, dict) else {}
-        ),
-    )
-    writer, _ = open_session(store, clock, options, emit)
+    known = require_session(store)
+    # A session whose deletion is cut short still knows its data.
+    writer, _ = open_session(store, clock, repeating(known.timeline.opened, stale_after), emit)
     sizes = {entry.key: entry.size for entry in store.list()}
     ours = deletion_order(filter(is_ours, sizes), writer.opening)
     for key in ours:

@@ -11,7 +11,7 @@ while a phase is left:
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from mlsession.clock import Clock
@@ -32,6 +32,7 @@ from mlsession.session.log.pages import referenced_blobs
 from mlsession.session.past import StoredPast
 from mlsession.session.phase import Arrays, Step, Task
 from mlsession.session.policy import Pace, SavePolicy, is_report_due, is_save_due, waits_for_store
+from mlsession.session.retention import Retention
 from mlsession.session.saver import Saved, Saver
 from mlsession.session.standing import Standing, stand
 from mlsession.session.stop import StopFlag, StopRequest
@@ -49,6 +50,8 @@ class DriveOptions:
     policy: SavePolicy
     report_interval: int
     grace_seconds: float
+    retention: Retention = field(default_factory=Retention)
+    """Which checkpoints stay."""
     held_bytes: int = HELD_BYTES
     """Additive output that is not yet committed is held up to this many bytes; then the phase waits for the store."""
 

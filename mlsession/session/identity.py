@@ -61,7 +61,8 @@ class Identity:
 
 def check_compatible(original: Mapping[str, Json], new: Mapping[str, Json], cure: str, prefix: str = "") -> None:
     """Raises `IncompatibleParameters` naming the first parameter that differs, nested ones as `outer.inner`."""
-    for name in sorted({*original, *new}):
+    # Of what is of another kind altogether, that it is says most.
+    for name in sorted({*original, *new}, key=lambda name: (name != "kind", name)):
         before, after = original.get(name), new.get(name)
         if isinstance(before, dict) and isinstance(after, dict):
             check_compatible(before, after, cure, f"{prefix}{name}.")

@@ -38,6 +38,22 @@ class OpenOptions:
     """Named inputs of this attempt, such as the index of the test data."""
 
 
+def repeating(opened: Record, stale_after: float) -> OpenOptions:
+    """How to open a session for something else than its task: what its newest attempt was asked for stays so."""
+    settings = opened.body.get("settings")
+    return OpenOptions(
+        stale_after=stale_after,
+        settings=settings if isinstance(settings, dict) else {},
+        attachments=opened_attachments(opened),
+    )
+
+
+def opened_attachments(opened: Record) -> dict[str, BlobRef]:
+    """The inputs that an `opened` record brings; none of `created`, whose inputs are part of what the session is."""
+    attachments = opened.body.get("attachments")
+    return {name: BlobRef.from_json(ref) for name, ref in attachments.items()} if isinstance(attachments, dict) else {}
+
+
 def find_session(store: Store) -> LogState | None:
     """The session under the store's root, or None where one may be created.
 

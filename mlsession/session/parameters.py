@@ -9,6 +9,7 @@ from typing import Literal
 
 from mlsession.errors import InvalidParameter
 from mlsession.session.policy import Automatic, EveryIterations, EverySeconds, SavePolicy
+from mlsession.session.retention import Retention
 from mlsession.store.retrying import Backoff
 
 
@@ -26,12 +27,27 @@ class SessionParameters:
     """Iterations between checkpoints, or a policy; the end of a phase is always saved."""
     iterations: int | None = None
     """The most training iterations; None leaves it to the model's parameters."""
+    keep_last: int | None = None
+    """How many of the newest training checkpoints stay, 2 or more; None keeps all, unless `keep_best` is given.
+
+    With either, extracting and evaluating keep their two newest. What resuming rests on always stays, and the best
+    model's checkpoint only if `keep_best` says so; see `session.retention`. The rule is kept to while the session
+    trains: of one that has finished, `TrainingSession.remove_checkpoints` removes.
+    """
+    keep_best: int | None = None
+    """How many of the best training checkpoints stay, too: by `validation_accuracy`, without validation by `accuracy`.
+
+    Of equally good ones the earlier. Alone it stands for the two newest and the best.
+    """
     grace_seconds: float = 25.0
     """How long a stop may take before a running save is given up."""
     stale_after: float = 20.0
     """Seconds without a sign of life after which an earlier writer counts as gone."""
     take_over: bool = False
     """Open the session even if another writer is alive, and fence that one out."""
+    on_modified_data: Literal["fail", "update", "ignore"] = "fail"
+    """What to do where the training data are not those of the session any more: refuse; take them on, so that only
+    what is new is extracted, and the head is trained anew; or go on with those that were recorded."""
     store_patience: float = 900.0
     """Seconds for which an unreachable store is tried again."""
     cache: str | None = "auto"
@@ -46,7 +62,9 @@ class SessionParameters:
         _at_least("store_patience", self.store_patience, 0)
         if self.iterations is not None:
             _whole("iterations", self.iterations)
-        _ = self.save_policy
+        if self.on_modified_data not in ("fail", "update", "ignore"):
+            raise InvalidParameter("on_modified_data", self.on_modified_data, "must be 'fail', 'update' or 'ignore'")
+        _ = self.save_policy, self.retention
 
     @property
     def save_policy(self) -> SavePolicy:
@@ -59,6 +77,11 @@ class SessionParameters:
         if interval == "auto":
             return Automatic()
         raise InvalidParameter("checkpoint_interval", interval, "must be a whole number of iterations, or 'auto'")
+
+    @property
+    def retention(self) -> Retention:
+        """The rule that `keep_last` and `keep_best` name."""
+        return Retention(keep_last=self.keep_last, keep_best=self.keep_best)
 
     @property
     def backoff(self) -> Backoff:

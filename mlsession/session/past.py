@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from mlsession.errors import InternalError
+from mlsession.session.identity import Identity
 from mlsession.session.log.blobs import decode_arrays, decode_state, read_blob
 from mlsession.session.log.pages import additive_blobs
 from mlsession.session.log.records import BlobRef, CheckpointEntry
@@ -28,10 +29,11 @@ class StoredPast:
         return self._timeline.newest
 
     def state(self, phase: str) -> PhaseState:
-        entry = self._timeline.newest.get(phase)
-        if entry is None:
-            raise InternalError(f"phase {phase} has committed nothing yet")
+        entry = self._entry(phase)
         return decode_state(self.read(entry.state), entry.state.key)
+
+    def newest_commit(self, phase: str) -> int:
+        return self._entry(phase).number
 
     def rows(self, phase: str, block: int = 4096) -> Iterator[Arrays]:
         held: list[dict[str, Array]] = []
@@ -49,9 +51,23 @@ class StoredPast:
         if num_held:
             yield _join(held)
 
+    def attachment(self, name: str) -> bytes:
+        """A named input of the session, checked. Raises `KeyError` if it has none of that name."""
+        opened = self._timeline.opened
+        extra = opened.body.get("attachments")
+        if isinstance(extra, dict) and name in extra:
+            return self.read(BlobRef.from_json(extra[name]))
+        return self.read(Identity.from_record(opened).attachments[name])
+
     def read(self, ref: BlobRef) -> bytes:
         """The checked bytes of a blob. Raises `DamagedData`."""
         return read_blob(self._store, ref)
+
+    def _entry(self, phase: str) -> CheckpointEntry:
+        entry = self._timeline.newest.get(phase)
+        if entry is None:
+            raise InternalError(f"phase {phase} has committed nothing yet")
+        return entry
 
 
 def _join(parts: list[dict[str, Array]]) -> dict[str, Array]:

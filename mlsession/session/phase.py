@@ -98,6 +98,10 @@ class Past(Protocol):
         """The newest committed state of a phase."""
         ...
 
+    def newest_commit(self, phase: str) -> int:
+        """The number of the checkpoint that holds that state."""
+        ...
+
     def rows(self, phase: str, block: int = 4096) -> Iterator[Arrays]:
         """The additive output of a phase, in order, in blocks of exactly `block` rows (the last may be shorter).
 

@@ -12,9 +12,12 @@ from typing import Any, TypeVar
 
 from mlsession.clock import Clock
 from mlsession.session.log.records import CheckpointEntry, Outcome
+from mlsession.session.retainer import NoUpkeep, Upkeep
 from mlsession.session.writer import SessionWriter, Stage
 
 T = TypeVar("T")
+_JOIN_SECONDS = 5.0
+"""How long closing waits for a step of upkeep that is being taken; a store that hangs may hold it up for ever."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,11 +34,22 @@ class Saver:
 
     The thread is a daemon, not an executor's: the interpreter waits for executors when it exits, and a store that
     hangs would keep a stopped process alive for ever.
+
+    Between saves it sees to `upkeep`, one step at a time, so that no save waits for more than that.
     """
 
-    def __init__(self, writer: SessionWriter, clock: Clock) -> None:
+    def __init__(
+        self, writer: SessionWriter, clock: Clock, upkeep: Upkeep | None = None, upkeep_seconds: float = 25.0
+    ) -> None:
+        """`upkeep_seconds`: how long upkeep may hold up the end of a session that has finished."""
         self._writer = writer
         self._clock = clock
+        self._upkeep = upkeep or NoUpkeep()
+        self._upkeep_seconds = upkeep_seconds
+        self._upkeep_error: BaseException | None = None
+        self._is_queued = False
+        """Whether a step of upkeep waits for its turn. Only the thread looks."""
+        self._closing = False
         self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._running: Future[Saved] | None = None
         self._newest: Future[Any] | None = None
@@ -54,11 +68,14 @@ class Saver:
         return earlier
 
     def poll(self) -> Saved | None:
-        """The save that finished since the last look, if any. Raises what it raised."""
+        """The save that finished since the last look, if any. Raises what it, or upkeep, raised."""
         return None if self.is_busy else self.wait()
 
     def wait(self, timeout: float | None = None) -> Saved | None:
         """Waits for the save in flight and returns it; None if there is none, or if `timeout` seconds pass first."""
+        if self._upkeep_error is not None:
+            error, self._upkeep_error = self._upkeep_error, None
+            raise error
         running = self._running
         if running is None or not _ends(running, timeout):
             return None
@@ -66,25 +83,58 @@ class Saver:
         return running.result()
 
     def close_session(self, outcome: Outcome, reason: str, timeout: float | None = None) -> None:
-        """Commits how this opening ended; waits for it, at most `timeout` seconds. Raises what that raised."""
-        closing = self._submit(lambda: self._writer.close(outcome, reason))
+        """Commits how this opening ended; waits for it, at most `timeout` seconds. Raises what that raised.
+
+        A finished session is tidied up first.
+        """
+        closing = self._submit(lambda: self._close_session(outcome, reason))
         if _ends(closing, timeout):
             closing.result()
 
     def step_back(self, before: int) -> None:
         """See `SessionWriter.step_back`; waits for it."""
-        self._submit(lambda: self._writer.step_back(before)).result()
+        self._submit(lambda: self._step_back(before)).result()
 
     def close(self) -> None:
         """Ends the thread; does not wait for a write that is still going on, and nobody looks at its outcome."""
+        self._closing = True
         self._calls.put(None)
         if self._newest is None or self._newest.done():
-            self._thread.join()
+            self._thread.join(_JOIN_SECONDS)
 
     def _save(self, stage: Stage) -> Saved:
         began = self._clock.monotonic()
         entry, size = self._writer.commit(stage)
-        return Saved(entry=entry, seconds=self._clock.monotonic() - began, size_bytes=size)
+        saved = Saved(entry=entry, seconds=self._clock.monotonic() - began, size_bytes=size)
+        self._upkeep.committed(entry)
+        self._queue_upkeep()
+        return saved
+
+    def _step_back(self, before: int) -> None:
+        self._writer.step_back(before)
+        self._upkeep.went_back()
+
+    def _close_session(self, outcome: Outcome, reason: str) -> None:
+        if outcome is Outcome.FINISHED:
+            began = self._clock.monotonic()
+            while self._clock.monotonic() - began < self._upkeep_seconds and self._upkeep.step(finish=True):
+                pass
+        self._writer.close(outcome, reason)
+
+    def _queue_upkeep(self) -> None:
+        if not self._is_queued:
+            self._is_queued = True
+            self._calls.put(self._take_step)
+
+    def _take_step(self) -> None:
+        self._is_queued = False
+        if self._closing or self._upkeep_error is not None:
+            return
+        try:
+            if self._upkeep.step():
+                self._queue_upkeep()
+        except BaseException as error:
+            self._upkeep_error = error
 
     def _submit(self, call: Callable[[], T]) -> Future[T]:
         future: Future[T] = Future()

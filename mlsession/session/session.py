@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from datetime import datetime
 
 from mlsession.clock import Clock, SystemClock
-from mlsession.errors import NoUsableCheckpoint
+from mlsession.errors import DamagedData, NoUsableCheckpoint
+from mlsession.events import Event
+from mlsession.session.attempt import retry_teller
 from mlsession.session.checkpoint import Checkpoint, checkpoint_of
+from mlsession.session.donor import accept_donor
 from mlsession.session.identity import Identity
-from mlsession.session.log.blobs import read_blob
 from mlsession.session.log.journal import Journal
-from mlsession.session.log.pages import live_checkpoints
 from mlsession.session.log.records import BlobRef, Kind
 from mlsession.session.log.timeline import Timeline
-from mlsession.session.opening import require_session
+from mlsession.session.maintenance import remove_checkpoints
+from mlsession.session.opening import opened_attachments, require_session
+from mlsession.session.page import session_html
 from mlsession.session.parameters import SessionParameters
 from mlsession.session.past import StoredPast
 from mlsession.session.phase import HISTORY_PREFIX, Json, PhaseState
+from mlsession.session.retention import Retention, superseded
 from mlsession.session.status import Status, heartbeat_age, read_status
+from mlsession.session.verification import Verification, verify_session
 from mlsession.store.protocol import Store
+from mlsession.store.retrying import RetryingStore
+
+_MOST_LOOKS = 3
+"""How often a verification begins anew because a job has written meanwhile."""
 
 
 class TrainingSession:
@@ -92,8 +102,67 @@ class TrainingSession:
     @property
     def checkpoints(self) -> tuple[Checkpoint, ...]:
         """All checkpoints, oldest first."""
-        entries = live_checkpoints(self._state.timeline, lambda ref: read_blob(self._store, ref))
+        entries = Journal(self._store).checkpoints(self._state.timeline)
         return tuple(checkpoint_of(entry, self.url) for entry in entries)
+
+    def superseded_checkpoints(
+        self, keep_last: int | None = None, keep_best: int | None = None
+    ) -> tuple[Checkpoint, ...]:
+        """Those that training with such `SessionParameters` would not keep, oldest first."""
+        retention = Retention(keep_last=keep_last, keep_best=keep_best)
+        timeline = self._state.timeline
+        live = Journal(self._store).checkpoints(timeline)
+        gone = superseded(live, timeline.newest, self.identity.phases, retention)
+        return tuple(checkpoint_of(entry, self.url) for entry in gone)
+
+    def remove_checkpoints(
+        self, predicate: Callable[[Checkpoint], bool], on_event: Callable[[Event], None] | None = None
+    ) -> tuple[Checkpoint, ...]:
+        """Removes the checkpoints that `predicate` chooses, to free space; returns what went, oldest first.
+
+            session.remove_checkpoints(lambda checkpoint: checkpoint.iteration < 100)
+
+        Some stay whatever it says: the newest of each phase, on which resuming rests, and what a checkpoint that
+        stays rests on (an evaluation, on the training state that it measured). What was extracted stays as long as
+        any checkpoint builds on it. The session remains what it is: a finished one still gives its result at once.
+
+        `predicate` is asked about each checkpoint once, as the store has them now; `on_event` hears of waiting for an
+        earlier writer and of retries. Raises `SessionInUse` while a job runs, and what `predicate` raises.
+        """
+        emit = on_event or (lambda event: None)
+        backoff, stale_after = self._parameters.backoff, self._parameters.stale_after
+        store = RetryingStore(self._open_store(), self._clock, backoff, retry_teller(emit))
+        with closing(store):
+            gone = remove_checkpoints(store, self._open_store, self._clock, stale_after, predicate, emit)
+        self.refresh()
+        return gone
+
+    def verify(self) -> Verification:
+        """Reads and hashes all that the checkpoints rest on, as they are now; only reads, and names what is damaged."""
+        for _ in range(_MOST_LOOKS):
+            self.refresh()
+            found = verify_session(self._store, self._state)
+            if found.is_whole or require_session(self._store).timeline.tip == self._state.timeline.tip:
+                break
+            # A job that runs may have removed what we missed: look again.
+        return found
+
+    def reuse_extracted_features(self, donor: TrainingSession, on_event: Callable[[Event], None] | None = None) -> None:
+        """Lets this session, which has no checkpoints yet, take over what another one has extracted.
+
+            session.reuse_extracted_features(donor)
+            job = Classifier.resume(session)
+
+        Rows are matched by the contents of the images, so that the two need not have the same: what the donor has not
+        is extracted. The rows are copied in, so deleting the donor later harms nothing; and should it be gone before
+        this session extracts, that is only slower. Storage options of this session's parameters must reach the donor.
+        Raises `UsageError` where this session has checkpoints or the donor has not finished extracting,
+        `IncompatibleParameters` where the two extract otherwise, and `SessionInUse`.
+        """
+        emit = on_event or (lambda event: None)
+        with closing(self._open_store()) as store:
+            accept_donor(store, self._clock, self._parameters.stale_after, donor, emit)
+        self.refresh()
 
     @property
     def history(self) -> dict[str, list[float]]:
@@ -111,19 +180,39 @@ class TrainingSession:
         return StoredPast(self._store, self._state.timeline)
 
     def at_checkpoint(self, number: int) -> StoredPast:
-        """What was committed as of one checkpoint. Raises `NoUsableCheckpoint` if it is none of this session's."""
+        """What was committed as of one checkpoint.
+
+        Raises `NoUsableCheckpoint` if it is none of this session's, or was removed.
+        """
         state = Journal(self._store).load(number) if number >= 0 else None
         if state is None or state.timeline.tip.number != number or state.timeline.tip.kind is not Kind.CHECKPOINT:
             raise NoUsableCheckpoint(f"{self.url} has no checkpoint {number}; `mlsession status` lists those it has")
+        if not self._is_live(number):
+            raise NoUsableCheckpoint(
+                f"checkpoint {number} of {self.url} was removed, or given up after damage; "
+                "`mlsession checkpoints list` shows those that are left"
+            )
         return StoredPast(self._store, state.timeline)
+
+    def _is_live(self, number: int) -> bool:
+        timeline = self._state.timeline
+        if number > timeline.tip.number:
+            timeline = require_session(self._store).timeline  # It is newer than this picture.
+        if number in timeline.removed or any(entry.number == number for entry in timeline.recent):
+            return number not in timeline.removed
+        try:
+            return any(entry.number == number for entry in Journal(self._store).checkpoints(timeline))
+        except DamagedData:
+            return True  # What could tell is damaged; the checkpoint itself may be whole.
+
+    @property
+    def attachments(self) -> Mapping[str, BlobRef]:
+        """The inputs that the newest opening brought besides those that the session was made with."""
+        return opened_attachments(self._state.timeline.opened)
 
     def attachment(self, name: str) -> bytes:
         """A named input of the session, checked. Raises `KeyError` if it has none of that name."""
-        opened = self._state.timeline.opened
-        extra = opened.body.get("attachments")
-        if isinstance(extra, dict) and name in extra:
-            return read_blob(self._store, BlobRef.from_json(extra[name]))
-        return read_blob(self._store, self.identity.attachments[name])
+        return self.past.attachment(name)
 
     def refresh(self) -> None:
         """Reads the log again."""
@@ -138,6 +227,9 @@ class TrainingSession:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    def _repr_html_(self) -> str:
+        return session_html(self)
 
     def __repr__(self) -> str:
         return f"TrainingSession({self.url!r}, {self.status.value}, phase={self.phase!r}, iteration={self.iteration})"

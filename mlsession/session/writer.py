@@ -9,17 +9,16 @@ import numpy as np
 
 from mlsession.clock import Clock
 from mlsession.errors import InternalError
+from mlsession.session.branching import branch_from
 from mlsession.session.log.blobs import encode_arrays, encode_state, read_blob, write_blob
 from mlsession.session.log.canonical import sha256
 from mlsession.session.log.journal import Journal, LogState
 from mlsession.session.log.pages import needs_roll, roll
 from mlsession.session.log.records import BlobRef, CheckpointEntry, JsonObject, Kind, Outcome, Record
-from mlsession.session.log.timeline import Timeline, advance, begin, body_of, entry_of
+from mlsession.session.log.timeline import Timeline, advance, begin, body_of
 from mlsession.session.phase import Array, Arrays, PhaseState
+from mlsession.session.stop import MOST_REASON
 from mlsession.store.protocol import Store
-
-_MOST_REASON = 2_000
-"""Characters of a reason that are stored; an error's text may hold whole arrays."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +64,7 @@ class SessionWriter:
 
     def open(self, body: JsonObject) -> None:
         """Commits `opened` on the present timeline; from now on an older writer's commits fail."""
-        self._append(Kind.OPENED, body, opening=self._number + 1)
+        self._open_on(self._timeline, body)
 
     def commit(self, stage: Stage) -> tuple[CheckpointEntry, int]:
         """Writes and verifies all blobs, then the record. Returns the entry and the bytes written in blobs."""
@@ -85,27 +84,39 @@ class SessionWriter:
             fresh=stage.fresh,
             ended=stage.ended,
             inputs=stage.inputs,
+            run=number,
         )
         self._append(Kind.CHECKPOINT, body_of(entry), self.opening)
-        return entry_of(self._timeline.tip), state.size + sum(ref.size for ref in adds)
+        return self._timeline.newest[stage.phase], state.size + sum(ref.size for ref in adds)
+
+    def remove(self, checkpoints: tuple[int, ...], keys: tuple[str, ...]) -> None:
+        """Takes checkpoints off the list; the keys may be deleted once this returns, and not before."""
+        self._append(Kind.REMOVED, {"checkpoints": list(checkpoints), "keys": list(keys)}, self.opening)
 
     def close(self, outcome: Outcome, reason: str) -> None:
         """Says how this opening ended; of a long reason the beginning."""
         readable = reason.encode(errors="backslashreplace").decode()
-        self._append(Kind.CLOSED, {"outcome": outcome.value, "reason": readable[:_MOST_REASON]}, self.opening)
+        self._append(Kind.CLOSED, {"outcome": outcome.value, "reason": readable[:MOST_REASON]}, self.opening)
 
     def step_back(self, before: int) -> None:
         """Goes back to the state that record `before` was built on, and opens the session anew from there.
 
-        The passed-over records stay in the log, on a branch that nothing follows any more.
+        The passed-over records stay in the log, on a branch that nothing follows any more. What they had removed stays
+        removed: where that state rested on it, an earlier one is taken.
         """
         parent = self._journal.read(before).parent
         state = None if parent is None else self._journal.load(parent)
         if state is None:
             raise InternalError(f"record {before} has nothing before it")
-        opened = self._timeline.opened
-        self._timeline = state.timeline
-        self._append(Kind.OPENED, dict(opened.body), opening=self._number + 1)
+        self._open_on(state.timeline, dict(self._timeline.opened.body))
+
+    def _open_on(self, timeline: Timeline, body: JsonObject) -> None:
+        branch = branch_from(self._store, timeline, self._number)
+        self._timeline = branch.timeline
+        kept: JsonObject = {name: value for name, value in body.items() if name != "removed"}
+        if branch.removed:
+            kept["removed"] = list(branch.removed)
+        self._append(Kind.OPENED, kept, opening=self._number + 1)
 
     def _append(self, kind: Kind, body: JsonObject, opening: int) -> None:
         timeline, number = self._timeline, self._number + 1

@@ -8,13 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mlsession.errors import KeyMissing
+from mlsession.session.identity import Identity
 from mlsession.session.log.blobs import decode_arrays, decode_state, read_blob
 from mlsession.session.log.canonical import sha256
 from mlsession.session.log.journal import Journal
 from mlsession.session.log.layout import is_ours, record_key, record_number, record_of
 from mlsession.session.log.pages import additive_blobs, live_checkpoints, read_summary
 from mlsession.session.log.records import MOST_BYTES, BlobRef, CheckpointEntry, Kind, Record
-from mlsession.session.log.timeline import entry_of
+from mlsession.session.log.timeline import entry_of, removed_by
+from mlsession.session.removal import MOST_CHECKPOINTS
+from mlsession.session.standing import valid_commits
 from mlsession.store.protocol import Store
 
 
@@ -38,9 +41,9 @@ def check_session(store: Store) -> Facts | None:
     """Checks an undamaged session; returns what it says, or None where none was created yet.
 
     Raises `InvariantBroken` if a key is foreign, the log has a gap, a record is too large, does not continue the one
-    before it, or was written by a writer that had been fenced out; if a blob of a live checkpoint or of the index is
-    missing or damaged; and if the state that the index gives differs from that of the whole log. Raises `DamagedData`
-    for damaged records.
+    before it, or was written by a writer that had been fenced out; if a blob that a live checkpoint rests on, or of the
+    index, is missing or damaged; if what was removed was needed by what stayed; and if the state that the index gives
+    differs from that of the whole log. Raises `DamagedData` for damaged records.
     """
     keys = [entry.key for entry in store.list()]
     _demand(all(map(is_ours, keys)), f"foreign keys: {[key for key in keys if not is_ours(key)]}")
@@ -50,11 +53,10 @@ def check_session(store: Store) -> Facts | None:
     _demand(numbers == list(range(len(numbers))), f"the log has gaps: {numbers}")
     records = _records(store, len(numbers))
     timeline = _timeline(records)
-    removed = {number for record in timeline if record.kind is Kind.REMOVED for number in _numbers(record)}
-    commits = tuple(entry_of(record) for record in timeline if record.kind is Kind.CHECKPOINT)
-    live = tuple(entry for entry in commits if entry.number not in removed)
+    commits, live = _commits(timeline)
     for entry in live:
-        _check_blobs(store, entry)
+        _check_blobs(store, entry, _rows(commits, entry))
+    _check_removals(timeline, commits, live)
     _check_fold(store, records[-1], commits, live)
     return Facts(records=records, timeline=timeline, checkpoints=live)
 
@@ -95,12 +97,60 @@ def _timeline(records: tuple[Record, ...]) -> tuple[Record, ...]:
     return tuple(reversed(timeline))
 
 
-def _check_blobs(store: Store, entry: CheckpointEntry) -> None:
+def _commits(timeline: tuple[Record, ...]) -> tuple[tuple[CheckpointEntry, ...], tuple[CheckpointEntry, ...]]:
+    """All checkpoints of a timeline, and those that are left."""
+    newest: dict[str, CheckpointEntry] = {}
+    live: dict[int, CheckpointEntry] = {}
+    commits: list[CheckpointEntry] = []
+    for record in timeline:
+        gone = removed_by(record)
+        if record.kind is Kind.REMOVED:
+            protected = {entry.number for entry in newest.values()}
+            _demand(len(gone) <= MOST_CHECKPOINTS, f"record {record.number} removes {len(gone)} checkpoints")
+            _demand(not gone & protected, f"record {record.number} removes {gone & protected}, the newest of a phase")
+            _demand(gone <= live.keys(), f"record {record.number} removes {gone - live.keys()}, which were not there")
+        for number in gone & live.keys():
+            del live[number]
+        if record.kind is Kind.CHECKPOINT:
+            entry = entry_of(record, newest)
+            newest[entry.phase] = live[entry.number] = entry
+            commits.append(entry)
+    return tuple(commits), tuple(live.values())
+
+
+def _rows(commits: tuple[CheckpointEntry, ...], last: CheckpointEntry) -> tuple[BlobRef, ...]:
+    """What a checkpoint's phase had put out by then."""
+    refs: tuple[BlobRef, ...] = ()
+    for entry in commits:
+        if entry.phase == last.phase and entry.number <= last.number:
+            refs = entry.adds if entry.fresh else refs + entry.adds
+    return refs
+
+
+def _check_blobs(store: Store, entry: CheckpointEntry, rows: tuple[BlobRef, ...]) -> None:
     decode_state(read_blob(store, entry.state), entry.state.key)
-    for ref in entry.adds:
+    for ref in rows:
         decode_arrays(read_blob(store, ref), ref.key)
     for ref in (entry.state, *entry.adds):
         _demand(record_of(ref.key) == entry.number, f"checkpoint {entry.number} names another's {ref.key}")
+
+
+def _check_removals(
+    timeline: tuple[Record, ...], commits: tuple[CheckpointEntry, ...], live: tuple[CheckpointEntry, ...]
+) -> None:
+    """What going on rests on was not removed, and the keys of removals are blobs of the past that nothing needs."""
+    newest = {entry.phase: entry for entry in commits}
+    resting = valid_commits(Identity.from_record(timeline[0]).phases, newest, lambda phase: newest[phase].inputs)
+    lost = {entry.number for entry in resting.values()} - {entry.number for entry in live}
+    _demand(not lost, f"going on rests on {lost}, which were removed")
+    needed = {ref.key for entry in live for ref in (entry.state, *_rows(commits, entry))}
+    for record in timeline:
+        if record.kind is Kind.REMOVED:
+            named = record.body.get("keys")
+            keys = {str(key) for key in named} if isinstance(named, list) else set()
+            _demand(not keys & needed, f"record {record.number} deletes {keys & needed}, which are needed")
+            known = {ref.key for entry in commits if entry.number < record.number for ref in (entry.state, *entry.adds)}
+            _demand(keys <= known, f"record {record.number} deletes {keys - known}, which no checkpoint named")
 
 
 def _check_fold(
@@ -120,11 +170,8 @@ def _check_fold(
     _demand(live_checkpoints(timeline, read) == live, "the index gives other checkpoints than the log")
     if tip.index is not None:
         _demand(read_summary(tip.index, read).start <= tip.number, "the index begins after its record")
-    for phase in newest:
-        refs: tuple[BlobRef, ...] = ()
-        for entry in commits:
-            if entry.phase == phase:
-                refs = entry.adds if entry.fresh else refs + entry.adds
+    for phase, entry in newest.items():
+        refs = _rows(commits, entry)
         _demand(additive_blobs(timeline, phase, read) == refs, f"the index gives other output of {phase}")
 
 
@@ -137,11 +184,6 @@ def stored_bytes(store: Store) -> dict[str, bytes]:
         except KeyMissing:
             continue  # Removed since it was listed.
     return found
-
-
-def _numbers(record: Record) -> tuple[int, ...]:
-    numbers = record.body.get("checkpoints")
-    return tuple(number for number in numbers if isinstance(number, int)) if isinstance(numbers, list) else ()
 
 
 def _demand(holds: bool, otherwise: str) -> None:

@@ -14,6 +14,7 @@ from mlsession.session.identity import Identity, check_compatible
 from mlsession.session.opening import OpenOptions, create_session, find_session
 from mlsession.session.phase import Json, Task
 from mlsession.session.policy import EveryIterations, SavePolicy
+from mlsession.session.retention import Retention
 from mlsession.session.stop import StopFlag
 from mlsession.store.memory import MemorySpace, MemoryStore
 from mlsession.store.protocol import Store
@@ -36,6 +37,7 @@ class Attempt:
     held_bytes: int = 2**20
     stale_after: float = 0.0
     take_over: bool = False
+    retention: Retention = field(default_factory=Retention)
     beat_seconds: float = 0.01
     clock: Clock = field(default_factory=SystemClock)
     backoff: Backoff = field(default_factory=lambda: Backoff(first=0.001, longest=0.001, give_up_after=1.0))
@@ -46,7 +48,7 @@ class Attempt:
         """Creates the session if there is none, and takes it to its result."""
         store = self.open_store()
         try:
-            identity = Identity(task=task.name, parameters=parameters)
+            identity = Identity(task=task.name, phases=task.phases, parameters=parameters)
             state = find_session(store) or create_session(store, self.clock, identity, {}, self.events.append)
             check_compatible(Identity.from_record(state.timeline.opened).parameters, parameters, "go back")
         finally:
@@ -65,6 +67,7 @@ class Attempt:
             report_interval=self.report_interval,
             grace_seconds=self.grace_seconds,
             held_bytes=self.held_bytes,
+            retention=self.retention,
         )
         return advance_session(task, around, opening, drive)
 

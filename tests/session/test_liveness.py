@@ -20,6 +20,7 @@ from mlsession.session.liveness import (
 from mlsession.session.log.canonical import parse_object
 from mlsession.session.log.layout import heartbeat_key, stop_key
 from mlsession.session.phase import Json
+from mlsession.session.stop import request_stop
 from mlsession.store.memory import MemorySpace, MemoryStore
 from mlsession.testing.clock import FakeClock
 from tests.session.stores import HookedStore
@@ -135,9 +136,12 @@ class Beating:
         self.opening = 3
         self.stopped, self.missed = threading.Event(), threading.Event()
         self.reasons: list[str] = []
-        self.heartbeat = Heartbeat(
-            store, lambda: self.opening, FakeClock(), lambda reason: self.stopped.set(), self._miss, beat_seconds=0.001
-        )
+        self.why: list[str] = []
+        self.heartbeat = Heartbeat(store, lambda: self.opening, FakeClock(), self._stop, self._miss, beat_seconds=0.001)
+
+    def _stop(self, reason: str) -> None:
+        self.why.append(reason)
+        self.stopped.set()
 
     def _miss(self, reason: str) -> None:
         self.reasons.append(reason)
@@ -155,6 +159,18 @@ def test_a_heartbeat_beats_and_sees_a_request_to_stop() -> None:
     assert beat["beat"] >= 1
     assert beat["pid"] == os.getpid()
     assert not beating.missed.is_set()
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"), [("", "another process asked this job to stop"), ("lunch", "asked this job to stop: lunch")]
+)
+def test_a_request_says_why(reason: str, said: str) -> None:
+    space = MemorySpace()
+    request_stop(MemoryStore(space), 3, reason)
+    beating = Beating(HookedStore(MemoryStore(space), lambda operation, key: None))
+    assert beating.stopped.wait(30)
+    beating.heartbeat.close()
+    assert beating.why[0].endswith(said)
 
 
 def test_a_request_to_another_opening_is_not_ours() -> None:

@@ -25,6 +25,7 @@ def commit(number: int, phase: str, ended: bool = True, inputs: str = "") -> Che
         fresh=True,
         ended=ended,
         inputs=inputs,
+        run=number,
     )
 
 

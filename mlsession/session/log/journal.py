@@ -8,8 +8,8 @@ from mlsession.errors import DamagedData, KeyExists, KeyMissing, SessionTakenOve
 from mlsession.session.log.blobs import read_blob
 from mlsession.session.log.canonical import sha256
 from mlsession.session.log.layout import record_key, record_number
-from mlsession.session.log.pages import read_summary
-from mlsession.session.log.records import BlobRef, Kind, Record
+from mlsession.session.log.pages import live_checkpoints, read_summary
+from mlsession.session.log.records import BlobRef, CheckpointEntry, Kind, Record
 from mlsession.session.log.timeline import Summary, Timeline, advance, begin
 from mlsession.store.protocol import Store
 
@@ -53,6 +53,20 @@ class Journal:
             return LogState(timeline=timeline, end=end, end_digest=self._digest(end), damaged=tuple(damaged.values()))
         raise DamagedData(record_key(0), "no record of this log gives a valid state; restore the folder from a copy")
 
+    def load_unindexed(self, number: int) -> Timeline:
+        """The state as of one record, out of the records alone. Raises `DamagedData` if one of them is damaged."""
+        return self._fold(self._read(number), Summary(), {})
+
+    def checkpoints(self, timeline: Timeline) -> tuple[CheckpointEntry, ...]:
+        """All checkpoints that have not been removed, oldest first.
+
+        Where a page of the index is damaged, as the records say it; raises `DamagedData` if they are damaged, too.
+        """
+        try:
+            return live_checkpoints(timeline, self._blob)
+        except DamagedData:
+            return live_checkpoints(self.load_unindexed(timeline.tip.number), self._blob)
+
     def append(self, record: Record) -> Record:
         """Creates the record's number, or finds that its writer already had.
 
@@ -87,7 +101,9 @@ class Journal:
     def _timeline(self, number: int, damaged: dict[str, DamagedData]) -> Timeline:
         """The state as of one record; notes in `damaged` what it could do without."""
         tip = self._read(number)
-        summary = self._summary(tip, damaged)
+        return self._fold(tip, self._summary(tip, damaged), damaged)
+
+    def _fold(self, tip: Record, summary: Summary, damaged: dict[str, DamagedData]) -> Timeline:
         first, *rest = reversed(self._tail(tip, summary.start, damaged))
         timeline = begin(first, self._opening_of(first, damaged), summary)
         for record in rest:

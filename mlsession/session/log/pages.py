@@ -41,6 +41,7 @@ def roll(timeline: Timeline, start: int, read: ReadBlob, write: WriteBlob, page:
         newest=timeline.newest,
         checkpoints=pager.extend(pager.without_removed(timeline), timeline.recent, _entries),
         adds=adds,
+        removal=timeline.removal,
     )
     return write(canonical_json(summary.to_json())), summary
 

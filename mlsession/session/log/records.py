@@ -92,6 +92,8 @@ class CheckpointEntry:
     """The phase ended with this commit."""
     inputs: str
     """`Task.inputs` of the phase at that time."""
+    run: int
+    """The number of the commit that began this run of the phase; follows from the log, so records do not state it."""
 
     def to_json(self) -> JsonObject:
         return {
@@ -107,6 +109,7 @@ class CheckpointEntry:
             "fresh": self.fresh,
             "ended": self.ended,
             "inputs": self.inputs,
+            "run": self.run,
         }
 
     @staticmethod
@@ -125,6 +128,7 @@ class CheckpointEntry:
             fresh=item["fresh"] is True,
             ended=item["ended"] is True,
             inputs=_text(item["inputs"]),
+            run=_integer(item["run"]),
         )
 
 

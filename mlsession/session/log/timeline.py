@@ -54,10 +54,13 @@ class Summary:
     """Pages of live checkpoints."""
     adds: Mapping[str, tuple[PageRef, ...]] = field(default_factory=dict)
     """Pages of additive blobs by phase, in order."""
+    removal: int | None = None
+    """The newest `removed` record."""
 
     def to_json(self) -> JsonObject:
         return {
             "start": self.start,
+            "removal": self.removal,
             "newest": {phase: entry.to_json() for phase, entry in self.newest.items()},
             "checkpoints": [page.to_json() for page in self.checkpoints],
             "adds": {phase: [page.to_json() for page in pages] for phase, pages in self.adds.items()},
@@ -66,8 +69,10 @@ class Summary:
     @staticmethod
     def from_json(value: JsonObject) -> Summary:
         start, newest, checkpoints, adds = (value[name] for name in ("start", "newest", "checkpoints", "adds"))
+        removal = value["removal"]
         if not (
             isinstance(start, int)
+            and (removal is None or isinstance(removal, int))
             and isinstance(newest, dict)
             and isinstance(checkpoints, list)
             and isinstance(adds, dict)
@@ -82,6 +87,7 @@ class Summary:
                 for phase, pages in adds.items()
                 if isinstance(pages, list)
             },
+            removal=removal,
         )
 
 
@@ -104,6 +110,8 @@ class Timeline:
     """Live checkpoints of the tail, oldest first."""
     removed: frozenset[int] = frozenset()
     """Checkpoints removed by the tail, which pages may still show."""
+    removal: int | None = None
+    """The newest `removed` record: a crash may have left some of the keys that it names."""
     adds: Mapping[str, Sequence] = field(default_factory=dict)
 
     @property
@@ -121,6 +129,7 @@ def begin(first: Record, opened: Record, summary: Summary) -> Timeline:
         newest=summary.newest,
         checkpoint_pages=summary.checkpoints,
         adds={phase: Sequence(pages=pages) for phase, pages in summary.adds.items()},
+        removal=summary.removal,
     )
     return advance(timeline, first)
 
@@ -130,30 +139,55 @@ def advance(timeline: Timeline, record: Record) -> Timeline:
     after = replace(timeline, tip=record, tail_length=timeline.tail_length + 1)
     match record.kind:
         case Kind.CREATED | Kind.OPENED:
-            return replace(after, opened=record, closed=None)
+            return _without(replace(after, opened=record, closed=None), removed_by(record))
         case Kind.CLOSED:
             if record.body.get("outcome") not in tuple(Outcome):
                 raise DamagedData(record_key(record.number), f"it has no outcome ({record.body.get('outcome')!r})")
             return replace(after, closed=record)
         case Kind.REMOVED:
-            return _without(after, _removed_numbers(record))
+            return _without(replace(after, removal=record.number), removed_by(record))
         case Kind.CHECKPOINT:
-            return _with(after, entry_of(record))
+            return _with(after, entry_of(record, timeline.newest))
 
 
-def entry_of(record: Record) -> CheckpointEntry:
-    """The entry that a `checkpoint` record commits. Raises `DamagedData`."""
+def entry_of(record: Record, newest: Mapping[str, CheckpointEntry]) -> CheckpointEntry:
+    """The entry that a `checkpoint` record commits, after the `newest` commit of each phase. Raises `DamagedData`."""
     try:
-        return CheckpointEntry.from_json(
-            {**record.body, "number": record.number, "parent": record.parent, "date": record.date}
+        entry = CheckpointEntry.from_json(
+            {
+                **record.body,
+                "number": record.number,
+                "parent": record.parent,
+                "date": record.date,
+                "run": record.number,
+            }
         )
+        before = newest.get(entry.phase)
+        return entry if entry.fresh or before is None else replace(entry, run=before.run)
     except (KeyError, TypeError, ValueError) as error:
         raise DamagedData(record_key(record.number), f"not a checkpoint's body ({error})") from error
 
 
 def body_of(entry: CheckpointEntry) -> JsonObject:
-    """The body of the record that commits `entry`; number, parent and date are the record's own."""
-    return {name: value for name, value in entry.to_json().items() if name not in ("number", "parent", "date")}
+    """The body of the record that commits `entry`; number, parent and date are the record's own, run follows."""
+    return {name: value for name, value in entry.to_json().items() if name not in ("number", "parent", "date", "run")}
+
+
+def removed_by(record: Record) -> frozenset[int]:
+    """The checkpoints that a record takes off the list: a removal, or an opening that leaves a branch with removals.
+
+    Raises `DamagedData`.
+    """
+    match record.kind:
+        case Kind.REMOVED:
+            numbers = record.body.get("checkpoints")
+        case Kind.OPENED:
+            numbers = record.body.get("removed", [])
+        case _:
+            numbers = []
+    if not isinstance(numbers, list) or not all(type(number) is int for number in numbers):
+        raise DamagedData(record_key(record.number), "it does not list the checkpoints that it removes")
+    return frozenset(number for number in numbers if isinstance(number, int))
 
 
 def _with(timeline: Timeline, entry: CheckpointEntry) -> Timeline:
@@ -168,15 +202,10 @@ def _with(timeline: Timeline, entry: CheckpointEntry) -> Timeline:
 
 
 def _without(timeline: Timeline, numbers: frozenset[int]) -> Timeline:
+    if not numbers:
+        return timeline
     return replace(
         timeline,
         recent=tuple(entry for entry in timeline.recent if entry.number not in numbers),
         removed=timeline.removed | numbers,
     )
-
-
-def _removed_numbers(record: Record) -> frozenset[int]:
-    numbers = record.body.get("checkpoints")
-    if not isinstance(numbers, list):
-        raise DamagedData(record_key(record.number), "not a removal's body")
-    return frozenset(number for number in numbers if isinstance(number, int))

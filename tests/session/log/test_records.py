@@ -196,4 +196,5 @@ def _entry() -> CheckpointEntry:
         fresh=True,
         ended=False,
         inputs="",
+        run=2,
     )

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlsession.errors import DamagedData
-from mlsession.session.log.canonical import canonical_json, sha256
+from mlsession.session.log.canonical import canonical_json, parse_object, sha256
 from mlsession.session.log.layout import blob_key
 from mlsession.session.log.pages import (
     PAGE,
@@ -22,7 +22,7 @@ from mlsession.session.log.pages import (
     roll,
 )
 from mlsession.session.log.records import BlobRef, CheckpointEntry, Kind, Record
-from mlsession.session.log.timeline import Summary, Timeline, advance, begin, body_of, entry_of
+from mlsession.session.log.timeline import PageRef, Summary, Timeline, advance, begin, body_of, entry_of
 from mlsession.session.phase import Json
 from tests.session.log.values import DATE, blob
 
@@ -71,6 +71,7 @@ def checkpoint(number: int, phase: str, num_adds: int = 0, fresh: bool = False, 
         fresh=fresh,
         ended=ended,
         inputs="i",
+        run=number,
     )
     return record(number, Kind.CHECKPOINT, **body_of(entry))
 
@@ -105,6 +106,11 @@ def logs(draw: st.DrawFn) -> list[Record]:
             log.append(record(number, kind, checkpoints=list(gone)))
         elif kind is Kind.CLOSED:
             log.append(record(number, kind, outcome="paused", reason=""))
+        elif draw(st.booleans()) and live:
+            # An opening that leaves a branch on which checkpoints were removed.
+            gone = draw(st.lists(st.sampled_from(live), unique=True, min_size=1, max_size=4))
+            live = [item for item in live if item not in gone]
+            log.append(record(number, kind, removed=list(gone)))
         else:
             log.append(record(number, kind))
     return log
@@ -114,7 +120,7 @@ def by_hand(log: list[Record], phase: str) -> tuple[BlobRef, ...]:
     """The additive output of a phase, by its definition."""
     refs: tuple[BlobRef, ...] = ()
     for item in log:
-        if item.kind is Kind.CHECKPOINT and (entry := entry_of(item)).phase == phase:
+        if item.kind is Kind.CHECKPOINT and (entry := entry_of(item, {})).phase == phase:
             refs = entry.adds if entry.fresh else refs + entry.adds
     return refs
 
@@ -136,9 +142,29 @@ def test_rolls_at_any_points_change_nothing(log: list[Record], data: st.DataObje
     assert rolled.opened.number == plain.opened.number
     assert (rolled.closed is None) == (plain.closed is None)
     assert rolled.last_commit == plain.last_commit
-    gone = {number for item in log if item.kind is Kind.REMOVED for number in _list(item.body["checkpoints"])}
+    assert rolled.removal == plain.removal == max((r.number for r in log if r.kind is Kind.REMOVED), default=None)
+    gone = {number for item in log for name in ("checkpoints", "removed") for number in _list(item.body.get(name, []))}
     commits = [item.number for item in log if item.kind is Kind.CHECKPOINT and item.number not in gone]
-    assert [entry.number for entry in live_checkpoints(plain, blobs.read)] == commits
+    left = live_checkpoints(plain, blobs.read)
+    assert [entry.number for entry in left] == commits
+    assert [entry.run for entry in left] == [run_by_hand(log, number) for number in commits]
+    # What pages show is what is left: a roll drops what was removed before it.
+    paged = [entry.number for page in rolled.checkpoint_pages for entry in entries_of(page, blobs)]
+    assert set(paged) - rolled.removed == set(paged) & set(commits)
+    assert all(number in commits or number in rolled.removed for number in paged)
+
+
+def run_by_hand(log: list[Record], number: int) -> int:
+    """The commit that began the run of its phase that a commit belongs to, by its definition."""
+    phase, commits = log[number].body["phase"], [item for item in log[: number + 1] if item.kind is Kind.CHECKPOINT]
+    own = [item for item in commits if item.body["phase"] == phase]
+    return max([item.number for item in own if item.body["fresh"]], default=own[0].number)
+
+
+def entries_of(page: PageRef, blobs: Blobs) -> list[CheckpointEntry]:
+    items = _list(parse_object(blobs.read(page.blob), "page")["items"])
+    assert len(items) == page.count
+    return [CheckpointEntry.from_json(item) for item in items]
 
 
 def _list(value: Json) -> list[Json]:
@@ -233,12 +259,14 @@ def test_a_body_of_another_kind_is_damage(body: dict[str, Json]) -> None:
     "value",
     [
         {},
-        {"start": "0", "newest": {}, "checkpoints": [], "adds": {}},
-        {"start": 0, "newest": [], "checkpoints": [], "adds": {}},
-        {"start": 0, "newest": {"x": {}}, "checkpoints": [], "adds": {}},
-        {"start": 0, "newest": {}, "checkpoints": [1], "adds": {}},
-        {"start": 0, "newest": {}, "checkpoints": [{"count": 1}], "adds": {}},
-        {"start": 0, "newest": {}, "checkpoints": [], "adds": {"x": [{"count": "1"}]}},
+        {"start": 0, "newest": {}, "checkpoints": [], "adds": {}},
+        {"start": "0", "newest": {}, "checkpoints": [], "adds": {}, "removal": None},
+        {"start": 0, "newest": [], "checkpoints": [], "adds": {}, "removal": None},
+        {"start": 0, "newest": {"x": {}}, "checkpoints": [], "adds": {}, "removal": None},
+        {"start": 0, "newest": {}, "checkpoints": [1], "adds": {}, "removal": None},
+        {"start": 0, "newest": {}, "checkpoints": [{"count": 1}], "adds": {}, "removal": None},
+        {"start": 0, "newest": {}, "checkpoints": [], "adds": {"x": [{"count": "1"}]}, "removal": None},
+        {"start": 0, "newest": {}, "checkpoints": [], "adds": {}, "removal": "7"},
     ],
 )
 def test_a_wrong_summary_is_damage(value: Json) -> None:

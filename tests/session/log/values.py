@@ -50,6 +50,7 @@ entries = st.builds(
     fresh=st.booleans(),
     ended=st.booleans(),
     inputs=st.text(max_size=4),
+    run=numbers,
 )
 records = st.builds(
     Record,

@@ -1,0 +1,88 @@
+"""`mlsession checkpoints ...`: what these commands take; see `cli.app`."""
+
+# ruff: noqa: B006 (typer copies what it takes as a default)
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from mlsession.cli import options
+from mlsession.cli.outcome import WRONG_USE
+
+app = typer.Typer(
+    name="checkpoints",
+    help="List, remove and verify the checkpoints of a session.",
+    rich_markup_mode=None,
+)
+
+
+@app.callback(invoke_without_command=True)
+def _root(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help().rstrip())
+        raise typer.Exit(WRONG_USE)
+
+
+@app.command("list")
+def list_checkpoints(
+    url: options.Url, storage_option: options.StorageOption = [], json: options.Json = False
+) -> Callable[[], int]:
+    """List the checkpoints, oldest first."""
+
+    def work() -> int:
+        from mlsession.cli.checkpoints import checkpoints_list
+
+        return checkpoints_list(url, storage_option, json)
+
+    return work
+
+
+@app.command("remove")
+def remove_checkpoints(
+    url: options.Url,
+    numbers: Annotated[
+        list[int], typer.Argument(metavar="NUMBER", help="Checkpoints, as `list` numbers them.", show_default=False)
+    ] = [],
+    before: Annotated[
+        int | None, typer.Option(metavar="N", help="Those of an iteration below N.", show_default=False)
+    ] = None,
+    phase: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Those of one phase, such as training.", show_default=False)
+    ] = None,
+    keep_last: options.KeepLast = None,
+    keep_best: options.KeepBest = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    storage_option: options.StorageOption = [],
+    json: options.Json = False,
+) -> Callable[[], int]:
+    """Remove checkpoints for good, to free space: those that meet all that is said.
+
+    The newest of each phase always stays, and what a checkpoint that stays rests on.
+    """
+
+    def work() -> int:
+        from mlsession.cli.checkpoints import Choice, checkpoints_remove
+
+        choice = Choice(
+            numbers=frozenset(numbers), before=before, phase=phase, keep_last=keep_last, keep_best=keep_best
+        )
+        return checkpoints_remove(url, choice, yes, storage_option, json)
+
+    return work
+
+
+@app.command("verify")
+def verify_checkpoints(
+    url: options.Url, storage_option: options.StorageOption = [], json: options.Json = False
+) -> Callable[[], int]:
+    """Read and hash all that the checkpoints rest on; the exit code is 1 if something is damaged."""
+
+    def work() -> int:
+        from mlsession.cli.checkpoints import checkpoints_verify
+
+        return checkpoints_verify(url, storage_option, json)
+
+    return work

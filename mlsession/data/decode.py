@@ -36,10 +36,10 @@ from PIL import (
 )
 
 from mlsession.data.colour import to_srgb
-from mlsession.data.geometry import PREPARATION, to_square
+from mlsession.data.geometry import PREPARATION, to_square, to_wide
 from mlsession.errors import UnreadableImage
 
-__all__ = ["PIXEL_LIMIT", "PREPARATION", "decode_image", "prepare_image"]
+__all__ = ["PIXEL_LIMIT", "PREPARATION", "decode_image", "prepare_image", "prepare_wide"]
 
 PIXEL_LIMIT = 225_000_000
 """A picture of so many pixels or more is refused by its header, before memory is taken for it."""
@@ -179,6 +179,15 @@ def prepare_image(data: bytes, name: str, side: int = 256) -> npt.NDArray[np.uin
     Raises `UnreadableImage` as `decode_image` does, `InvalidParameter` for a side below 1.
     """
     return np.array(to_square(_decoded(data, name), side))
+
+
+def prepare_wide(data: bytes, name: str, side: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """What `prepare_image` gives, uint8 [side, side, 3], and the larger picture around it that views are cut out of.
+
+    That is uint8 [H, W, 3]: see `geometry.to_wide`. The file is decoded once. Raises what `prepare_image` raises.
+    """
+    picture = _decoded(data, name)
+    return np.array(to_square(picture, side)), np.array(to_wide(picture, side))
 
 
 def _decoded(data: bytes, name: str) -> Image.Image:

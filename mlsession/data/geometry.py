@@ -39,3 +39,18 @@ def to_square(picture: Image.Image, side: int) -> Image.Image:
     from PIL import Image
 
     return picture.resize((side, side), Image.Resampling.BILINEAR, box=square_box(*picture.size))
+
+
+def to_wide(picture: Image.Image, side: int) -> Image.Image:
+    """The picture, for cutting squares of `side` out of it: bounded in size, and sharp enough for squares half as wide.
+
+    Of one longer than 2:1 the middle is taken; the short side is reduced to at most twice `side`, and never enlarged.
+    """
+    from PIL import Image
+
+    short = min(picture.size)
+    width, height = (min(length, 2 * short) for length in picture.size)
+    left, upper = ((length - kept) / 2 for length, kept in zip(picture.size, (width, height), strict=True))
+    scale = min(2 * side / short, 1.0)
+    size = (max(round(width * scale), 1), max(round(height * scale), 1))
+    return picture.resize(size, Image.Resampling.BILINEAR, box=(left, upper, left + width, upper + height))

@@ -174,7 +174,8 @@ def _moves(
     def by_place(index: ImageIndex, rows: Iterable[int]) -> dict[tuple[str, int], list[int]]:
         places: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
         for row in rows:
-            places[index.keys[row].partition("/")[2], int(index.sizes[row])].append(row)
+            key = index.keys[row]
+            places[key.partition("/")[2] or key, int(index.sizes[row])].append(row)
         return places
 
     candidates = by_place(before, removed)

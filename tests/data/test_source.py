@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import zipfile
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlsession.data.source import DataSource, index_labeled_directories
+from mlsession.data.labeling import index_labeled_directories, index_listed_files
+from mlsession.data.source import DataSource
 from mlsession.errors import InvalidParameter, StoreError, UnusableData
 from mlsession.randomness import keyed_generator
 from mlsession.session.phase import Json
-from mlsession.store import Entry
+from mlsession.store import Entry, join_url
 from tests.servers.s3 import S3Server
 
 
@@ -181,3 +185,208 @@ def test_labels_are_read_only() -> None:
     index = index_labeled_directories(entries("a/1.jpg", "b/2.jpg"), (), "x")
     with pytest.raises(ValueError, match="read-only"):
         np.add(index.labels, 1, out=index.labels)
+
+
+def test_a_flat_folder(tmp_path: Path) -> None:
+    root = make(
+        tmp_path / "animals", "cat.1.jpg", "dog.2.png", "cat.b.jpg", "more/cat.3.jpg", "notes.txt", ".dog.3.jpg"
+    )
+    source = DataSource.labeled_files(root)
+    index = source.index()
+    assert index.keys == ("cat.1.jpg", "cat.b.jpg", "dog.2.png")
+    assert index.ignored == 2
+    assert source.labeled_images() == {
+        "cat": [str(root / "cat.1.jpg"), str(root / "cat.b.jpg")],
+        "dog": [str(root / "dog.2.png")],
+    }
+    assert DataSource.labeled_files(make(tmp_path / "folds", "f1-a-x.jpg", "f2-b.jpg"), "-", 1).index().classes == (
+        "a",
+        "b",
+    )
+    with pytest.raises(UnusableData, match="no such folder"):
+        DataSource.labeled_files(tmp_path / "nowhere").index()
+    with pytest.raises(UnusableData, match="this is a file, not a folder"):
+        DataSource.labeled_files(root / "cat.1.jpg").index()
+
+
+def test_files_by_label(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = make(tmp_path, "a/1.jpg", "a/2", "b/c/.3.jpg", "b/4.jpg", "other/9.jpg")
+    monkeypatch.chdir(root / "a")
+    source = DataSource.files_by_label({"cat": ["1.jpg", root / "b" / "c" / ".3.jpg"], "dog": ("../a/2", "../b/4.jpg")})
+    index = source.index()
+    assert source.url == str(root)
+    assert index.keys == ("a/1.jpg", "a/2", "b/4.jpg", "b/c/.3.jpg")
+    assert [index.classes[label] for label in index.labels] == ["cat", "dog", "dog", "cat"]
+    folders = DataSource.labeled_directories(root).index(min_classes=1)
+    assert [index.versions[index.keys.index(key)] for key in ("a/1.jpg", "b/4.jpg")] == [
+        folders.versions[folders.keys.index(key)] for key in ("a/1.jpg", "b/4.jpg")
+    ]
+    with closing(source.open()) as store:
+        assert store.get("b/c/.3.jpg") == b"b/c/.3.jpg"
+    (root / "a" / "2").unlink()
+    with pytest.raises(UnusableData, match="the file 'a/2' is not there"):
+        source.index()
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        ({}, "names no images"),
+        ({"cat": []}, "names no images"),
+        ({"cat": ["a.jpg", "x/../a.jpg"]}, "is named twice; name each image once"),
+        ({"cat": ["a.jpg"], "dog": ["./a.jpg"]}, "is named with two labels, 'cat' and 'dog'"),
+        ({"cat": ["a.jpg"], "dog": ["s3://b/a.jpg"]}, "lie in different stores"),
+        ({"cat": "a.jpg"}, "must give a list of paths for each label"),
+        ({" ": ["a.jpg"]}, "a label is text that is not blank"),
+        ({3: ["a.jpg"]}, "files=3: is no label"),
+        ({"\udcff": ["a.jpg"]}, "not valid Unicode"),
+        ({"cat": [""]}, "is empty"),
+    ],
+)
+def test_lists_that_make_no_source(files: dict[str, list[str]], reason: str) -> None:
+    with pytest.raises(InvalidParameter, match=reason):
+        DataSource.files_by_label(files)
+
+
+def test_a_manifest(tmp_path: Path) -> None:
+    make(tmp_path, "photos/a/1.jpg", "photos/2.jpg", "photos/left out.jpg")
+    path = tmp_path / "photos" / "all.CSV"
+    path.write_text("path,label\na/1.jpg,cat\n2.jpg,dog\n")
+    source = DataSource.manifest(path)
+    assert source.url == str(tmp_path / "photos")
+    assert source.index().keys == ("2.jpg", "a/1.jpg")
+    assert source.labeled_images()["cat"] == [str(tmp_path / "photos" / "a" / "1.jpg")]
+    elsewhere = tmp_path / "all.csv"
+    elsewhere.write_bytes(path.read_bytes())
+    other = DataSource.manifest(elsewhere, root=tmp_path / "photos")
+    assert other.index().digest == source.index().digest
+    with pytest.raises(UnusableData, match=r"'2\.jpg' is not there"):
+        DataSource.manifest(elsewhere).index()
+    elsewhere.write_text("path,label\na/1.jpg,dog\n2.jpg,dog\n")
+    assert source.index().compare(other.index(min_classes=1)).relabeled == ("a/1.jpg",)
+    with pytest.raises(UnusableData, match=r"nowhere\.csv: there is no such file; check the path"):
+        DataSource.manifest(tmp_path / "nowhere.csv")
+    elsewhere.write_text("path,label\n2.jpg,dog\n2.jpg,cat\n")
+    with pytest.raises(UnusableData, match=r"all\.csv: line 3 names '2\.jpg', and so does line 2 with the label 'dog'"):
+        DataSource.manifest(elsewhere)
+
+
+def test_every_kind_in_a_bucket(s3_server: S3Server, tmp_path: Path) -> None:
+    bucket, options = s3_server.new_bucket_url(), s3_server.storage_options
+    with closing(DataSource.labeled_directories(f"{bucket}/animals", options).open()) as store:
+        for key in ("cat.1.jpg", "dog.2.jpg", "deep/cat.3.jpg", "notes.txt"):
+            store.put(key, key.encode())
+        store.put("all.csv", b"path,label\ncat.1.jpg,cat\ndeep/cat.3.jpg,dog\n")
+    (tmp_path / "all.csv").write_text(f"path,label\n{bucket}/animals/cat.1.jpg,cat\n{bucket}/animals/dog.2.jpg,dog\n")
+    flat = DataSource.labeled_files(f"{bucket}/animals", storage_options=options)
+    listed = DataSource.files_by_label(
+        {"x": [f"{bucket}/animals/cat.1.jpg"], "y": [f"{bucket}/animals/deep/cat.3.jpg"]}, options
+    )
+    near, far = (
+        DataSource.manifest(url, storage_options=options) for url in (f"{bucket}/animals/all.csv", tmp_path / "all.csv")
+    )
+    assert {source.url for source in (flat, listed, near, far)} == {f"{bucket}/animals"}
+    assert flat.index().digest == far.index().digest
+    assert (flat.index().keys, flat.index().ignored) == (("cat.1.jpg", "dog.2.jpg"), 3)
+    assert listed.index().keys == near.index().keys == ("cat.1.jpg", "deep/cat.3.jpg")
+    assert near.labeled_images() == {
+        "cat": [f"{bucket}/animals/cat.1.jpg"],
+        "dog": [f"{bucket}/animals/deep/cat.3.jpg"],
+    }
+
+
+def test_every_kind_in_memory_and_in_an_archive(tmp_path: Path) -> None:
+    archive = tmp_path / "all.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for key in ("photos/cat/1.jpg", "photos/dog/2.jpg", "photos/cat.3.jpg", "photos/dog.4.jpg"):
+            file.writestr(key, key)
+        file.writestr("photos/all.csv", "path,label\ncat.3.jpg,cat\ndog/2.jpg,dog\n")
+    memory = DataSource.labeled_directories(f"memory://{tmp_path.name}-photos")
+    with closing(memory.open()) as store, zipfile.ZipFile(archive) as file:
+        for name in file.namelist():
+            store.put(name.removeprefix("photos/"), file.read(name))
+    for root, url in ((memory.url, "{}"), (f"zip://photos::{archive}", f"zip://photos/{{}}::{archive}")):
+        folders = DataSource.labeled_directories(root)
+        assert folders.index().keys == ("cat/1.jpg", "dog/2.jpg")
+        assert DataSource.labeled_files(root).index().keys == ("cat.3.jpg", "dog.4.jpg")
+        names = [join_url(root, name) for name in ("cat/1.jpg", "dog.4.jpg", "all.csv")]
+        assert root == memory.url or names[0] == url.format("cat/1.jpg")
+        assert DataSource.files_by_label({"x": names[:1], "y": names[1:2]}).index().keys == ("cat/1.jpg", "dog.4.jpg")
+        manifest = DataSource.manifest(names[2])
+        assert manifest.index().keys == ("cat.3.jpg", "dog/2.jpg")
+        with closing(manifest.open()) as store:
+            assert store.get("dog/2.jpg") == b"photos/dog/2.jpg"
+        train, test = folders.stratified_split([0.5, 0.5], by="content")
+        assert (len(train.index()), test.labeling.to_json()) == (2, {})
+
+
+def test_stratified_parts(tmp_path: Path) -> None:
+    root = make(tmp_path, *(f"{label}/{row}.jpg" for label in ("cat", "dog") for row in range(10)))
+    source = DataSource.labeled_directories(root, {"unused": True})
+    parts = source.stratified_split([0.6, 0.3, 0.1])
+    images = [part.labeled_images() for part in parts]
+    assert [[len(part[label]) for label in ("cat", "dog")] for part in images] == [[6, 6], [3, 3], [1, 1]]
+    for label, paths in source.labeled_images().items():
+        assert sorted(path for part in images for path in part[label]) == paths
+    assert all((part.url, part.storage_options) == (source.url, {"unused": True}) for part in parts)
+    assert source.stratified_split([0.6, 0.3, 0.1]) == parts
+    assert source.stratified_split([0.6, 0.3, 0.1], seed=1) != parts
+    # The same keys by another rule are divided alike.
+    again = DataSource.files_by_label(source.labeled_images()).stratified_split([0.6, 0.3, 0.1])
+    assert [part.index().keys for part in again] == [part.index().keys for part in parts]
+    sample, none = source.stratified_split([0.2, 0])
+    assert len(sample.index()) == 4
+    with pytest.raises(UnusableData, match="no images in this list"):
+        none.index()
+    with pytest.raises(InvalidParameter, match="proportions="):
+        source.stratified_split([0.8, 0.3])
+    with pytest.raises(InvalidParameter, match="by="):
+        source.stratified_split([1], by="size")  # type: ignore[arg-type]
+
+
+def test_copies_stay_in_one_part_if_contents_are_looked_at(tmp_path: Path) -> None:
+    root = make(tmp_path, *(f"{label}/{row}.jpg" for label in ("cat", "dog") for row in range(20)))
+    for row in range(20):
+        (root / "dog" / f"{row}.jpg").write_bytes(f"{row % 5}".encode())
+    source = DataSource.labeled_directories(root)
+
+    def contents(part: DataSource) -> set[bytes]:
+        return {Path(path).read_bytes() for paths in part.labeled_images().values() for path in paths}
+
+    train, test = source.stratified_split([0.7, 0.3])
+    assert contents(train) & contents(test)
+    train, test = source.stratified_split([0.7, 0.3], by="content")
+    assert not contents(train) & contents(test)
+    assert len(train.index()) + len(test.index()) == 40
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        DataSource.labeled_files("s3://KEY:SECRET@bucket/x", "-", 2),
+        DataSource.files_by_label({"cat": ["s3://KEY:SECRET@bucket/x/1.jpg"]}),
+    ],
+)
+def test_other_stored_forms_go_round(source: DataSource) -> None:
+    stored = source.to_json()
+    index = index_listed_files([Entry(key="1.jpg", size=1, version="")], {"1.jpg": "cat"}, "x", min_classes=1)
+    again = DataSource.from_json(json.loads(json.dumps(stored)), {"anon": True}, lambda: index)
+    assert "SECRET" not in str(stored) + repr(source)
+    assert (again.url, again.labeling, again.to_json()) == ("s3://bucket/x", source.labeling, stored)
+    assert hash(again) == hash(DataSource.from_json(stored, None, lambda: index))
+
+
+def test_the_stored_form_of_a_manifest_goes_round(tmp_path: Path) -> None:
+    make(tmp_path, "photos/1.jpg", "photos/2.jpg")
+    (tmp_path / "all.csv").write_text("path,label\n1.jpg,cat\n../photos/2.jpg,dog\n")
+    source = DataSource.manifest(tmp_path / "all.csv", root=tmp_path / "photos")
+    again = DataSource.from_json(source.to_json())
+    assert again == source
+    assert again.index().digest == source.index().digest
+    assert repr(again) == f"DataSource.manifest({str(tmp_path / 'all.csv')!r})"
+
+
+def test_a_list_that_is_in_its_session_alone_says_so() -> None:
+    stored = DataSource.files_by_label({"cat": ["s3://bucket/x/1.jpg"]}).to_json()
+    with pytest.raises(UnusableData, match="listed in the session alone; name them again"):
+        DataSource.from_json(stored).index()

@@ -42,6 +42,20 @@ def test_elsewhere_is_well(session: str, data: str) -> None:
     check_apart(session, (DataSource.labeled_directories(data),))
 
 
+def test_only_sub_folders_are_taken_for_classes() -> None:
+    for source in (
+        DataSource.labeled_files("animals"),
+        DataSource.files_by_label({"cat": ["animals/1.jpg"]}),
+    ):
+        assert source.url == DataSource.labeled_directories("animals").url
+        check_apart("animals/session", (source,))
+
+
+def test_what_lies_there_is_named() -> None:
+    with pytest.raises(InvalidParameter, match="output='animals/x'"):
+        check_apart("animals/x", (DataSource.labeled_directories("animals"),), "output")
+
+
 def test_training_looks_before_it_begins(tmp_path: Path) -> None:
     (tmp_path / "test").mkdir()
     where = ml.SessionParameters(tmp_path / "test" / "session")

@@ -1,0 +1,52 @@
+"""Labelled images as every command takes them: folders, names of files, manifests."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mlsession.cli.__main__ import run
+from tests.cli.conftest import LABELS, Trained
+
+
+@pytest.fixture
+def flat(trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The training photos in one folder, with a manifest of the test photos beside it; the current folder."""
+    (tmp_path / "photos").mkdir()
+    for path in (trained.folder / "train").glob("*/*_*.jpg"):
+        shutil.copy(path, tmp_path / "photos" / f"{path.parent.name}.{path.name}")
+    lines = [f"{path},{path.parent.name}\n" for path in sorted((trained.folder / "test").glob("*/*.jpg"))]
+    (tmp_path / "test.csv").write_text("path,label\n" + "".join(lines))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.usefixtures("flat")
+def test_training_and_measuring_on_names_and_manifests(trained: Trained, capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["train", "photos", "--iterations", "2", "--cache", str(trained.folder / ".mlsession-cache"), "--json"]
+    assert run([*line, "--test", "test.csv"]) == 1
+    assert "use DataSource.labeled_files (--label-from name)" in capsys.readouterr().err
+    assert run([*line, "--test", "test.csv", "--label-from", "name"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["classes"] == list(LABELS)
+    assert found["counts"] == {"train": 12, "validation": 0, "test": 6, "skipped": 0}
+    assert Path("photos.mlsession").is_dir()
+    assert run(["evaluate", "photos.mlsession", "test.csv", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["predictions"]) == 6
+    assert run(["evaluate", "photos.mlsession", "photos", "--label-from", "name", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["predictions"]) == 12
+    assert run([*line[:1], "test.csv", *line[2:], "--validation", "test.csv"]) == 0
+    assert json.loads(capsys.readouterr().out)["counts"]["validation"] == 6
+    assert Path("test.mlsession").is_dir()
+
+
+def test_a_wrong_manifest_is_named_with_its_line(flat: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (flat / "test.csv").write_text("path,label\na.jpg\n")
+    for words in (["train", "test.csv"], ["train", "photos", "--label-from", "name", "--test", "test.csv"]):
+        assert run(words) == 1
+        assert capsys.readouterr().err == (
+            f"error: {flat / 'test.csv'}: line 2 has 1 fields, and the header has 2; quote fields that hold a comma\n"
+        )

@@ -1,9 +1,10 @@
 """The saved form of a classifier: one safetensors file that holds the head, and what it belongs to as JSON.
 
-    tensors    weight float32 [K, D], bias float32 [K]
-    metadata   "mlsession": canonical JSON with format, labels, feature_extractor, extractor_identity, metadata
+    tensors    of the head: `weight`, `bias`, or `layers.0.weight`, `layers.0.bias`, `layers.1.weight`, ...; float32
+    metadata   "mlsession": canonical JSON with format, labels, head, feature_extractor, extractor_identity, metadata
 
-The extractor's weights are not in the file: they are named by digest, and come with their package.
+The extractor's weights are not in the file: they are named by digest, and come with their package, from the hub of
+their library, or out of a file that the reader names.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from safetensors.numpy import save as save_arrays
 from mlsession.classifier.model import ImageModel
 from mlsession.errors import DamagedData, InvalidParameter, ModelNotFound, NewerFormat
 from mlsession.extractors.catalog import extractor_from_json
-from mlsession.heads.linear import LogisticHead
+from mlsession.heads.kinds import head_from_tensors
+from mlsession.heads.protocol import Head
 from mlsession.session.log.blobs import decode_arrays
 from mlsession.session.log.canonical import canonical_json, parse_object
-from mlsession.session.phase import Json
+from mlsession.session.phase import Arrays, Json
 
 FORMAT = 1
 _MEMBER = "mlsession"
@@ -31,6 +33,7 @@ def encode_model(model: ImageModel, metadata: Mapping[str, Json]) -> bytes:
     about = {
         "format": FORMAT,
         "labels": list(model.labels),
+        "head": model.head.kind,
         "feature_extractor": dict(model.feature_extractor.to_json()),
         "extractor_identity": model.feature_extractor.identity,
         "metadata": dict(metadata),
@@ -38,31 +41,57 @@ def encode_model(model: ImageModel, metadata: Mapping[str, Json]) -> bytes:
     return save_arrays(dict(model.head.tensors()), {_MEMBER: canonical_json(about).decode()})
 
 
-def decode_model(data: bytes, name: str) -> ImageModel:
+def decode_model(
+    data: bytes,
+    name: str,
+    extractor_weights: str | None = None,
+    storage_options: Mapping[str, object] | None = None,
+) -> ImageModel:
     """Reads `encode_model` back. `name` is for messages.
 
-    Raises `DamagedData`, `NewerFormat`, and `ModelNotFound` where this version cannot have its extractor.
+    `extractor_weights` is where the weights of a network of timm or torchvision lie, with fsspec's options to reach
+    them; None leaves that to the library's hub. Nothing is read of them yet.
+
+    Raises `DamagedData`, `NewerFormat`, and `ModelNotFound` where this version has not its kind of head or extractor.
     """
     tensors = decode_arrays(data, name)
     about = _about(data, name)
-    version, labels, extractor = (about.get(key) for key in ("format", "labels", "feature_extractor"))
-    if not isinstance(version, int) or version > FORMAT:
-        raise NewerFormat(f"{name} has model format {version}; this version of mlsession reads up to {FORMAT}")
+    _check_format(about.get("format"), name)
+    labels, extractor = about.get("labels"), about.get("feature_extractor")
     if not isinstance(labels, list) or not isinstance(extractor, dict):
         raise DamagedData(name, "its labels or extractor are missing")
     try:
-        spec = extractor_from_json(extractor)
+        spec = extractor_from_json(extractor, extractor_weights, storage_options)
     except InvalidParameter as error:
+        if error.parameter == "extractor_weights":
+            raise
         raise ModelNotFound(f"{name} needs an extractor that this version of mlsession has not: {error}") from error
     if about.get("extractor_identity") != spec.identity:
         raise ModelNotFound(
             f"{name} was trained on features of {about.get('extractor_identity')!r}, "
             f"and this version of mlsession has {spec.identity!r}; use the version that wrote it"
         )
-    head = LogisticHead.from_tensors(tensors)
-    if len(labels) != len(head.bias):
-        raise DamagedData(name, f"it has {len(labels)} labels for {len(head.bias)} outputs")
+    head = _head(about.get("head"), tensors, name)
+    if (len(labels), spec.dimension) != (head.num_classes, head.num_features):
+        has = f"{len(labels)} labels and {spec.dimension} features"
+        raise DamagedData(name, f"it has {has} for a head of {head.num_classes} and {head.num_features}")
     return ImageModel(labels=tuple(str(label) for label in labels), feature_extractor=spec, head=head)
+
+
+def _check_format(version: Json, name: str) -> None:
+    if type(version) is not int or version < 1:
+        raise DamagedData(name, f"its format is {version!r}, which no version of mlsession has written")
+    if version > FORMAT:
+        raise NewerFormat(f"{name} has model format {version}; this version of mlsession reads up to {FORMAT}")
+
+
+def _head(kind: Json, tensors: Arrays, name: str) -> Head:
+    try:
+        return head_from_tensors(kind, tensors)
+    except InvalidParameter as error:
+        raise ModelNotFound(f"{name} needs a head that this version of mlsession has not: {error}") from error
+    except DamagedData as damage:
+        raise DamagedData(name, damage.reason) from damage
 
 
 def _about(data: bytes, name: str) -> dict[str, Json]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlsession.extractors.catalog import FeatureExtractorSpec, load_extractor
-from mlsession.heads.linear import LogisticHead
+from mlsession.heads.protocol import Head
 from mlsession.session.phase import Arrays
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class ImageModel:
     labels: tuple[str, ...]
     """[K], in the order of the head's outputs."""
     feature_extractor: FeatureExtractorSpec
-    head: LogisticHead
+    head: Head
 
     @property
     def side(self) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mlsession.display.html import bar, card
 from mlsession.session.phase import Array
 
 
@@ -27,6 +28,10 @@ class Prediction:
             "confidence": self.confidence,
             "top": [{"label": label, "confidence": confidence} for label, confidence in self.top],
         }
+
+    def _repr_html_(self) -> str:
+        ranked = [bar(confidence, f"{label}  {confidence:.1%}") for label, confidence in self.top]
+        return card(self.label, f"{self.confidence:.1%}", ranked)
 
 
 def prediction_of(labels: Sequence[str], probabilities: Array, top: int) -> Prediction:

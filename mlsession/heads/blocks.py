@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import numpy as np
 import torch
 
 from mlsession.errors import InternalError
-from mlsession.session.phase import Arrays
+from mlsession.session.phase import Array, Arrays
 
 BLOCK_ROWS = 4096
 
@@ -57,6 +58,22 @@ def fixed_blocks(rows: Rows, block_rows: int = BLOCK_ROWS) -> Iterator[Block]:
                 filled = 0
     if features is not None and filled:
         yield Block(features=features[:filled], labels=labels[:filled])
+
+
+def block_of(arrays: Arrays) -> Block:
+    """Rows that were picked, as a block of their own. Raises `InternalError`, see `fixed_blocks`."""
+    width, count = _checked_width(arrays, None), len(arrays["labels"])
+    features = torch.empty((count, width), dtype=torch.float32)
+    labels = torch.empty(count, dtype=torch.int64)
+    features.numpy()[:] = arrays["features"]
+    labels.numpy()[:] = arrays["labels"]
+    return Block(features=features, labels=labels)
+
+
+def owned(*arrays: Array) -> torch.Tensor:
+    """The arrays, flat and joined, in memory that torch has allocated and nobody else uses."""
+    joined = np.concatenate([np.ravel(array) for array in arrays])
+    return torch.from_numpy(joined).clone()
 
 
 def _checked_width(arrays: Arrays, width: int | None) -> int:

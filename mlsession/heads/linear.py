@@ -1,13 +1,13 @@
-"""The head that a fit gives: one linear layer and a softmax; numpy, torch only for export."""
+"""The head that logistic regression gives: one linear layer and a softmax; numpy, torch only for export."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from mlsession.errors import DamagedData, InvalidParameter
+from mlsession.errors import DamagedData
+from mlsession.heads.layer import Layer, check_features, softmax
+from mlsession.heads.options import LOGISTIC
 from mlsession.session.phase import Array, Arrays
 
 if TYPE_CHECKING:
@@ -24,33 +24,28 @@ class LogisticHead:
     """float32 [K]."""
 
     def __post_init__(self) -> None:
-        for name, array, dimensions in (("weight", self.weight, 2), ("bias", self.bias, 1)):
-            if array.dtype != np.float32 or array.ndim != dimensions:
-                raise InvalidParameter(
-                    name, f"{array.dtype} {array.shape}", f"must be float32 in {dimensions} dimensions"
-                )
-            if not np.isfinite(array).all():
-                raise InvalidParameter(name, "infinite or not a number", "every element must be finite")
-        if len(self.weight) != len(self.bias):
-            raise InvalidParameter(
-                "bias", self.bias.shape, f"must have {len(self.weight)} elements, as weight has rows"
-            )
+        self._layer()
+
+    @property
+    def kind(self) -> str:
+        return LOGISTIC
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.bias)
+
+    @property
+    def num_features(self) -> int:
+        return int(self.weight.shape[1])
 
     def logits(self, features: Array) -> Array:
         """float32 [n, K] of float32 [n, D]; may round differently for another n. Raises `InvalidParameter`."""
-        if features.ndim != 2 or features.shape[1] != self.weight.shape[1] or features.dtype != np.float32:
-            raise InvalidParameter(
-                "features", f"{features.dtype} {features.shape}", f"must be float32 [n, {self.weight.shape[1]}]"
-            )
-        logits: Array = features @ self.weight.T + self.bias
-        return logits
+        check_features(features, self.num_features)
+        return self._layer()(features)
 
     def probabilities(self, features: Array) -> Array:
         """float64 [n, K] of float32 [n, D]: the softmax of `logits`, each row sums to 1."""
-        logits = self.logits(features).astype(np.float64)
-        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        probabilities: Array = powers / powers.sum(axis=1, keepdims=True)
-        return probabilities
+        return softmax(self.logits(features))
 
     def tensors(self) -> dict[str, Array]:
         """What to save: {"weight": float32 [K, D], "bias": float32 [K]}."""
@@ -66,14 +61,7 @@ class LogisticHead:
 
     def module(self) -> nn.Linear:
         """The same layer for torch, [n, D] -> logits [n, K], without gradients and in memory of its own."""
-        import torch
-        from torch import nn
+        return self._layer().module()
 
-        classes, features = self.weight.shape
-        # Built without memory first: initialising it would draw from torch's global generator.
-        layer = nn.Linear(features, classes, device="meta").to_empty(device="cpu")
-        with torch.no_grad():
-            layer.weight.copy_(torch.tensor(self.weight))
-            layer.bias.copy_(torch.tensor(self.bias))
-        layer.requires_grad_(False)
-        return layer
+    def _layer(self) -> Layer:
+        return Layer(weight=self.weight, bias=self.bias)

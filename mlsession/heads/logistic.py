@@ -5,7 +5,8 @@
         state = iterate(state, rows, options)
     head = head_of(state)
 
-What is minimised, over weights [K, D] and biases [K] (which are not penalised), on features as they are:
+`LogisticFit` is the same as a `Fit`. What is minimised, over weights [K, D] and biases [K] (which are not penalised),
+on features as they are:
 
     mean cross-entropy + l2 / 2 * ||weights||^2
 
@@ -26,33 +27,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from mlsession.errors import UnusableData
-from mlsession.heads.blocks import Rows, fixed_blocks
+from mlsession.heads.blocks import Rows, fixed_blocks, owned
 from mlsession.heads.lbfgs import MEMORY, descent_direction, line_search
 from mlsession.heads.linear import LogisticHead
+from mlsession.heads.moments import Moments, measure, rounded
 from mlsession.heads.options import LogisticRegressor
+from mlsession.heads.protocol import TrainingRows
 from mlsession.heads.state import LogisticState
-from mlsession.session.phase import Array
+from mlsession.session.phase import Array, PhaseState
 
 DEFAULT_STRENGTH = 10.0
 """The default l2 is this times the mean variance of a feature, divided by the rows."""
 FITTED_CURVATURE = 1 / 32
 """About what p * (1 - p) is on average once a softmax fits; only the speed depends on it, not the optimum."""
-CONSTANT = 1e-6
-"""A feature that varies by less than this share of its mean is taken as constant: float32 shows no more."""
 ORTHOGONAL = 1e-10
 """A step whose curvature is relatively smaller than this is not remembered."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Moments:
-    """Of the training rows; float64."""
-
-    rows: int
-    mean: torch.Tensor
-    """[D]."""
-    variance: torch.Tensor
-    """[D]: of the population."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +92,39 @@ class Objective:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LogisticFit:
+    """`Fit` for logistic regression; an iteration is one of L-BFGS. The loss is the objective, penalty included."""
+
+    state: LogisticState
+    options: LogisticRegressor
+
+    @property
+    def iteration(self) -> int:
+        return self.state.iteration
+
+    @property
+    def converged(self) -> bool:
+        return self.state.converged
+
+    @property
+    def losses(self) -> Array:
+        return self.state.losses
+
+    @property
+    def accuracies(self) -> Array:
+        return self.state.accuracies
+
+    def advance(self, rows: TrainingRows) -> LogisticFit:
+        return replace(self, state=iterate(self.state, rows, self.options))
+
+    def head(self) -> LogisticHead:
+        return head_of(self.state)
+
+    def to_phase_state(self) -> PhaseState:
+        return self.state.to_phase_state()
+
+
 def initial_state(rows: Rows, classes: Sequence[str], options: LogisticRegressor) -> LogisticState:
     """The state before the first iteration: two passes over the rows, all weights 0.
 
@@ -111,7 +133,7 @@ def initial_state(rows: Rows, classes: Sequence[str], options: LogisticRegressor
     """
     moments = measure(rows, classes)
     l2 = DEFAULT_STRENGTH * float(moments.variance.mean()) / moments.rows if options.l2 is None else options.l2
-    mean, scale = (vector.to(torch.float32).to(torch.float64) for vector in (moments.mean, solver_scale(moments, l2)))
+    mean, scale = rounded(moments.mean), rounded(solver_scale(moments, l2))
     point = torch.zeros(len(classes) * (len(mean) + 1), dtype=torch.float64)
     evaluation = Objective(rows=rows, classes=len(classes), mean=mean, scale=scale, l2=l2)(point)
     weights, bias = split_point(point, len(classes))
@@ -143,10 +165,10 @@ def iterate(state: LogisticState, rows: Rows, options: LogisticRegressor) -> Log
     """
     if state.converged:
         return state
-    point, gradient = _owned(state.weights, state.bias), _owned(state.gradient)
-    steps, changes = [_owned(step) for step in state.steps], [_owned(change) for change in state.changes]
+    point, gradient = owned(state.weights, state.bias), owned(state.gradient)
+    steps, changes = [owned(step) for step in state.steps], [owned(change) for change in state.changes]
     objective = Objective(
-        rows=rows, classes=len(state.bias), mean=_owned(state.mean), scale=_owned(state.scale), l2=state.l2
+        rows=rows, classes=len(state.bias), mean=owned(state.mean), scale=owned(state.scale), l2=state.l2
     )
     direction = descent_direction(gradient, steps, changes)
     # Without a past the length of the gradient says nothing about that of the step: begin with a step of length 1.
@@ -182,43 +204,13 @@ def head_of(state: LogisticState) -> LogisticHead:
     return LogisticHead(weight=weights.astype(np.float32), bias=bias.astype(np.float32))
 
 
-def measure(rows: Rows, classes: Sequence[str]) -> Moments:
-    """Mean and variance of every feature, in one pass.
-
-    Source: Chan, Golub and LeVeque, "Algorithms for computing the sample variance" (1983): moments of blocks, merged
-    in order. Raises `UnusableData`, see `initial_state`.
-    """
-    count, mean, squares = 0, torch.zeros(0, dtype=torch.float64), torch.zeros(0, dtype=torch.float64)
-    class_counts = torch.zeros(len(classes), dtype=torch.int64)
-    for block in fixed_blocks(rows):
-        values = block.features.to(torch.float64)
-        amount, block_mean = len(values), values.mean(dim=0)
-        block_squares = values.sub_(block_mean).square_().sum(dim=0)
-        class_counts += torch.bincount(block.labels, minlength=len(classes))
-        if count == 0:
-            count, mean, squares = amount, block_mean, block_squares
-            continue
-        total, shift = count + amount, block_mean - mean
-        squares = squares + block_squares + shift.square() * (count * amount / total)
-        mean = mean + shift * (amount / total)
-        count = total
-    empty = [name for name, amount in zip(classes, class_counts.tolist(), strict=True) if amount == 0]
-    if empty:
-        raise UnusableData(f"class {empty[0]!r}", "no image of it is left to train on; add readable images of it")
-    variance = squares / count
-    if not bool(torch.isfinite(variance).all()):
-        raise UnusableData("features", "some are infinite or not a number; choose another feature extractor")
-    return Moments(rows=count, mean=mean, variance=variance)
-
-
 def solver_scale(moments: Moments, l2: float) -> torch.Tensor:
     """What the solver divides features by, float64 [D]: makes the diagonal of the Hessian about constant.
 
     The plain standard deviation would do so for the cross-entropy alone: where a feature hardly varies, the penalty
     would then be as steep as a wall, and the descent slow.
     """
-    scale = (moments.variance + l2 / FITTED_CURVATURE).sqrt()
-    return torch.where(scale > CONSTANT * moments.mean.abs(), scale, torch.ones_like(scale))
+    return moments.scale(l2 / FITTED_CURVATURE)
 
 
 def split_point(point: torch.Tensor, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -235,9 +227,3 @@ def _advanced(state: LogisticState) -> LogisticState:
         losses=np.append(state.losses, state.loss),
         accuracies=np.append(state.accuracies, state.accuracy),
     )
-
-
-def _owned(*arrays: Array) -> torch.Tensor:
-    """The arrays, flat and joined, in memory that torch has allocated; see `heads.blocks` for why."""
-    joined = np.concatenate([np.ravel(array) for array in arrays])
-    return torch.from_numpy(joined).clone()

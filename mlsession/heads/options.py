@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from mlsession.errors import InvalidParameter
 from mlsession.session.phase import Json
 
-KIND = "logistic_regressor"
+LOGISTIC = "logistic_regressor"
+PERCEPTRON = "multilayer_perceptron"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,20 +35,110 @@ class LogisticRegressor:
 
     def to_json(self) -> dict[str, Json]:
         """The stored form."""
-        return {"kind": KIND, "l2": self.l2, "tolerance": self.tolerance}
+        return {"kind": LOGISTIC, "l2": self.l2, "tolerance": self.tolerance}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Json]) -> LogisticRegressor:
         """Read `to_json` back. Raises `InvalidParameter` for another kind or a wrong value."""
-        if data.get("kind") != KIND:
-            raise InvalidParameter("classifier", data.get("kind"), f"this is not a {KIND}")
-        l2, tolerance = data.get("l2"), data.get("tolerance")
-        if not (l2 is None or _is_number(l2)):
-            raise InvalidParameter("l2", l2, "the penalty must be a number or null")
-        if not _is_number(tolerance):
-            raise InvalidParameter("tolerance", tolerance, "the tolerance must be a number")
-        return cls(l2=None if l2 is None else float(l2), tolerance=float(tolerance))  # type: ignore[arg-type]
+        _check_kind(data, LOGISTIC)
+        l2 = data.get("l2")
+        return cls(l2=None if l2 is None else _number(data, "l2"), tolerance=_number(data, "tolerance"))
 
 
-def _is_number(value: Json) -> bool:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MultilayerPerceptron:
+    """Hidden layers of ReLU units on features, then a softmax; see `mlsession.heads.perceptron_fit` for the fit.
+
+    MultilayerPerceptron(layer_sizes=(128, 64))
+    """
+
+    layer_sizes: tuple[int, ...] = (100,)
+    """Units of each hidden layer, from the features on; the last layer has one for each class, and is not named."""
+    learning_rate: float = 1e-3
+    """Of Adam: about how far a weight may move in a step; above 0, at most 1."""
+    weight_decay: float = 0.0
+    """The share of a weight that is lost each step is this times the learning rate; biases keep theirs."""
+    dropout: float = 0.2
+    """The chance of a hidden unit to be left out of a training step; 0 or more, below 1."""
+    batch_size: int | None = None
+    """Rows in a training step. None takes a 64th of the rows, as a power of two from 32 to 256."""
+    tolerance: float = 1e-4
+    """The fit has converged when 10 iterations have lowered the lowest loss by less than this, in nats."""
+
+    def __post_init__(self) -> None:
+        sizes = self.layer_sizes
+        if not isinstance(sizes, tuple) or not sizes or not all(_is_count(size) for size in sizes):
+            raise InvalidParameter("layer_sizes", sizes, "must be a tuple of one or more whole numbers, each 1 or more")
+        if not (_is_number(self.learning_rate) and 0 < self.learning_rate <= 1):
+            raise InvalidParameter("learning_rate", self.learning_rate, "must be above 0, and at most 1")
+        if not (_is_number(self.weight_decay) and 0 <= self.weight_decay * self.learning_rate < 1):
+            reason = "must be 0 or more, and below 1 / learning_rate"
+            raise InvalidParameter("weight_decay", self.weight_decay, reason)
+        if not (_is_number(self.dropout) and 0 <= self.dropout < 1):
+            raise InvalidParameter("dropout", self.dropout, "must be 0 or more, and below 1")
+        if not (self.batch_size is None or _is_count(self.batch_size)):
+            raise InvalidParameter("batch_size", self.batch_size, "must be a whole number, 1 or more, or None")
+        if not (_is_number(self.tolerance) and math.isfinite(self.tolerance) and self.tolerance >= 0):
+            raise InvalidParameter("tolerance", self.tolerance, "must be a finite number, 0 or more")
+
+    def to_json(self) -> dict[str, Json]:
+        """The stored form."""
+        return {
+            "kind": PERCEPTRON,
+            "layer_sizes": list(self.layer_sizes),
+            "learning_rate": float(self.learning_rate),
+            "weight_decay": float(self.weight_decay),
+            "dropout": float(self.dropout),
+            "batch_size": self.batch_size,
+            "tolerance": float(self.tolerance),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Json]) -> MultilayerPerceptron:
+        """Read `to_json` back. Raises `InvalidParameter` for another kind or a wrong value."""
+        _check_kind(data, PERCEPTRON)
+        sizes, batch_size = data.get("layer_sizes"), data.get("batch_size")
+        if not isinstance(sizes, list):
+            raise InvalidParameter("layer_sizes", sizes, "must be a list of whole numbers")
+        return cls(
+            layer_sizes=tuple(sizes),  # type: ignore[arg-type]  # checked when it is made
+            learning_rate=_number(data, "learning_rate"),
+            weight_decay=_number(data, "weight_decay"),
+            dropout=_number(data, "dropout"),
+            batch_size=batch_size,  # type: ignore[arg-type]  # checked when it is made
+            tolerance=_number(data, "tolerance"),
+        )
+
+
+HeadOptions: TypeAlias = LogisticRegressor | MultilayerPerceptron
+"""Any head, before it is fitted."""
+
+
+def options_from_json(data: Mapping[str, Json]) -> HeadOptions:
+    """What the `to_json` of any options gave. Raises `InvalidParameter`, also for a kind that is not here."""
+    kind = data.get("kind")
+    if kind == LOGISTIC:
+        return LogisticRegressor.from_json(data)
+    if kind == PERCEPTRON:
+        return MultilayerPerceptron.from_json(data)
+    raise InvalidParameter("classifier", kind, f"this version of mlsession has {LOGISTIC} and {PERCEPTRON}")
+
+
+def _check_kind(data: Mapping[str, Json], kind: str) -> None:
+    if data.get("kind") != kind:
+        raise InvalidParameter("classifier", data.get("kind"), f"this is not a {kind}")
+
+
+def _number(data: Mapping[str, Json], name: str) -> float:
+    value = data.get(name)
+    if not _is_number(value):
+        raise InvalidParameter(name, value, "must be a number")
+    return float(value)  # type: ignore[arg-type]
+
+
+def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 1

@@ -1,4 +1,4 @@
-"""Training: the head is fitted to the features, one full-batch iteration a step.
+"""Training: a head is fitted to the features; a step is one iteration of the fit, whatever that is for its kind.
 
 The state of a step holds the whole fit, the head it gives by now (`head.*`), and the metrics so far (`history.*`, one
 value for each iteration), so that every checkpoint is a usable classifier.
@@ -10,93 +10,112 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
 import numpy as np
+import numpy.typing as npt
 
-from mlsession.heads.linear import LogisticHead
-from mlsession.heads.logistic import head_of, initial_state, iterate
-from mlsession.heads.options import LogisticRegressor
-from mlsession.heads.state import LogisticState
+from mlsession.heads.fitting import begin_fit, restore_fit
+from mlsession.heads.options import HeadOptions
+from mlsession.heads.protocol import Fit, Head
 from mlsession.metrics.sums import MetricSums
 from mlsession.phases.features import FeatureTable
-from mlsession.phases.trained import FIT_PREFIX, HEAD_PREFIX
-from mlsession.session.phase import HISTORY_PREFIX, Array, PhaseState, Step
+from mlsession.phases.trained import FIT_PREFIX, HEAD_KIND, HEAD_PREFIX
+from mlsession.session.phase import HISTORY_PREFIX, Array, Arrays, PhaseState, Step
+
+
+class TableRows:
+    """`TrainingRows` of a feature table: all views to train on, in index order."""
+
+    def __init__(self, table: FeatureTable) -> None:
+        self._table = table
+        self._rows = np.flatnonzero(table.training)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __call__(self) -> Iterator[Arrays]:
+        return self._table.rows(self._table.training)
+
+    def take(self, places: npt.NDArray[np.int64]) -> Arrays:
+        rows = self._rows[places]
+        return {"features": self._table.features[rows], "labels": self._table.labels[rows]}
 
 
 class Training:
-    """The runner of the training phase for a logistic head."""
+    """The runner of the training phase, for a head of any kind."""
 
     def __init__(
         self,
         load_table: Callable[[], FeatureTable],
         classes: tuple[str, ...],
-        options: LogisticRegressor,
+        options: HeadOptions,
+        seed: int,
         limit: int,
         numerics: Callable[[], AbstractContextManager[None]],
     ) -> None:
         self._load_table = load_table
         self._classes = classes
         self._options = options
+        self._seed = seed
         self._limit = limit
         self._numerics = numerics
 
     def run(self, state: PhaseState | None) -> Iterator[Step]:
         with self._numerics():
             table = self._load_table()
-            fit, validation = self._restore(state, table)
+            rows = TableRows(table)
+            fit, validation = self._restore(state, rows)
             last = False
             while not last:
+                head = None
                 if not self._is_done(fit):  # A limit may have been lowered below what is already done.
-                    fit = iterate(fit, lambda: table.rows(table.training), self._options)
-                    validation.append(_validation_metrics(head_of(fit), table))
+                    fit = fit.advance(rows)
+                    head = fit.head()
+                    validation.append(_validation_metrics(head, table))
                 last = self._is_done(fit)
                 yield Step(
                     iteration=fit.iteration,
                     total=self._limit,
-                    metrics=_metrics(fit, validation[-1]) if validation else {},
-                    snapshot=_snapshot(fit, head_of(fit), validation),
+                    metrics=_metrics(fit, validation),
+                    snapshot=_snapshot(fit, head or fit.head(), validation),
                     last=last,
                 )
 
-    def _is_done(self, fit: LogisticState) -> bool:
+    def _is_done(self, fit: Fit) -> bool:
         return fit.converged or fit.iteration >= self._limit
 
-    def _restore(
-        self, state: PhaseState | None, table: FeatureTable
-    ) -> tuple[LogisticState, list[tuple[float, float]]]:
+    def _restore(self, state: PhaseState | None, rows: TableRows) -> tuple[Fit, list[tuple[float, float]]]:
         if state is None:
-            return initial_state(lambda: table.rows(table.training), self._classes, self._options), []
+            return begin_fit(rows, self._classes, self._options, self._seed), []
         losses, accuracies = (
             state.arrays.get(f"{HISTORY_PREFIX}validation_{name}", np.empty(0)) for name in ("loss", "accuracy")
         )
         pairs = [(float(loss), float(accuracy)) for loss, accuracy in zip(losses, accuracies, strict=True)]
-        return fit_of(state), pairs
+        return restore_fit(_fit_state(state), self._options, self._seed), pairs
 
 
-def fit_of(state: PhaseState) -> LogisticState:
-    """The fit in a training state."""
+def _fit_state(state: PhaseState) -> PhaseState:
+    """The fit's own state in a training state."""
     arrays = {
         name.removeprefix(FIT_PREFIX): array for name, array in state.arrays.items() if name.startswith(FIT_PREFIX)
     }
-    return LogisticState.from_phase_state(PhaseState(arrays, state.data))
+    return PhaseState(arrays, state.data)
 
 
-def _validation_metrics(head: LogisticHead, table: FeatureTable) -> tuple[float, float]:
+def _validation_metrics(head: Head, table: FeatureTable) -> tuple[float, float]:
     """Mean log loss and accuracy on the held-out rows; NaN without any."""
-    sums = MetricSums.zero(len(head.bias))
+    sums = MetricSums.zero(head.num_classes)
     for block in table.rows(table.validation):
         sums = sums.add(block["labels"], head.probabilities(np.ascontiguousarray(block["features"])))
     return sums.log_loss, sums.accuracy
 
 
-def _metrics(fit: LogisticState, validation: tuple[float, float]) -> dict[str, float]:
+def _metrics(fit: Fit, validation: list[tuple[float, float]]) -> dict[str, float]:
     metrics = {"loss": float(fit.losses[-1]), "accuracy": float(fit.accuracies[-1])}
-    if not np.isnan(validation[0]):
-        metrics |= {"validation_loss": validation[0], "validation_accuracy": validation[1]}
+    if validation and not np.isnan(validation[-1][0]):
+        metrics |= {"validation_loss": validation[-1][0], "validation_accuracy": validation[-1][1]}
     return metrics
 
 
-def _snapshot(
-    fit: LogisticState, head: LogisticHead, validation: list[tuple[float, float]]
-) -> Callable[[], PhaseState]:
+def _snapshot(fit: Fit, head: Head, validation: list[tuple[float, float]]) -> Callable[[], PhaseState]:
     def snapshot() -> PhaseState:
         saved = fit.to_phase_state()
         held_out = np.array(validation, dtype=np.float64).reshape(-1, 2)
@@ -109,6 +128,6 @@ def _snapshot(
         if not np.isnan(held_out).any():
             arrays[f"{HISTORY_PREFIX}validation_loss"] = held_out[:, 0].copy()
             arrays[f"{HISTORY_PREFIX}validation_accuracy"] = held_out[:, 1].copy()
-        return PhaseState(arrays, saved.data)
+        return PhaseState(arrays, {**saved.data, HEAD_KIND: head.kind})
 
     return snapshot

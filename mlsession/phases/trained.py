@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from mlsession.heads.linear import LogisticHead
+from mlsession.heads.kinds import head_from_tensors
+from mlsession.heads.protocol import Head
 from mlsession.session.phase import PhaseState
 
 HEAD_PREFIX = "head."
 """Arrays of the head that the fit gives by now."""
+HEAD_KIND = "head"
+"""The plain value that says what kind of head they are."""
 FIT_PREFIX = "fit."
 """Arrays that the solver needs to go on."""
 
 
-def trained_head(state: PhaseState) -> LogisticHead:
-    """The head in a training state."""
+def trained_head(state: PhaseState) -> Head:
+    """The head in a training state. Raises `InvalidParameter` for a kind that this version does not have."""
     tensors = {
         name.removeprefix(HEAD_PREFIX): array for name, array in state.arrays.items() if name.startswith(HEAD_PREFIX)
     }
-    return LogisticHead.from_tensors(tensors)
+    return head_from_tensors(state.data.get(HEAD_KIND), tensors)
 
 
 def is_fitted(state: PhaseState, limit: int) -> bool:

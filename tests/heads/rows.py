@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 
 from mlsession.heads.blocks import Rows
 from mlsession.randomness import keyed_generator
-from mlsession.session.phase import Array, Arrays
+from mlsession.session.phase import Array, Arrays, PhaseState
 
 
 def clusters(count: int, features: int, classes: int, seed: int = 0) -> tuple[Array, Array]:
@@ -37,3 +38,45 @@ def rows_of(features: Array, labels: Array, batch: int | None = None) -> Rows:
 def names(count: int) -> list[str]:
     """Names of classes."""
     return [f"class {place}" for place in range(count)]
+
+
+class RowsInMemory:
+    """`TrainingRows` of two arrays; a pass comes in batches of `batch` rows."""
+
+    def __init__(self, features: Array, labels: Array, batch: int | None = None) -> None:
+        self._features = features
+        self._labels = labels
+        self._pass = rows_of(features, labels, batch)
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def __call__(self) -> Iterator[Arrays]:
+        return self._pass()
+
+    def take(self, places: npt.NDArray[np.int64]) -> Arrays:
+        return {"features": self._features[places], "labels": self._labels[places]}
+
+
+def misplaced(array: Array) -> Array:
+    """A read-only copy that begins one element after an aligned address, as a store may hand it back."""
+    space = np.empty(array.size + 65, dtype=array.dtype)
+    start = (-space.ctypes.data // array.itemsize) % (64 // array.itemsize) + 1
+    moved = space[start : start + array.size].reshape(array.shape)
+    moved[...] = array
+    moved.setflags(write=False)
+    return moved
+
+
+def stored(state: PhaseState) -> PhaseState:
+    """A state as it may come back from a store."""
+    return PhaseState({name: misplaced(array) for name, array in state.arrays.items()}, state.data)
+
+
+def same_bits(first: PhaseState, second: PhaseState) -> bool:
+    assert first.arrays.keys() == second.arrays.keys()
+    return first.data == second.data and all(
+        first.arrays[name].dtype == second.arrays[name].dtype
+        and first.arrays[name].tobytes() == second.arrays[name].tobytes()
+        for name in first.arrays
+    )

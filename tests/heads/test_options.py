@@ -6,15 +6,36 @@ import json
 import math
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mlsession.errors import InvalidParameter
-from mlsession.heads.options import LogisticRegressor
+from mlsession.heads.options import LogisticRegressor, MultilayerPerceptron, options_from_json
 from mlsession.session.phase import Json
 
+perceptrons = st.builds(
+    MultilayerPerceptron,
+    layer_sizes=st.lists(st.integers(1, 4096), min_size=1, max_size=5).map(tuple),
+    learning_rate=st.floats(1e-9, 0.5),
+    weight_decay=st.floats(0, 1.9),
+    dropout=st.floats(0, 1, exclude_max=True),
+    batch_size=st.none() | st.integers(1, 10**6),
+    tolerance=st.floats(0, 1e6),
+)
+regressors = st.builds(
+    LogisticRegressor, l2=st.none() | st.floats(0, 1e9), tolerance=st.floats(0, 1e9, exclude_min=True)
+)
 
-@pytest.mark.parametrize("options", [LogisticRegressor(), LogisticRegressor(l2=0.0, tolerance=1e-3)])
-def test_stored_form_goes_round(options: LogisticRegressor) -> None:
-    assert LogisticRegressor.from_json(json.loads(json.dumps(options.to_json()))) == options
+
+@settings(max_examples=100, deadline=None)
+@given(options=perceptrons | regressors)
+def test_stored_form_goes_round(options: LogisticRegressor | MultilayerPerceptron) -> None:
+    assert options_from_json(json.loads(json.dumps(options.to_json()))) == options
+
+
+def test_a_whole_number_is_stored_as_the_float_that_it_means() -> None:
+    one, other = MultilayerPerceptron(tolerance=1, dropout=0), MultilayerPerceptron(tolerance=1.0, dropout=0.0)
+    assert json.dumps(one.to_json()) == json.dumps(other.to_json())
 
 
 @pytest.mark.parametrize("l2", [-1.0, math.nan, math.inf])
@@ -41,3 +62,44 @@ def test_refuses_a_tolerance(tolerance: float) -> None:
 def test_refuses_another_stored_form(data: dict[str, Json]) -> None:
     with pytest.raises(InvalidParameter):
         LogisticRegressor.from_json(data)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("layer_sizes", ()),
+        ("layer_sizes", [100]),
+        ("layer_sizes", (100, 0)),
+        ("layer_sizes", (100.0,)),
+        ("layer_sizes", (True,)),
+        ("layer_sizes", 100),
+        ("learning_rate", 0.0),
+        ("learning_rate", math.nan),
+        ("learning_rate", 1.1),
+        ("learning_rate", "fast"),
+        ("weight_decay", -0.1),
+        ("weight_decay", math.nan),
+        ("weight_decay", 1000.0),
+        ("dropout", 1.0),
+        ("dropout", -0.1),
+        ("dropout", True),
+        ("batch_size", 0),
+        ("batch_size", 1.5),
+        ("tolerance", -1e-9),
+        ("tolerance", math.inf),
+    ],
+)
+def test_refuses_a_perceptron(name: str, value: object) -> None:
+    with pytest.raises(InvalidParameter, match=name):
+        MultilayerPerceptron(**{name: value})  # type: ignore[arg-type]
+    stored = {**MultilayerPerceptron().to_json(), name: value}
+    if not isinstance(value, list | tuple):
+        with pytest.raises(InvalidParameter, match=name):
+            MultilayerPerceptron.from_json(stored)  # type: ignore[arg-type]
+
+
+def test_refuses_another_kind() -> None:
+    with pytest.raises(InvalidParameter, match="forest"):
+        options_from_json({"kind": "forest"})
+    with pytest.raises(InvalidParameter, match="multilayer_perceptron"):
+        MultilayerPerceptron.from_json(LogisticRegressor().to_json())

@@ -1,0 +1,70 @@
+"""One linear layer, and the softmax that ends every head; numpy, torch only for export."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlsession.errors import InvalidParameter
+from mlsession.session.phase import Array
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Layer:
+    """outputs = inputs @ weight.T + bias. Raises `InvalidParameter` for arrays that are none such."""
+
+    weight: Array
+    """float32 [outputs, inputs]."""
+    bias: Array
+    """float32 [outputs]."""
+
+    def __post_init__(self) -> None:
+        for name, array, dimensions in (("weight", self.weight, 2), ("bias", self.bias, 1)):
+            if array.dtype != np.float32 or array.ndim != dimensions:
+                raise InvalidParameter(
+                    name, f"{array.dtype} {array.shape}", f"must be float32 in {dimensions} dimensions"
+                )
+            if not np.isfinite(array).all():
+                raise InvalidParameter(name, "infinite or not a number", "every element must be finite")
+        if len(self.weight) != len(self.bias):
+            raise InvalidParameter(
+                "bias", self.bias.shape, f"must have {len(self.weight)} elements, as weight has rows"
+            )
+
+    def __call__(self, inputs: Array) -> Array:
+        """float32 [n, outputs] of float32 [n, inputs]."""
+        outputs: Array = inputs @ self.weight.T + self.bias
+        return outputs
+
+    def module(self) -> nn.Linear:
+        """The same layer for torch, without gradients and in memory of its own."""
+        import torch
+        from torch import nn
+
+        outputs, inputs = self.weight.shape
+        # Built without memory first: initialising it would draw from torch's global generator.
+        layer = nn.Linear(inputs, outputs, device="meta").to_empty(device="cpu")
+        with torch.no_grad():
+            layer.weight.copy_(torch.tensor(self.weight))
+            layer.bias.copy_(torch.tensor(self.bias))
+        layer.requires_grad_(False)
+        return layer
+
+
+def check_features(features: Array, width: int) -> None:
+    """Raises `InvalidParameter` unless `features` is float32 [n, width]."""
+    if features.ndim != 2 or features.shape[1] != width or features.dtype != np.float32:
+        raise InvalidParameter("features", f"{features.dtype} {features.shape}", f"must be float32 [n, {width}]")
+
+
+def softmax(logits: Array) -> Array:
+    """float64 [n, K] of float32 [n, K]; each row sums to 1, however large the logits are."""
+    exact = logits.astype(np.float64)
+    powers = np.exp(exact - exact.max(axis=1, keepdims=True))
+    probabilities: Array = powers / powers.sum(axis=1, keepdims=True)
+    return probabilities

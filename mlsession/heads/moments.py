@@ -1,0 +1,64 @@
+"""Mean and variance of the features of the training rows, and what a solver divides them by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from mlsession.errors import UnusableData
+from mlsession.heads.blocks import Rows, fixed_blocks
+
+CONSTANT = 1e-6
+"""A feature that varies by less than this share of its mean is taken as constant: float32 shows no more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moments:
+    """Of the training rows; float64."""
+
+    rows: int
+    mean: torch.Tensor
+    """[D]."""
+    variance: torch.Tensor
+    """[D]: of the population."""
+
+    def scale(self, floor: float) -> torch.Tensor:
+        """float64 [D]: the square root of each feature's variance plus `floor`; 1 for a constant feature."""
+        scale = (self.variance + floor).sqrt()
+        return torch.where(scale > CONSTANT * self.mean.abs(), scale, torch.ones_like(scale))
+
+
+def measure(rows: Rows, classes: Sequence[str]) -> Moments:
+    """Mean and variance of every feature, in one pass; `classes` names label 0, 1, ...
+
+    Source: Chan, Golub and LeVeque, "Algorithms for computing the sample variance" (1983): moments of blocks, merged
+    in order. Raises `UnusableData` when there is a class without rows, or a feature that is infinite or not a number.
+    """
+    count, mean, squares = 0, torch.zeros(0, dtype=torch.float64), torch.zeros(0, dtype=torch.float64)
+    class_counts = torch.zeros(len(classes), dtype=torch.int64)
+    for block in fixed_blocks(rows):
+        values = block.features.to(torch.float64)
+        amount, block_mean = len(values), values.mean(dim=0)
+        block_squares = values.sub_(block_mean).square_().sum(dim=0)
+        class_counts += torch.bincount(block.labels, minlength=len(classes))
+        if count == 0:
+            count, mean, squares = amount, block_mean, block_squares
+            continue
+        total, shift = count + amount, block_mean - mean
+        squares = squares + block_squares + shift.square() * (count * amount / total)
+        mean = mean + shift * (amount / total)
+        count = total
+    empty = [name for name, amount in zip(classes, class_counts.tolist(), strict=True) if amount == 0]
+    if empty:
+        raise UnusableData(f"class {empty[0]!r}", "no image of it is left to train on; add readable images of it")
+    variance = squares / count
+    if not bool(torch.isfinite(variance).all()):
+        raise UnusableData("features", "some are infinite or not a number; choose another feature extractor")
+    return Moments(rows=count, mean=mean, variance=variance)
+
+
+def rounded(vector: torch.Tensor) -> torch.Tensor:
+    """float64 with float32 values, so that a solver in float32 and a head in float64 subtract the same."""
+    return vector.to(torch.float32).to(torch.float64)

@@ -1,0 +1,72 @@
+"""The saved form of a perceptron's fit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mlsession.errors import InternalError
+from mlsession.heads.perceptron_state import PerceptronState
+from mlsession.heads.shape import NetworkShape
+from mlsession.randomness import keyed_generator
+from mlsession.session.phase import PhaseState
+from tests.heads.rows import same_bits
+
+
+def made(sizes: tuple[int, ...], iteration: int = 2, converged: bool = False) -> PerceptronState:
+    shape, generator = NetworkShape(sizes=sizes), keyed_generator(0, "state")
+    vectors = [generator.normal(size=shape.count).astype(np.float32) for _ in range(3)]
+    return PerceptronState(
+        shape=shape,
+        weights=vectors[0],
+        first_moments=vectors[1],
+        second_moments=vectors[2],
+        mean=generator.normal(size=sizes[0]),
+        scale=generator.normal(size=sizes[0]),
+        losses=generator.normal(size=iteration),
+        accuracies=generator.normal(size=iteration),
+        iteration=iteration,
+        steps=7 * iteration,
+        rows=100,
+        batch_size=32,
+        converged=converged,
+    )
+
+
+@settings(max_examples=30, deadline=None)
+@given(sizes=st.lists(st.integers(1, 9), min_size=3, max_size=6), iteration=st.integers(0, 30), converged=st.booleans())
+def test_goes_round(sizes: list[int], iteration: int, converged: bool) -> None:
+    state = made(tuple(sizes), iteration, converged)
+    saved = state.to_phase_state()
+    again = PerceptronState.from_phase_state(saved)
+    assert same_bits(again.to_phase_state(), saved)
+    assert (again.shape, again.converged, again.steps) == (state.shape, converged, 7 * iteration)
+    assert not any(np.shares_memory(saved.arrays[name], getattr(state, name)) for name in saved.arrays)
+
+
+def test_refuses_what_is_not_whole() -> None:
+    saved = made((4, 3, 2)).to_phase_state()
+    for name in saved.arrays:
+        with pytest.raises(InternalError, match=name):
+            PerceptronState.from_phase_state(
+                PhaseState({key: array for key, array in saved.arrays.items() if key != name}, saved.data)
+            )
+    for name in saved.data:
+        with pytest.raises(InternalError, match=name):
+            PerceptronState.from_phase_state(
+                PhaseState(saved.arrays, {key: value for key, value in saved.data.items() if key != name})
+            )
+
+
+def test_refuses_arrays_that_do_not_fit() -> None:
+    state = made((4, 3, 2))
+    with pytest.raises(InternalError, match="weights"):
+        replace(state, weights=state.weights[:-1])
+    with pytest.raises(InternalError, match="second_moments is float64"):
+        replace(state, second_moments=state.second_moments.astype(np.float64))
+    with pytest.raises(InternalError, match="batches of 0"):
+        replace(state, batch_size=0)

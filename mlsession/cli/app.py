@@ -1,20 +1,15 @@
-"""The commands and what they take. Parsing gives back the work to do: nothing heavy is imported before that runs."""
-
-# ruff: noqa: B006 (typer copies what it takes as a default)
+"""The command line. Parsing gives back the work to do: nothing heavy is imported before that runs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Annotated, TypeAlias
+from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
 import mlsession
-from mlsession.cli import options
+from mlsession.cli.commands import Work, checkpoints, data, models, sessions, training
 from mlsession.cli.outcome import WRONG_USE
-
-Work: TypeAlias = Callable[[], int]
-"""What a command line asks for; gives the exit code."""
 
 app = typer.Typer(
     name="mlsession",
@@ -67,155 +62,20 @@ def _root(
         raise typer.Exit(WRONG_USE)
 
 
-@app.command(no_args_is_help=False)
-def train(
-    data: options.Data,
-    session: options.Session = None,
-    test: options.Test = None,
-    validation: options.ValidationChoice = None,
-    iterations: options.Iterations = None,
-    extractor: options.Extractor = "scene_print",
-    classifier: options.Head = "logistic",
-    seed: options.Seed = 0,
-    checkpoint_interval: options.CheckpointInterval = "auto",
-    report_interval: options.ReportInterval = 1,
-    cache: options.Cache = "auto",
-    storage_option: options.StorageOption = [],
-    export: options.Export = [],
-    author: options.Author = "",
-    license: options.License = "",
-    description: options.Description = None,
-    version: options.ModelVersion = None,
-    take_over: options.TakeOver = False,
-    json: options.Json = False,
-) -> Work:
-    """Train a classifier, or go on with it.
-
-    The same line again resumes where it stopped, or returns at once when all is done.
-    """
-
-    def work() -> int:
-        from mlsession.cli.signals import interrupted_by_signals
-
-        with interrupted_by_signals():
-            from mlsession.cli.arguments import About
-            from mlsession.cli.train import TrainArguments, train
-
-            return train(
-                TrainArguments(
-                    data=data,
-                    session=session,
-                    test=test,
-                    validation=validation,
-                    iterations=iterations,
-                    extractor=extractor,
-                    classifier=classifier,
-                    seed=seed,
-                    checkpoint_interval=checkpoint_interval,
-                    report_interval=report_interval,
-                    cache=cache,
-                    storage_options=tuple(storage_option),
-                    exports=tuple(export),
-                    about=About(author=author, license=license, description=description, version=version),
-                    take_over=take_over,
-                    json=json,
-                )
-            )
-
-    return work
-
-
 @app.command()
-def status(url: options.Url, storage_option: options.StorageOption = [], json: options.Json = False) -> Work:
-    """Show how far a session is, what it found, and its checkpoints."""
-
-    def work() -> int:
-        from mlsession.cli.session import status
-
-        return status(url, storage_option, json)
-
-    return work
-
-
-@app.command()
-def evaluate(
-    model: options.Model,
-    data: options.Data,
-    storage_option: options.StorageOption = [],
-    json: options.Json = False,
+def completion(
+    shell: Annotated[str, typer.Argument(metavar="bash|zsh|fish", help="The shell to make it for.")],
 ) -> Work:
-    """Measure a model on labelled images."""
+    """Print what a shell needs to complete commands and options at the Tab key."""
 
     def work() -> int:
-        from mlsession.cli.model import evaluate
+        from mlsession.cli.completion import completion
 
-        return evaluate(model, data, storage_option, json)
+        return completion(typer.main.get_command(app), shell)
 
     return work
 
 
-@app.command()
-def predict(
-    model: options.Model,
-    images: Annotated[list[str], typer.Argument(metavar="PATH...", help="Images: paths or URLs.")],
-    storage_option: options.StorageOption = [],
-    json: options.Json = False,
-) -> Work:
-    """Say what images show.
-
-    Those that cannot be read are named, the others are predicted, and the exit code is 1.
-    """
-
-    def work() -> int:
-        from mlsession.cli.model import predict
-
-        return predict(model, images, storage_option, json)
-
-    return work
-
-
-@app.command()
-def export(
-    model: options.Model,
-    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Files to write: .mlmodel or .safetensors.")],
-    author: options.Author = "",
-    license: options.License = "",
-    description: options.Description = None,
-    version: options.ModelVersion = None,
-    storage_option: options.StorageOption = [],
-    json: options.Json = False,
-) -> Work:
-    """Write a model for other programs.
-
-    The file's answers are compared with the model's first.
-    """
-
-    def work() -> int:
-        from mlsession.cli.arguments import About
-        from mlsession.cli.model import export
-
-        return export(
-            model,
-            paths,
-            About(author=author, license=license, description=description, version=version),
-            storage_option,
-            json,
-        )
-
-    return work
-
-
-@app.command()
-def delete(
-    url: options.Url,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    storage_option: options.StorageOption = [],
-) -> Work:
-    """Delete a session for good: all that it wrote, and nothing else."""
-
-    def work() -> int:
-        from mlsession.cli.session import delete
-
-        return delete(url, yes, storage_option)
-
-    return work
+for _command in (training.train, *sessions.COMMANDS, *models.COMMANDS, *data.COMMANDS):
+    app.command()(_command)
+app.add_typer(checkpoints.app)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +14,16 @@ from mlsession.errors import InvalidParameter
 from mlsession.store.location import is_local, local_path, redact, url_name
 
 if TYPE_CHECKING:
+    from mlsession.augment.options import AugmentationOption
+    from mlsession.data.source import DataSource
     from mlsession.data.validation import Validation
     from mlsession.export.metadata import ModelMetadata
-    from mlsession.heads.options import LogisticRegressor
+    from mlsession.heads.options import HeadOptions
 
 Options = Mapping[str, object]
 
 _SUFFIX = ".mlsession"
+_MANIFEST = ".csv"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +34,8 @@ class About:
     license: str
     description: str | None
     version: str | None
+    facts: Sequence[str] = ()
+    """Further facts, as `name=value`."""
 
     def metadata(self) -> ModelMetadata:
         """The same for the library. Raises `InvalidParameter`."""
@@ -41,7 +47,15 @@ class About:
             license=self.license,
             short_description=usual.short_description if self.description is None else self.description,
             version=usual.version if self.version is None else self.version,
+            additional=dict(_fact(item) for item in self.facts),
         )
+
+
+def _fact(item: str) -> tuple[str, str]:
+    name, separator, value = item.partition("=")
+    if not (name and separator):
+        raise InvalidParameter("metadata", item, "write it as name=value")
+    return name, value
 
 
 def storage_options(items: Sequence[str]) -> dict[str, object]:
@@ -70,26 +84,55 @@ def _no_constant(name: str) -> object:
     raise ValueError(name)
 
 
-def default_session(data: str, folder: Path) -> str:
+def default_session(data: str, folder: Path, suffix: str = _SUFFIX) -> str:
     """Where a session lies if nothing else is said: `<data name>.mlsession` in `folder`, the current one.
 
-    Beside the data where `folder` lies in them: among the images the session would be taken for a class.
+    Beside the data where `folder` lies in them: among the images the session would be taken for a class. Of a
+    manifest the name goes without `.csv`.
     """
-    if not is_local(data):
+    if is_manifest(data):
+        name = url_name(data)[: -len(_MANIFEST)]
+    elif not is_local(data):
         name = url_name(data)
     else:
         path = Path(os.path.normpath(local_path(data)))
         name = path.name
         if folder == path or path in folder.parents:
-            return os.path.relpath(path.parent / f"{name}{_SUFFIX}", folder)
+            return os.path.relpath(path.parent / f"{name}{suffix}", folder)
     if not name:
-        raise InvalidParameter("session", None, f"{redact(data)} has no name to call it after; give --session URL")
-    return f"{name}{_SUFFIX}"
+        option = "session" if suffix == _SUFFIX else "output"
+        raise InvalidParameter(option, None, f"{redact(data)} has no name to call it after; give --{option} URL")
+    return f"{name}{suffix}"
 
 
-def validation(text: str | None, seed: int, options: Options) -> Validation:
-    """A folder, a ratio, "none", or None for the automatic choice."""
+def is_manifest(data: str) -> bool:
+    """Whether labelled images are given by a CSV file that names them."""
+    return url_name(data).lower().endswith(_MANIFEST)
+
+
+def source(data: str, options: Options, label_from: str = "folder") -> DataSource:
+    """Labelled images: a manifest if it ends in `.csv`, else a folder.
+
+    `label_from` says where in a folder the labels are: `folder` (sub-folders) or `name` (the files' names, up to the
+    first period), `name:SEPARATOR` or `name:SEPARATOR:POSITION`, such as `name:-:1`.
+    """
     from mlsession.data.source import DataSource
+
+    rule, _, details = label_from.partition(":")
+    if rule not in ("folder", "name") or (rule == "folder" and label_from != rule):
+        raise InvalidParameter("label-from", label_from, "must be folder, name, or name:SEPARATOR:POSITION")
+    if is_manifest(data):
+        return DataSource.manifest(data, storage_options=options)
+    if rule == "folder":
+        return DataSource.labeled_directories(data, options)
+    separator, position = details or ".", 0
+    if match := re.fullmatch(r"(.+):(-?\d+)", details):
+        separator, position = match[1], int(match[2])
+    return DataSource.labeled_files(data, separator, position, options)
+
+
+def validation(text: str | None, seed: int, options: Options, label_from: str = "folder") -> Validation:
+    """A folder or manifest, a ratio, "none", or None for the automatic choice."""
     from mlsession.data.validation import Validation
 
     if text is None:
@@ -99,7 +142,7 @@ def validation(text: str | None, seed: int, options: Options) -> Validation:
     try:
         ratio = float(text)
     except ValueError:
-        return Validation.data(DataSource.labeled_directories(text, options))
+        return Validation.data(source(text, options, label_from))
     return Validation.split(ratio, seed)
 
 
@@ -114,15 +157,39 @@ def checkpoint_interval(text: str) -> int | Literal["auto"]:
         raise InvalidParameter("checkpoint-interval", text, reason) from None
 
 
-def classifier(name: str) -> LogisticRegressor:
-    """The head that a name stands for."""
-    from mlsession.heads.options import LogisticRegressor
+def classifier(name: str, layer_sizes: str | None = None) -> HeadOptions:
+    """The head that a name stands for; `layer_sizes` are those of a perceptron's hidden layers, such as "128,64"."""
+    from mlsession.heads.options import LogisticRegressor, MultilayerPerceptron
 
-    if name != "logistic":
-        raise InvalidParameter("classifier", name, "the only one there is by now is logistic")
-    return LogisticRegressor()
+    if name not in ("logistic", "mlp"):
+        raise InvalidParameter("classifier", name, "choose logistic, or mlp (a multilayer perceptron)")
+    if layer_sizes is None:
+        return LogisticRegressor() if name == "logistic" else MultilayerPerceptron()
+    if name != "mlp":
+        raise InvalidParameter("layer-sizes", layer_sizes, f"{name} has no hidden layers; add --classifier mlp")
+    try:
+        sizes = tuple(int(size) for size in layer_sizes.split(","))
+        return MultilayerPerceptron(layer_sizes=sizes)
+    except ValueError:
+        reason = "must be whole numbers, 1 or more, separated by commas, such as 128,64"
+        raise InvalidParameter("layer-sizes", layer_sizes, reason) from None
+
+
+def augmentation(text: str) -> tuple[AugmentationOption, ...]:
+    """The options that names separated by commas stand for."""
+    from mlsession.augment.options import augmentation_options
+
+    return augmentation_options([name.strip() for name in text.split(",")])
 
 
 def cache(text: str) -> str | None:
     """ "auto", a URL, or None for "none"."""
     return None if text == "none" else text
+
+
+def on_modified_data(text: str) -> Literal["fail", "update", "ignore"]:
+    """What to do about changed data. Raises `InvalidParameter`."""
+    match text:
+        case "fail" | "update" | "ignore":
+            return text
+    raise InvalidParameter("--on-modified-data", text, "must be fail, update or ignore")

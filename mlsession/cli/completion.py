@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from mlsession.cli.output import print_lines
+from mlsession.errors import InvalidParameter
 
 
 class Shell(StrEnum):
@@ -29,9 +30,11 @@ _HOW_TO = {
 }  # fmt: skip
 
 
-def completion(command: Any, shell: Shell) -> int:
-    """Prints the script of a shell for a command tree of typer."""
-    print_lines(completion_script(command_words(command), shell))
+def completion(command: Any, shell: str) -> int:
+    """Prints the script of a shell for a command tree of typer. Raises `InvalidParameter` for another shell."""
+    if shell not in tuple(Shell):
+        raise InvalidParameter("shell", shell, f"must be one of {', '.join(Shell)}")
+    print_lines(completion_script(command_words(command), Shell(shell)))
     return 0
 
 

@@ -21,11 +21,15 @@ from mlsession.events import (
     PhaseFinished,
     PhaseStarted,
     Progressed,
+    RemovalFailed,
+    SessionClosed,
     SessionCreated,
     SessionOpened,
+    StopRequested,
     StoreRetried,
     Unprotected,
     WaitingForWriter,
+    WriterLost,
 )
 
 MOST_NAMED = 5
@@ -91,13 +95,13 @@ class Narrator:
     def _end(self, event: PhaseFinished) -> str:
         meter = self.meter
         if meter is None or meter.latest is None:
-            return f"{plain(event.phase)}: done"
+            return ", ".join([f"{plain(event.phase)}: done", *metric_words(event)])
         counted = f"{meter.done:,} {meter.unit}"
         words = [counted, *metric_words(meter.latest), f"in {duration(meter.latest.elapsed)}"]
         return f"{plain(event.phase)}: done, {', '.join(words)}"
 
 
-def metric_words(event: Progressed) -> list[str]:
+def metric_words(event: Progressed | PhaseFinished) -> list[str]:
     """The metrics of a report, in words."""
     words: list[str] = []
     for name, value in event.metrics.items():
@@ -118,6 +122,9 @@ def note(event: Event) -> str | None:
             return f"session: created {plain(event.url)}{hint}"
         case SessionOpened():
             begun = event.phase != "initialized"
+            if event.host:
+                after = f", going on after {plain(event.phase)} {event.iteration}" if begun else ""
+                return f"session: opened by process {event.pid} on {plain(event.host)}{after}"
             return f"session: going on after {plain(event.phase)} {event.iteration}" if begun else None
         case WaitingForWriter():
             return (
@@ -148,8 +155,16 @@ def note(event: Event) -> str | None:
             return f"note: the sign of life could not be written ({one_line(event.reason)}); training goes on"
         case CacheFailed():
             return f"note: going on without the feature cache: {one_line(event.reason)}"
+        case RemovalFailed():
+            return f"note: superseded checkpoints stay, they cannot be removed: {one_line(event.reason)}"
         case JobStopping():
             return f"stopping: {one_line(event.reason)}; saving first (a second signal stops at once)"
+        case StopRequested():
+            return "stopping: the process that trains the session was asked to, and looks every few seconds"
+        case SessionClosed():
+            return f"session: {plain(event.outcome)}{f' ({one_line(event.reason)})' if event.reason else ''}"
+        case WriterLost():
+            return f"warning: {one_line(event.reason)}; what is committed is kept"
         case EventsMissed():
             return f"note: {number_of(event.count, 'event')} came too fast to be shown"
         case _:

@@ -12,7 +12,20 @@ Model = Annotated[
     typer.Argument(metavar="MODEL", help="A saved model (.safetensors), a session, or a checkpoint: a path or a URL."),
 ]
 Data = Annotated[
-    str, typer.Argument(metavar="DATA", help="Labelled images: a folder or URL with one sub-folder per label.")
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help="Labelled images: a folder or URL with one sub-folder per label, or a .csv with the columns path,label.",
+    ),
+]
+LabelFrom = Annotated[
+    str,
+    typer.Option(
+        "--label-from",
+        metavar="folder|name",
+        help="What labels an image: its sub-folder, or its own name up to the first period; "
+        "name:-:1 takes part 1 (from 0) of the name cut at each -.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 StorageOption = Annotated[
@@ -30,25 +43,74 @@ Session = Annotated[
     typer.Option(metavar="URL", help="Where the session is kept.  [default: ./<data name>.mlsession]"),
 ]
 Test = Annotated[
-    str | None, typer.Option(metavar="DIR", help="Labelled images to test the model on; never trained on.")
+    str | None,
+    typer.Option(metavar="DIR|CSV", help="Labelled images to test the model on; never trained on. Given like DATA."),
 ]
 ValidationChoice = Annotated[
     str | None,
     typer.Option(
-        metavar="DIR|RATIO|none",
+        metavar="DIR|CSV|RATIO|none",
         help="Images to validate on, or the share of the data to hold out.  "
         "[default: none of fewer than 50 images, 10 % below 200, else 5 %]",
+    ),
+]
+Augment = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAMES",
+        help="Train on altered copies of the photos too: blur, crop, expose, flip, flip-vertical, noise, rotate, "
+        "separated by commas. Each makes 4 of each photo (a flip 1), which take as long to extract.",
+    ),
+]
+OnModifiedData = Annotated[
+    str,
+    typer.Option(
+        metavar="fail|update|ignore",
+        help="If the images are not those of the session any more: refuse; extract what is new and train anew; or go "
+        "on with those recorded.",
     ),
 ]
 Iterations = Annotated[
     int | None,
     typer.Option(metavar="N", help="The most training iterations; a higher number trains on.  [default: 25]"),
 ]
-Extractor = Annotated[str, typer.Option(metavar="NAME", help="What turns images into features.")]
-Head = Annotated[str, typer.Option("--classifier", metavar="NAME", help="What is trained on the features.")]
+Extractor = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="What turns images into features: scene_print, lite1, timm:NETWORK; see `mlsession extractors`.",
+    ),
+]
+ExtractorWeights = Annotated[
+    str | None,
+    typer.Option(
+        "--extractor-weights",
+        metavar="FILE",
+        help="The weights of a network of timm or torchvision: a path or URL.  [default: what the library publishes]",
+    ),
+]
+Head = Annotated[str, typer.Option("--classifier", metavar="logistic|mlp", help="What is trained on the features.")]
+LayerSizes = Annotated[
+    str | None,
+    typer.Option(
+        "--layer-sizes", metavar="N,N", help="Units of each hidden layer of --classifier mlp.  [default: 100]"
+    ),
+]
 Seed = Annotated[int, typer.Option(metavar="N", help="The same seed and data give the same model.")]
 CheckpointInterval = Annotated[
     str, typer.Option(metavar="N|auto", help="Iterations between checkpoints; auto: as often as is cheap.")
+]
+KeepLast = Annotated[
+    int | None,
+    typer.Option("--keep-last", metavar="N", help="Keep the newest N training checkpoints, 2 or more.  [default: all]"),
+]
+KeepBest = Annotated[
+    int | None,
+    typer.Option(
+        "--keep-best",
+        metavar="N",
+        help="Keep the N most accurate training checkpoints, and the newest.  [default: all]",
+    ),
 ]
 ReportInterval = Annotated[int, typer.Option(metavar="N", help="Iterations between progress reports.")]
 Cache = Annotated[
@@ -63,13 +125,21 @@ Export = Annotated[
     list[str],
     typer.Option(
         metavar="PATH",
-        help="Write the model here when it is done: .mlmodel or .safetensors; may be repeated.",
+        help="Write the model here when it is done: .mlmodel, .mlpackage or .safetensors; may be repeated.",
         show_default=False,
     ),
+]
+Exports = Annotated[
+    list[str],
+    typer.Argument(metavar="PATH...", help="What to write, ending in .mlmodel, .mlpackage or .safetensors."),
 ]
 Author = Annotated[str, typer.Option(metavar="TEXT", help="Who made the model, for exports.", show_default=False)]
 License = Annotated[str, typer.Option(metavar="TEXT", help="Its licence, for exports.", show_default=False)]
 Description = Annotated[str | None, typer.Option(metavar="TEXT", help="What it is, for exports.", show_default=False)]
 ModelVersion = Annotated[
     str | None, typer.Option("--version", metavar="TEXT", help="Its version, for exports.", show_default=False)
+]
+Metadata = Annotated[
+    list[str],
+    typer.Option(metavar="NAME=VALUE", help="A further fact, for exports; may be repeated.", show_default=False),
 ]

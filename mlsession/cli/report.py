@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from mlsession.cli.text import byte_size, duration, figure, number_of, percent, plain
 
 if TYPE_CHECKING:
@@ -90,11 +88,10 @@ def class_table(metrics: ClassifierMetrics, width: int) -> list[str]:
 
 def confusions(metrics: ClassifierMetrics) -> list[str]:
     """A line on the pairs of classes that are most often confused, if any are."""
-    wrong = metrics.confusion_matrix.copy()
-    np.fill_diagonal(wrong, 0)
-    order = np.argsort(-wrong, axis=None, kind="stable")[:MOST_PAIRS]
-    pairs = [np.unravel_index(place, wrong.shape) for place in order if wrong.flat[place] > 0]
-    named = [f"{plain(metrics.classes[t])} taken for {plain(metrics.classes[p])} ({wrong[t, p]:,})" for t, p in pairs]
+    named = [
+        f"{plain(each.label)} taken for {plain(each.predicted)} ({each.count:,})"
+        for each in metrics.top_confusions(MOST_PAIRS)
+    ]
     return [f"most often confused: {', '.join(named)}"] if named else []
 
 

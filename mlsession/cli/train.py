@@ -13,7 +13,6 @@ from mlsession.cli.program import program
 from mlsession.cli.progress import follow, screen_for
 from mlsession.cli.report import class_table, export_line, headline
 from mlsession.cli.text import command_line, plain
-from mlsession.data.source import DataSource
 from mlsession.export.write import check_destination
 from mlsession.extractors.catalog import extractor_named
 from mlsession.job.signals import stop_on_signals
@@ -31,18 +30,40 @@ class TrainArguments:
     session: str | None
     test: str | None
     validation: str | None
+    label_from: str
+    on_modified_data: str
     iterations: int | None
     extractor: str
+    extractor_weights: str | None
     classifier: str
+    layer_sizes: str | None
+    augment: str | None
     seed: int
     checkpoint_interval: str
+    keep_last: int | None
+    keep_best: int | None
     report_interval: int
     cache: str
-    storage_options: Sequence[str] = field(repr=False)
-    exports: Sequence[str]
-    about: typed.About
+    storage_option: Sequence[str] = field(repr=False)
+    export: Sequence[str]
+    author: str
+    license: str
+    description: str | None
+    version: str | None
+    metadata: Sequence[str]
     take_over: bool
     json: bool
+
+    @property
+    def about(self) -> typed.About:
+        """What exports say of themselves."""
+        return typed.About(
+            author=self.author,
+            license=self.license,
+            description=self.description,
+            version=self.version,
+            facts=self.metadata,
+        )
 
     @property
     def session_url(self) -> str:
@@ -52,14 +73,14 @@ class TrainArguments:
 
 def train(given: TrainArguments) -> int:
     """Trains, or goes on, then exports and reports; returns the exit code."""
-    options = typed.storage_options(given.storage_options)
+    options = typed.storage_options(given.storage_option)
     url = given.session_url
     parameters, session = _model(given, options), _session(given, url, options)
     about = given.about.metadata()
-    for path in given.exports:
+    for path in given.export:
         check_destination(path, options)
-    data = DataSource.labeled_directories(given.data, options)
-    test = DataSource.labeled_directories(given.test, options) if given.test is not None else None
+    data = typed.source(given.data, options, given.label_from)
+    test = typed.source(given.test, options, given.label_from) if given.test is not None else None
     screen = screen_for(sys.stderr)
     try:
         job = Classifier.train(data, parameters, session, testing=test)
@@ -69,7 +90,7 @@ def train(given: TrainArguments) -> int:
     finally:
         screen.close()
     exported: list[str] = []
-    for path in given.exports:
+    for path in given.export:
         remark(f"exporting {plain(path)}")
         exported.append(export_line(path, classifier.write(path, about, options)))
     with Classifier.restore_training_session(session) as stored:
@@ -83,11 +104,12 @@ def train(given: TrainArguments) -> int:
 
 def _model(given: TrainArguments, options: typed.Options) -> ModelParameters:
     return ModelParameters(
-        validation=typed.validation(given.validation, given.seed, options),
+        validation=typed.validation(given.validation, given.seed, options, given.label_from),
         seed=given.seed,
+        augmentation=() if given.augment is None else typed.augmentation(given.augment),
         algorithm=TransferLearning(
-            feature_extractor=extractor_named(given.extractor),
-            classifier=typed.classifier(given.classifier),
+            feature_extractor=extractor_named(given.extractor, given.extractor_weights, options),
+            classifier=typed.classifier(given.classifier, given.layer_sizes),
         ),
     )
 
@@ -98,7 +120,10 @@ def _session(given: TrainArguments, url: str, options: typed.Options) -> Session
         report_interval=given.report_interval,
         checkpoint_interval=typed.checkpoint_interval(given.checkpoint_interval),
         iterations=given.iterations,
+        keep_last=given.keep_last,
+        keep_best=given.keep_best,
         take_over=given.take_over,
+        on_modified_data=typed.on_modified_data(given.on_modified_data),
         cache=typed.cache(given.cache),
         storage_options=options,
     )
@@ -114,11 +139,11 @@ def _result(summary: SessionSummary) -> list[str]:
 
 def _next(given: TrainArguments, url: str, summary: SessionSummary) -> list[str]:
     """What to try next, as commands."""
-    secrets = [f"--storage-option={option}" for option in given.storage_options]
+    secrets = [f"--storage-option={option}" for option in given.storage_option]
     commands = [["predict", url, "PHOTO.jpg"]]
     if given.test is None:
         commands.append(["evaluate", url, "TEST_FOLDER"])
-    if not given.exports:
+    if not given.export:
         commands.append(["export", url, "Model.mlmodel"])
     commands.append(["status", url])
     lines = [f"  {command_line([*program(), *words, *secrets])}" for words in commands]

@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 
 from mlsession.cli import arguments as typed
+from mlsession.data.labeling import ByName
+from mlsession.data.source import DataSource
 from mlsession.data.validation import Validation, ValidationKind
 from mlsession.errors import InvalidParameter
 from mlsession.export.metadata import ModelMetadata
-from mlsession.heads.options import LogisticRegressor
+from mlsession.heads.options import LogisticRegressor, MultilayerPerceptron
 
 
 @pytest.mark.parametrize(
@@ -89,8 +91,15 @@ def test_intervals_heads_and_caches() -> None:
     with pytest.raises(InvalidParameter, match="whole number of iterations, or auto"):
         typed.checkpoint_interval("often")
     assert typed.classifier("logistic") == LogisticRegressor()
-    with pytest.raises(InvalidParameter, match="logistic"):
+    assert typed.classifier("mlp") == MultilayerPerceptron()
+    assert typed.classifier("mlp", "128,64") == MultilayerPerceptron(layer_sizes=(128, 64))
+    with pytest.raises(InvalidParameter, match="choose logistic, or mlp"):
         typed.classifier("mlp:100")
+    with pytest.raises(InvalidParameter, match="add --classifier mlp"):
+        typed.classifier("logistic", "128")
+    for wrong in ("", "128,", "0", "-1", "1.5", "many"):
+        with pytest.raises(InvalidParameter, match=f"layer-sizes='{wrong}': must be whole numbers"):
+            typed.classifier("mlp", wrong)
     assert typed.cache("auto") == "auto"
     assert typed.cache("none") is None
 
@@ -99,3 +108,38 @@ def test_what_was_not_said_keeps_the_usual_words() -> None:
     assert typed.About(author="", license="", description=None, version=None).metadata() == ModelMetadata()
     given = typed.About(author="A", license="MIT", description="", version="2").metadata()
     assert given == ModelMetadata(author="A", license="MIT", short_description="", version="2")
+
+
+def test_further_facts_are_names_and_values() -> None:
+    about = typed.About(author="", license="", description=None, version=None, facts=("a.b=1=2", "note="))
+    assert about.metadata().additional == {"a.b": "1=2", "note": ""}
+    for wrong in ("note", "=1"):
+        with pytest.raises(InvalidParameter, match="name=value"):
+            typed.About(author="", license="", description=None, version=None, facts=(wrong,)).metadata()
+
+
+def test_labelled_images_by_name_list_or_folder(tmp_path: Path) -> None:
+    manifest = tmp_path / "all.csv"
+    manifest.write_text("path,label\n1.jpg,cat\n")
+    options: dict[str, object] = {"anon": True}
+    folders, files = typed.source("x", options), typed.source("x", options, "name")
+    assert (folders, files) == (DataSource.labeled_directories("x"), DataSource.labeled_files("x"))
+    assert folders.storage_options == files.storage_options == options
+    for text, rule in (
+        ("name:-", ByName(separator="-")),
+        ("name:-:1", ByName(separator="-", position=1)),
+        ("name:_:-1", ByName(separator="_", position=-1)),
+        ("name:::2", ByName(separator=":", position=2)),
+    ):
+        assert typed.source("x", options, text).labeling == rule
+    for label_from in ("folder", "name"):
+        assert typed.source(str(manifest), options, label_from) == DataSource.manifest(manifest)
+    assert typed.validation(str(manifest), 0, options).source == DataSource.manifest(manifest)
+    assert typed.validation("x", 0, options, "name").source == files
+
+
+def test_a_place_is_called_after_a_manifest_without_its_ending() -> None:
+    assert typed.default_session("data/train.csv", Path.cwd()) == "train.mlsession"
+    assert typed.default_session("s3://bucket/data/train.CSV", Path.cwd(), "-split") == "train-split"
+    with pytest.raises(InvalidParameter, match="--output"):
+        typed.default_session("/", Path("nowhere"), "-split")

@@ -1,4 +1,4 @@
-"""`mlsession evaluate`, `predict` and `export`, in this process: torch is loaded once."""
+"""`mlsession predict` and `export`, in this process: torch is loaded once."""
 
 from __future__ import annotations
 
@@ -9,54 +9,13 @@ import pytest
 
 import mlsession as ml
 from mlsession.cli.__main__ import run
-from tests.cli.conftest import LABELS, Trained
+from tests.cli.conftest import Trained
 
 
 @pytest.fixture
 def folder(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(trained.folder)
     return trained.folder
-
-
-def test_evaluate_prints_every_prediction(folder: Path, trained: Trained, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["evaluate", str(trained.model), "train", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["classes"] == list(LABELS)
-    assert found["accuracy"] == found["metrics"]["accuracy"] == 1.0
-    assert len(found["predictions"]) == 12
-    for prediction in found["predictions"]:
-        assert prediction.keys() == {"path", "label", "predicted", "confidence"}
-        assert prediction["path"].startswith(f"{prediction['label']}/")
-    assert [skipped["path"] for skipped in found["skipped"]] == ["Kiwi/torn.jpg"]
-
-
-def test_evaluate_for_people(folder: Path, trained: Trained, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["evaluate", "train.mlsession", "train"]) == 0
-    found = capsys.readouterr()
-    assert found.out.startswith("accuracy 100.0 % (12 of 12)")
-    assert "precision" in found.out
-    assert "skipped Kiwi/torn.jpg: " in found.err
-
-
-def test_wrong_predictions_are_named(
-    folder: Path, trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "Lemon").mkdir()
-    photo = next((folder / "test" / "Kiwi").iterdir())
-    (tmp_path / "Lemon" / "kiwi\x1b.jpg").write_bytes(photo.read_bytes())
-    assert run(["evaluate", "train.mlsession", str(tmp_path)]) == 0
-    out = capsys.readouterr().out
-    assert "most often confused: Lemon taken for Kiwi (1)" in out
-    assert "1 image predicted wrongly:\n  Lemon/kiwi\\x1b.jpg: Kiwi, " in out
-
-
-def test_an_unknown_label_is_refused(
-    folder: Path, trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "Mango").mkdir()
-    (tmp_path / "Mango" / "m.jpg").write_bytes(b"x")
-    assert run(["evaluate", "train.mlsession", str(tmp_path)]) == 1
-    assert "does not know the label 'Mango'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kind", ["model", "session", "checkpoint"])

@@ -1,17 +1,15 @@
-"""The commands that say how good a model is, and what they take; see `app`."""
+"""The commands that use a model, and say how good it is; see `app`."""
 
 # ruff: noqa: B006 (typer copies what it takes as a default)
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from mlsession.cli import options
-
-Work = Callable[[], int]
+from mlsession.cli.commands import Work
 
 Part = Annotated[
     str | None,
@@ -99,4 +97,57 @@ def plot(
     return work
 
 
-COMMANDS = (evaluate, results, plot)
+def predict(
+    model: options.Model,
+    images: Annotated[list[str], typer.Argument(metavar="PATH...", help="Images: paths or URLs.")],
+    extractor_weights: options.ExtractorWeights = None,
+    storage_option: options.StorageOption = [],
+    json: options.Json = False,
+) -> Work:
+    """Say what images show.
+
+    Those that cannot be read are named, the others are predicted, and the exit code is 1.
+    """
+
+    def work() -> int:
+        from mlsession.cli.model import predict
+
+        return predict(model, images, extractor_weights, storage_option, json)
+
+    return work
+
+
+def export(
+    model: options.Model,
+    paths: options.Exports,
+    author: options.Author = "",
+    license: options.License = "",
+    description: options.Description = None,
+    version: options.ModelVersion = None,
+    metadata: options.Metadata = [],
+    extractor_weights: options.ExtractorWeights = None,
+    storage_option: options.StorageOption = [],
+    json: options.Json = False,
+) -> Work:
+    """Write a model for other programs.
+
+    The file's answers are compared with the model's first.
+    """
+
+    def work() -> int:
+        from mlsession.cli.arguments import About
+        from mlsession.cli.model import export
+
+        return export(
+            model,
+            paths,
+            About(author=author, license=license, description=description, version=version, facts=metadata),
+            extractor_weights,
+            storage_option,
+            json,
+        )
+
+    return work
+
+
+COMMANDS = (evaluate, results, plot, predict, export)

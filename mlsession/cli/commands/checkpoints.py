@@ -4,12 +4,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from mlsession.cli import options
+from mlsession.cli.commands import Work
 from mlsession.cli.outcome import WRONG_USE
 
 app = typer.Typer(
@@ -27,9 +27,7 @@ def _root(context: typer.Context) -> None:
 
 
 @app.command("list")
-def list_checkpoints(
-    url: options.Url, storage_option: options.StorageOption = [], json: options.Json = False
-) -> Callable[[], int]:
+def list_checkpoints(url: options.Url, storage_option: options.StorageOption = [], json: options.Json = False) -> Work:
     """List the checkpoints, oldest first."""
 
     def work() -> int:
@@ -57,7 +55,7 @@ def remove_checkpoints(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     storage_option: options.StorageOption = [],
     json: options.Json = False,
-) -> Callable[[], int]:
+) -> Work:
     """Remove checkpoints for good, to free space: those that meet all that is said.
 
     The newest of each phase always stays, and what a checkpoint that stays rests on.
@@ -77,7 +75,7 @@ def remove_checkpoints(
 @app.command("verify")
 def verify_checkpoints(
     url: options.Url, storage_option: options.StorageOption = [], json: options.Json = False
-) -> Callable[[], int]:
+) -> Work:
     """Read and hash all that the checkpoints rest on; the exit code is 1 if something is damaged."""
 
     def work() -> int:

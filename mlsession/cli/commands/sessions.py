@@ -1,17 +1,26 @@
-"""The commands for sessions that run elsewhere, and what they take; see `app`."""
+"""The commands for sessions in their stores, wherever they run; see `app`."""
 
 # ruff: noqa: B006 (typer copies what it takes as a default)
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from mlsession.cli import options
+from mlsession.cli.commands import Work
 
-Work = Callable[[], int]
+
+def status(url: options.Url, storage_option: options.StorageOption = [], json: options.Json = False) -> Work:
+    """Show how far a session is, what it found, and its checkpoints."""
+
+    def work() -> int:
+        from mlsession.cli.session import status
+
+        return status(url, storage_option, json)
+
+    return work
 
 
 def watch(
@@ -60,4 +69,19 @@ def stop(
     return work
 
 
-COMMANDS = (watch, stop)
+def delete(
+    url: options.Url,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    storage_option: options.StorageOption = [],
+) -> Work:
+    """Delete a session for good: all that it wrote, and nothing else."""
+
+    def work() -> int:
+        from mlsession.cli.session import delete
+
+        return delete(url, yes, storage_option)
+
+    return work
+
+
+COMMANDS = (status, watch, stop, delete)

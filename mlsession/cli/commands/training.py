@@ -1,0 +1,56 @@
+"""The command that trains; see `app`."""
+
+# ruff: noqa: B006 (typer copies what it takes as a default)
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlsession.cli import options
+from mlsession.cli.commands import Work
+
+
+def train(
+    data: options.Data,
+    session: options.Session = None,
+    test: options.Test = None,
+    validation: options.ValidationChoice = None,
+    label_from: options.LabelFrom = "folder",
+    on_modified_data: options.OnModifiedData = "fail",
+    iterations: options.Iterations = None,
+    extractor: options.Extractor = "scene_print",
+    extractor_weights: options.ExtractorWeights = None,
+    classifier: options.Head = "logistic",
+    layer_sizes: options.LayerSizes = None,
+    augment: options.Augment = None,
+    seed: options.Seed = 0,
+    checkpoint_interval: options.CheckpointInterval = "auto",
+    keep_last: options.KeepLast = None,
+    keep_best: options.KeepBest = None,
+    report_interval: options.ReportInterval = 1,
+    cache: options.Cache = "auto",
+    storage_option: options.StorageOption = [],
+    export: options.Export = [],
+    author: options.Author = "",
+    license: options.License = "",
+    description: options.Description = None,
+    version: options.ModelVersion = None,
+    metadata: options.Metadata = [],
+    take_over: options.TakeOver = False,
+    json: options.Json = False,
+) -> Work:
+    """Train a classifier, or go on with it.
+
+    The same line again resumes where it stopped, or returns at once when all is done.
+    """
+    given: dict[str, Any] = dict(locals())
+
+    def work() -> int:
+        from mlsession.cli.signals import interrupted_by_signals
+
+        with interrupted_by_signals():
+            from mlsession.cli.train import TrainArguments, train
+
+            return train(TrainArguments(**given))
+
+    return work

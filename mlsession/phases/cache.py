@@ -1,4 +1,4 @@
-"""Features shared between sessions, by content: an image is never extracted twice, whatever it is called.
+"""Features shared between sessions, by content: no view of an image is extracted twice, whatever it is called.
 
 A pack is an immutable safetensors file of up to `PACK_ROWS` rows, named by its own SHA-256, under a folder that stands
 for everything that gives a feature its bits: extractor identity and numerics id. Rows are copied into a session, so
@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
+from mlsession.augment.views import ViewPlan
 from mlsession.errors import KeyExists, StoreError
 from mlsession.session.log.canonical import canonical_json, sha256
 from mlsession.session.phase import Json
@@ -38,8 +39,20 @@ def cache_folder(identity: str, numerics: Mapping[str, Json]) -> str:
     return f"features/{sha256(canonical_json([identity, dict(numerics)]))[:32]}"
 
 
+def view_key(views: ViewPlan, augmenter: str, digest: bytes, view: int) -> bytes:
+    """What the features of a view go by, 32 bytes: of an image itself, view 0, the SHA-256 of its bytes.
+
+    Of another view the SHA-256 of what is done, with what (`augmenter_identity`), to which content: so sessions share
+    it whose options differ in other things.
+    """
+    if view == 0:
+        return digest
+    named = canonical_json([digest.hex(), augmenter, views.effect(digest, view).to_json()])
+    return hashlib.sha256(named).digest()
+
+
 class FeatureCache:
-    """Rows of features by the SHA-256 of the image's bytes. `contains` may be called from any thread."""
+    """Rows of features by `view_key`. `contains` may be called from any thread."""
 
     def __init__(
         self,
@@ -60,12 +73,12 @@ class FeatureCache:
         self._new: dict[bytes, Features] = {}
 
     def contains(self, digest: bytes) -> bool:
-        """Whether the row of a content is at hand."""
+        """Whether a row is at hand."""
         with self._lock:
             return digest in self._known()
 
     def get(self, digest: bytes) -> Features | None:
-        """The row of a content, float32 [D], or None."""
+        """A row, float32 [D], or None."""
         with self._lock:
             place = self._known().get(digest)
             if place is None:

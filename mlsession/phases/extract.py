@@ -1,12 +1,16 @@
-"""Extracting: every image of the corpus becomes one row of features, once; then the rows are split.
+"""Extracting: every view of every image becomes one row of features, once; then the images are split.
 
-    for each batch of rows, in index order:
-        read, digest and prepare the images (ahead, in threads)
+    for each batch of images, in index order:
+        read, digest and prepare the images and their views (ahead, in threads)
         features of those that can be read -> additive output
-    when all rows are done: choose the validation rows from the labels and digests of the readable images
+    when all images are done: choose those to validate on from the labels and digests of the readable ones
 
-Additive output, one row for each image: `features` float32 [D] (zeros where unreadable), `digest` uint8 [32],
-`readable` uint8. The last state holds `validation` and `readable`, uint8 [N].
+Training images have the views of the plan, those of a validation source only themselves. The split follows from the
+contents, so views of images that it holds out have been made by then; they go unused.
+
+Additive output, one row for each view of each image, the image itself first: `features` float32 [D] (zeros where
+unreadable), `view` uint8, and of the image `digest` uint8 [32] and `readable` uint8. The last state holds `validation`
+and `readable`, uint8 [images].
 """
 
 from __future__ import annotations
@@ -22,7 +26,10 @@ from mlsession.errors import UnreadableImage, UnusableData
 from mlsession.phases.corpus import Corpus
 from mlsession.phases.featurize import Featurizer, Picture
 from mlsession.phases.pictures import BATCH, prepared_batches
-from mlsession.session.phase import Array, Json, Notice, Past, Phase, PhaseState, Step
+from mlsession.session.phase import Array, Arrays, Json, Notice, Past, Phase, PhaseState, Step
+
+ROWS = 32
+"""The most rows of a step with augmentation, unless one image has more: with `BATCH` images, steps of seconds."""
 
 Split = Callable[[npt.NDArray[np.int64], npt.NDArray[np.uint8]], npt.NDArray[np.bool_]]
 """(labels int64 [n], digests uint8 [n, 32]) of readable training images -> bool [n], True for validation."""
@@ -30,11 +37,21 @@ Split = Callable[[npt.NDArray[np.int64], npt.NDArray[np.uint8]], npt.NDArray[np.
 
 @dataclass(slots=True)
 class _Seen:
-    """Small facts about the rows done so far."""
+    """Small facts about the images done so far."""
 
     digests: list[Array] = field(default_factory=list)
     readable: list[Array] = field(default_factory=list)
     skipped: list[Json] = field(default_factory=list)
+    images: int = 0
+    rows: int = 0
+
+    def add(self, block: Arrays) -> None:
+        """Takes in additive output."""
+        original = block["view"] == 0
+        self.digests.append(np.array(block["digest"][original]))
+        self.readable.append(np.array(block["readable"][original]))
+        self.images += int(original.sum())
+        self.rows += len(original)
 
 
 class Extracting:
@@ -55,53 +72,75 @@ class Extracting:
         self._fail_on_bad_image = fail_on_bad_image
 
     def run(self, state: PhaseState | None) -> Iterator[Step]:
-        done, seen = self._restore(state)
+        seen = self._restore(state)
         count = len(self._corpus)
         try:
-            for pictures in prepared_batches(done, count, self._picture):
-                done += len(pictures)
+            for pictures in self._batches(seen.images):
                 adds = self._extract(pictures)
-                seen.digests.append(adds["digest"])
-                seen.readable.append(adds["readable"])
+                seen.add(adds)
                 notices = self._notices(pictures, seen)
-                last = done == count
+                last = seen.images == count
                 final = self._final_arrays(seen) if last else {}
-                reused = self._featurizer.num_reused
                 yield Step(
-                    iteration=-(-done // BATCH),
-                    total=-(-count // BATCH),
-                    item_count=done,
+                    iteration=self._num_batches(seen.images),
+                    total=self._num_batches(count),
+                    item_count=seen.images,
                     total_items=count,
                     adds=adds,
                     notices=notices,
-                    metrics={"reused": float(reused)} if reused else {},
-                    snapshot=partial(_snapshot, done, tuple(seen.skipped), final),
+                    metrics=self._metrics(),
+                    snapshot=partial(_snapshot, seen.rows, tuple(seen.skipped), final),
                     last=last,
                 )
         finally:
             self._featurizer.close()
 
-    def _picture(self, row: int) -> Picture:
-        return self._featurizer.picture(row, self._corpus.key(row), self._corpus.bytes_of(row))
+    @property
+    def _images_a_step(self) -> int:
+        """Of the training source."""
+        views = self._featurizer.num_views
+        return BATCH if views == 1 else max(ROWS // views, 1)
 
-    def _restore(self, state: PhaseState | None) -> tuple[int, _Seen]:
+    def _batches(self, done: int) -> Iterator[tuple[Picture, ...]]:
+        """Both sources' images that are not done yet."""
+        training = len(self._corpus.training.keys)
+        yield from prepared_batches(done, training, self._picture, self._images_a_step)
+        yield from prepared_batches(max(done, training), len(self._corpus), self._picture)
+
+    def _num_batches(self, images: int) -> int:
+        """In how many batches the first images are done."""
+        training = min(images, len(self._corpus.training.keys))
+        return -(-training // self._images_a_step) - (training - images) // BATCH
+
+    def _picture(self, row: int) -> Picture:
+        corpus = self._corpus
+        augmented = row < len(corpus.training.keys)
+        return self._featurizer.picture(row, corpus.key(row), corpus.bytes_of(row), augmented)
+
+    def _restore(self, state: PhaseState | None) -> _Seen:
         if state is None:
-            return 0, _Seen()
-        rows, skipped = state.data["rows"], state.data["skipped"]
-        assert isinstance(rows, int)
+            return _Seen()
+        skipped = state.data["skipped"]
         assert isinstance(skipped, list)
         seen = _Seen(skipped=list(skipped))
         for block in self._past.rows(Phase.EXTRACTING):
-            seen.digests.append(np.array(block["digest"]))
-            seen.readable.append(np.array(block["readable"]))
-        return rows, seen
+            seen.add(block)
+        return seen
 
     def _extract(self, pictures: tuple[Picture, ...]) -> dict[str, Array]:
+        views = [picture.num_views for picture in pictures]
+        digests = np.stack([np.frombuffer(picture.digest, dtype=np.uint8) for picture in pictures])
+        readable = np.array([picture.is_readable for picture in pictures], dtype=np.uint8)
         return {
             "features": self._featurizer.features(pictures, self._corpus.bytes_of),
-            "digest": np.stack([np.frombuffer(picture.digest, dtype=np.uint8) for picture in pictures]),
-            "readable": np.array([picture.is_readable for picture in pictures], dtype=np.uint8),
+            "view": np.concatenate([np.arange(count, dtype=np.uint8) for count in views]),
+            "digest": digests.repeat(views, axis=0),
+            "readable": readable.repeat(views),
         }
+
+    def _metrics(self) -> dict[str, float]:
+        views, reused = self._featurizer.num_views, self._featurizer.num_reused
+        return {**({"views": float(views)} if views > 1 else {}), **({"reused": float(reused)} if reused else {})}
 
     def _notices(self, pictures: tuple[Picture, ...], seen: _Seen) -> tuple[Notice, ...]:
         bad = [picture for picture in pictures if not picture.is_readable]

@@ -20,16 +20,20 @@ MEMORY_BYTES = 512 * 2**20
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FeatureTable:
-    """One row for each image of the corpus, in index order."""
+    """One row for each view of each image: images in index order, the views of one together, the image itself first."""
 
     features: Array
     """float32 [N, D]."""
     labels: npt.NDArray[np.int64]
     """[N]."""
+    image: npt.NDArray[np.int64]
+    """[N]: the place in the corpus of the image that a row is a view of."""
+    original: npt.NDArray[np.bool_]
+    """[N]: rows of images as they are, one for each image."""
     training: npt.NDArray[np.bool_]
-    """[N]: readable rows to train on."""
+    """[N]: readable rows to train on, augmented ones among them."""
     validation: npt.NDArray[np.bool_]
-    """[N]: readable rows held out."""
+    """[N]: readable rows held out: originals only. Other views of those images are neither this nor `training`."""
 
     def rows(self, chosen: npt.NDArray[np.bool_]) -> Iterator[Arrays]:
         """One pass over the chosen rows, in index order: `features` float32 [n, D] and `labels` int64 [n]."""
@@ -41,23 +45,37 @@ class FeatureTable:
 
 
 def load_features(past: Past, labels: npt.NDArray[np.int64]) -> FeatureTable:
-    """Reads what extracting has left, through the shard codec. Raises `DamagedData`."""
+    """Reads what extracting has left, through the shard codec; `labels` are those of the corpus's images.
+
+    Raises `DamagedData`.
+    """
     state = past.state(Phase.EXTRACTING)
-    readable, validation = (state.arrays[name].astype(bool) for name in ("readable", "validation"))
-    features, done = None, 0
+    count = state.data["rows"]
+    assert isinstance(count, int)
+    features, views, done = None, np.empty(count, dtype=np.uint8), 0
     for block in past.rows(Phase.EXTRACTING, BLOCK):
         if features is None:
-            features = _room(len(labels), block["features"].shape[1])
-        features[done : done + len(block["features"])] = block["features"]
-        done += len(block["features"])
-    if features is None or done != len(labels):
-        raise InternalError(f"extracting left {done} rows for {len(labels)} images")
+            features = make_room(count, block["features"].shape[1])
+        place = slice(done, done + len(block["view"]))
+        features[place], views[place] = block["features"], block["view"]
+        done = place.stop
+    original = views == 0
+    if features is None or done != count or original.sum() != len(labels):
+        raise InternalError(f"extracting left {done} rows of {count}, for {len(labels)} images")
+    image = np.cumsum(original) - 1
+    readable, held_out = (state.arrays[name].astype(bool)[image] for name in ("readable", "validation"))
     return FeatureTable(
-        features=features, labels=labels, training=readable & ~validation, validation=readable & validation
+        features=features,
+        labels=labels[image],
+        image=image,
+        original=original,
+        training=readable & ~held_out,
+        validation=readable & held_out & original,
     )
 
 
-def _room(rows: int, width: int) -> Array:
+def make_room(rows: int, width: int) -> Array:
+    """Uninitialised float32 [rows, width]: in memory, or in a temporary file where it is large."""
     if rows * width * 4 <= MEMORY_BYTES:
         return np.empty((rows, width), dtype=np.float32)
     # The file has no name: it goes when the array does, or the process, however that ends.

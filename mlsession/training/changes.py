@@ -8,7 +8,10 @@ from collections.abc import Callable, Iterable
 from mlsession.data.index import ImageIndex
 from mlsession.errors import ModifiedTrainingData
 
-_CURE = "put the data back as they were, or train in a new session folder"
+_CURE = (
+    "put the data back as they were, take the changes on with on_modified_data='update' (--on-modified-data update), "
+    "or train in a new session folder"
+)
 
 
 def check_unchanged(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from mlsession.classifier.model import ImageModel
 from mlsession.classifier.prediction import Prediction, prediction_of
 from mlsession.classifier.predictor import Predictor
 from mlsession.clock import SystemClock
@@ -15,8 +15,10 @@ from mlsession.data.source import DataSource
 from mlsession.events import Event
 from mlsession.export.metadata import ModelMetadata
 from mlsession.export.report import ExportReport
+from mlsession.job.attach import FollowOptions, following
 from mlsession.job.job import Job, JobContext
 from mlsession.job.run import SessionPlace, drive_options, surroundings
+from mlsession.metrics.images import TOP
 from mlsession.metrics.report import ClassifierMetrics
 from mlsession.session.attempt import advance_session
 from mlsession.session.checkpoint import Checkpoint
@@ -24,18 +26,24 @@ from mlsession.session.deletion import DeletedSession, delete_session
 from mlsession.session.parameters import SessionParameters
 from mlsession.session.session import TrainingSession
 from mlsession.training.evaluation import Evaluation, evaluate_source
+from mlsession.training.exporting import core_ml_model, write_model
 from mlsession.training.overlap import check_apart
 from mlsession.training.parameters import ModelParameters
 from mlsession.training.pictures import read_picture
-from mlsession.training.prepare import Request, ensured_session, list_sources, prepared, restored
+from mlsession.training.prepare import ensured_session, prepared, restored
+from mlsession.training.record import ClassifierRecord, Findings
+from mlsession.training.request import Request, list_sources
 from mlsession.training.restore import from_checkpoint, load_model
+from mlsession.training.results import StoredResults
 from mlsession.training.task import Trained
 
 if TYPE_CHECKING:
+    from coremltools.models import MLModel
+
     from mlsession.training.pictures import ImageInput
 
 
-class Classifier:
+class Classifier(ClassifierRecord):
     """An image classifier. Making one trains it, and returns when it is trained:
 
         classifier = Classifier(DataSource.labeled_directories("animals/train"))
@@ -59,21 +67,19 @@ class Classifier:
         except KeyboardInterrupt:
             job.cancel("interrupted from the keyboard")  # Otherwise it would go on behind the caller's back.
             raise
-        self._predictor: Predictor = made._predictor
-        self._parameters: ModelParameters | None = made._parameters
-        self._metrics: dict[str, ClassifierMetrics] = made._metrics
+        super().__init__(made._predictor, made._parameters, made._findings)
 
     @classmethod
     def _of(
-        cls,
-        model: ImageModel,
-        parameters: ModelParameters | None = None,
-        metrics: Mapping[str, ClassifierMetrics] | None = None,
+        cls, trained: Trained, parameters: ModelParameters | None = None, place: SessionPlace | None = None
     ) -> Classifier:
+        """`place` is the session that it comes out of, if it does of one."""
+        results = None
+        if place is not None and trained.evaluation is not None:
+            results = StoredResults(place=place, checkpoint=trained.evaluation)
+        findings = Findings(metrics=trained.metrics, history=trained.history, results=results)
         classifier = cls.__new__(cls)
-        classifier._predictor = Predictor(model)
-        classifier._parameters = parameters
-        classifier._metrics = dict(metrics or {})
+        ClassifierRecord.__init__(classifier, Predictor(trained.model), parameters, findings)
         return classifier
 
     # Training
@@ -98,7 +104,7 @@ class Classifier:
             with prepared(request, context.clock, context.emit) as (task, opening):
                 around = surroundings(request.place, request.session, context)
                 trained = advance_session(task, around, opening, drive_options(request.session))
-            return cls._of_trained(trained, request.parameters)
+            return cls._of(trained, request.parameters, request.place)
 
         return Job(work)
 
@@ -134,82 +140,67 @@ class Classifier:
             return delete_session(store, SystemClock(), session.stale_after, on_event or (lambda event: None))
 
     @classmethod
-    def resume(cls, session: TrainingSession) -> Job[Classifier]:
-        """Goes on with a session, with the data, parameters and test set that it recorded; see `train`."""
+    def resume(cls, session: TrainingSession, extractor_weights: str | Path | None = None) -> Job[Classifier]:
+        """Goes on with a session, with the data, parameters and test set that it recorded; see `train`.
+
+        `extractor_weights` is a file, for an extractor of timm or torchvision whose weights lie elsewhere now; others
+        than the session was made with are refused with `IncompatibleParameters`.
+        """
+        weights = None if extractor_weights is None else str(extractor_weights)
         place = SessionPlace(url=session.url, storage_options=session.parameters.storage_options)
 
         def work(context: JobContext) -> Classifier:
             session.refresh()
-            with restored(session, context.clock, context.emit) as (task, opening):
+            with restored(session, context.clock, context.emit, weights) as (task, opening):
                 around = surroundings(place, session.parameters, context)
                 trained = advance_session(task, around, opening, drive_options(session.parameters))
-            return cls._of_trained(trained, task.parameters)
+            return cls._of(trained, task.parameters, place)
 
         return Job(work)
 
     @classmethod
+    def attach(
+        cls, url: str | Path, storage_options: Mapping[str, object] | None = None, *, wait: bool = False
+    ) -> Job[Classifier]:
+        """Follows a training that runs in another process or on another machine; its result is the classifier.
+
+        `cancel` asks that process to stop; see `Job.attach` for this, for `wait`, and for what the job raises.
+        """
+        options = FollowOptions(wait=wait)
+        return Job(following(url, storage_options or {}, options, lambda: cls.load(url, storage_options)))
+
+    @classmethod
     def from_checkpoint(
-        cls, checkpoint: Checkpoint | str, storage_options: Mapping[str, object] | None = None
+        cls,
+        checkpoint: Checkpoint | str,
+        storage_options: Mapping[str, object] | None = None,
+        extractor_weights: str | Path | None = None,
     ) -> Classifier:
-        """The classifier of a checkpoint, given itself or by its URL.
+        """The classifier of a checkpoint, given itself or by its URL; `extractor_weights` as in `load`.
 
         Every training checkpoint and every later one has one. Raises `NoUsableCheckpoint`, `SessionNotFound`,
         `DamagedData`.
         """
         url = checkpoint if isinstance(checkpoint, str) else checkpoint.url
-        trained, parameters = from_checkpoint(url, storage_options or {})
-        return cls._of(trained.model, parameters, trained.metrics)
+        weights = None if extractor_weights is None else str(extractor_weights)
+        return cls._of(*from_checkpoint(url, storage_options or {}, weights))
 
     @classmethod
-    def load(cls, url: str | Path, storage_options: Mapping[str, object] | None = None) -> Classifier:
+    def load(
+        cls,
+        url: str | Path,
+        storage_options: Mapping[str, object] | None = None,
+        extractor_weights: str | Path | None = None,
+    ) -> Classifier:
         """A saved `.safetensors` model, a session (its newest classifier), or a checkpoint, by path or URL.
 
+        `extractor_weights` is the file of weights of an extractor of timm or torchvision: a saved model does not say
+        where it lies. It is read at the first prediction, which raises `ModelNotFound` where it is missing and
+        `IncompatibleParameters` if it is another file than the one trained with.
         Raises `ModelNotFound`, `NoUsableCheckpoint`, `DamagedData`, `NewerFormat`.
         """
-        trained, parameters = load_model(str(url), storage_options or {})
-        return cls._of(trained.model, parameters, trained.metrics)
-
-    @classmethod
-    def _of_trained(cls, trained: Trained, parameters: ModelParameters) -> Classifier:
-        return cls._of(trained.model, parameters, trained.metrics)
-
-    # What it is
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The labels that it knows."""
-        return self._predictor.model.labels
-
-    @property
-    def model_parameters(self) -> ModelParameters | None:
-        """What it was trained with; None for one that was loaded from a file."""
-        return self._parameters
-
-    @property
-    def model_digest(self) -> str:
-        """SHA-256 over its trained tensors: two trainings that are the same to the bit have the same."""
-        return self._predictor.model.digest
-
-    @property
-    def training_metrics(self) -> ClassifierMetrics:
-        """On the images it was trained on; not `is_valid` where they are not known."""
-        return self._part("training")
-
-    @property
-    def validation_metrics(self) -> ClassifierMetrics:
-        """On the images held out; not `is_valid` where none were."""
-        return self._part("validation")
-
-    @property
-    def testing_metrics(self) -> ClassifierMetrics:
-        """On the test set; not `is_valid` where none was given."""
-        return self._part("test")
-
-    def _part(self, name: str) -> ClassifierMetrics:
-        return self._metrics.get(name) or ClassifierMetrics.invalid(f"there are no {name} metrics of this model")
-
-    def __repr__(self) -> str:
-        return f"<Classifier of {len(self.classes)} classes, {self._predictor.model.feature_extractor.name}>"
+        weights = None if extractor_weights is None else str(extractor_weights)
+        return cls._of(*load_model(str(url), storage_options or {}, weights))
 
     # Use
 
@@ -238,12 +229,19 @@ class Classifier:
         return found
 
     def evaluate(self, data: DataSource) -> ClassifierMetrics:
-        """Metrics on other labelled images; ones that cannot be read are left out. Raises `UnusableData`."""
+        """Metrics on other labelled images; ones that cannot be read are left out.
+
+        Raises `UnusableData` for a source without images or with a label that the classifier does not know. (Create
+        ML says so in `is_valid` and `error` of its metrics, where it is easily missed.)
+        """
         return self.evaluate_images(data).metrics
 
-    def evaluate_images(self, data: DataSource) -> Evaluation:
-        """Like `evaluate`, with what was said of every image and which could not be read."""
-        return evaluate_source(self._predictor, data)
+    def evaluate_images(self, data: DataSource, top: int = TOP) -> Evaluation:
+        """Like `evaluate`, with what was said of every image and which could not be read.
+
+        `top` is how many labels to rank of each image, at most.
+        """
+        return evaluate_source(self._predictor, data, top)
 
     def write(
         self,
@@ -251,25 +249,21 @@ class Classifier:
         metadata: ModelMetadata | None = None,
         storage_options: Mapping[str, object] | None = None,
     ) -> ExportReport:
-        """Writes the classifier, atomically, to a path or URL that ends in `.mlmodel` or `.safetensors`.
+        """Writes the classifier, atomically, to a path or URL that ends in `.mlmodel`, `.mlpackage` or `.safetensors`.
 
-        The file's answers are compared with the classifier's first. Raises `InvalidParameter` for another ending or
+        The export's answers are compared with the classifier's first. Raises `InvalidParameter` for another ending or
         for what the format cannot express, `InternalError` if the answers differ, and `StoreError`.
         """
-        from mlsession.export.coreml import CoreMLExporter
-        from mlsession.export.safetensors import SafetensorsExporter
-        from mlsession.export.verify import probe_images
-        from mlsession.export.write import export_model
+        metrics = self._findings.metrics
+        return write_model(self._predictor.model, str(url), metadata or ModelMetadata(), metrics, storage_options)
 
-        model = self._predictor.model
-        return export_model(
-            model,
-            str(url),
-            metadata or ModelMetadata(),
-            probe_images(4, model.side),
-            {".mlmodel": CoreMLExporter(), ".safetensors": SafetensorsExporter()},
-            storage_options,
-        )
+    @cached_property
+    def model(self) -> MLModel:
+        """The Core ML model in memory, as coremltools' `MLModel`; made and proved at the first use, in seconds.
+
+        On a Mac it predicts. Raises as `write` does.
+        """
+        return core_ml_model(self._predictor.model, self._findings.metrics)
 
 
 def _request(

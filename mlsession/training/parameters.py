@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
+from mlsession.augment.options import AugmentationOption, augmentation_options, option_from_json
+from mlsession.augment.views import ViewPlan
 from mlsession.data.validation import Validation, ValidationKind
 from mlsession.errors import InvalidParameter
 from mlsession.extractors.catalog import FeatureExtractorSpec, extractor_from_json, scene_print
-from mlsession.heads.options import LogisticRegressor
+from mlsession.extractors.library import LibraryExtractor
+from mlsession.heads.options import HeadOptions, LogisticRegressor, options_from_json
 from mlsession.session.phase import Json
+from mlsession.store import redact
 
 DEFAULT_ITERATIONS = 25
 """As Create ML."""
+EXTRACTOR_WEIGHTS = "extractor_weights"
+"""The setting that says where the weights of a library's network lie."""
+
+
+def relocated(settings: Mapping[str, Json], extractor_weights: str | None) -> Mapping[str, Json]:
+    """A session's settings with the weights of its extractor in another place; None leaves them where they were."""
+    return settings if extractor_weights is None else {**settings, EXTRACTOR_WEIGHTS: extractor_weights}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +32,8 @@ class TransferLearning:
     """A frozen extractor and a small classifier trained on its features."""
 
     feature_extractor: FeatureExtractorSpec = field(default_factory=scene_print)
-    classifier: LogisticRegressor = field(default_factory=LogisticRegressor)
+    classifier: HeadOptions = field(default_factory=LogisticRegressor)
+    """`LogisticRegressor` or `MultilayerPerceptron`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +44,11 @@ class ModelParameters:
     max_iterations: int = DEFAULT_ITERATIONS
     """The most training iterations; `SessionParameters.iterations` overrides it. May be raised later."""
     seed: int = 0
+    augmentation: Collection[AugmentationOption | str] = ()
+    """Views of training images to train on as well: names (`mlsession.augment.options.NAMES`) or options.
+
+    Kept as a tuple of options in one order. Extracting takes 1 + the sum of their views as long.
+    """
     algorithm: TransferLearning = field(default_factory=TransferLearning)
     on_bad_image: Literal["skip", "fail"] = "skip"
     """Whether an image that cannot be read is left out and named, or ends the job."""
@@ -43,14 +60,23 @@ class ModelParameters:
             raise InvalidParameter("seed", self.seed, "must be a whole number")
         if self.on_bad_image not in ("skip", "fail"):
             raise InvalidParameter("on_bad_image", self.on_bad_image, "must be 'skip' or 'fail'")
+        # Two sets of the same options are the same parameters, however they are written.
+        object.__setattr__(self, "augmentation", augmentation_options(self.augmentation))
+
+    @property
+    def views(self) -> ViewPlan:
+        """The views of each training image."""
+        return ViewPlan(options=augmentation_options(self.augmentation), seed=self.seed)
 
     def to_json(self) -> dict[str, Json]:
         """What a session fixes. A validation source is compared by its images, so its URL is left out."""
         validation = self.validation.to_json()
         validation.pop("source", None)
+        options = self.views.options
         return {
             "validation": validation,
             "seed": self.seed,
+            **({"augmentation": [option.to_json() for option in options]} if options else {}),
             "algorithm": {
                 "feature_extractor": {**self.algorithm.feature_extractor.to_json(), "identity": self._identity},
                 "classifier": self.algorithm.classifier.to_json(),
@@ -62,25 +88,41 @@ class ModelParameters:
     def _identity(self) -> str:
         return self.algorithm.feature_extractor.identity
 
+    def settings(self) -> dict[str, Json]:
+        """What a session remembers beside `to_json`, and may be another the next time: where weights lie."""
+        spec = self.algorithm.feature_extractor
+        if not isinstance(spec, LibraryExtractor):
+            return {}
+        return {EXTRACTOR_WEIGHTS: None if spec.location is None else redact(spec.location)}
+
     @classmethod
-    def from_json(cls, stored: Mapping[str, Json], settings: Mapping[str, Json]) -> ModelParameters:
+    def from_json(
+        cls,
+        stored: Mapping[str, Json],
+        settings: Mapping[str, Json],
+        storage_options: Mapping[str, object] | None = None,
+    ) -> ModelParameters:
         """The parameters of a session, from what it fixes and from the settings of its newest attempt.
 
+        `storage_options` are fsspec's, to reach the weights of a library's network.
         Raises `InvalidParameter` for an extractor or head that this version does not have.
         """
         algorithm = cast(dict[str, dict[str, Json]], stored["algorithm"])
+        weights = cast(str | None, settings.get(EXTRACTOR_WEIGHTS))
         validation = cast(dict[str, Json], stored["validation"])
         if validation["kind"] == ValidationKind.DATA.value:
             validation = {**validation, "source": settings["validation_source"]}
         iterations, seed = settings.get("iterations"), stored["seed"]
+        augmentation = cast(list[dict[str, Json]], stored.get("augmentation", []))
         assert isinstance(seed, int)
         return cls(
             validation=Validation.from_json(validation),
             max_iterations=iterations if isinstance(iterations, int) else DEFAULT_ITERATIONS,
             seed=seed,
+            augmentation=[option_from_json(option) for option in augmentation],
             algorithm=TransferLearning(
-                feature_extractor=extractor_from_json(algorithm["feature_extractor"]),
-                classifier=LogisticRegressor.from_json(algorithm["classifier"]),
+                feature_extractor=extractor_from_json(algorithm["feature_extractor"], weights, storage_options),
+                classifier=options_from_json(algorithm["classifier"]),
             ),
             on_bad_image="fail" if stored["on_bad_image"] == "fail" else "skip",
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from contextlib import closing
+from typing import TypeAlias
 
 from mlsession.classifier.format import decode_model
 from mlsession.data.index import ImageIndex
@@ -23,31 +24,38 @@ from mlsession.session.phase import Phase
 from mlsession.session.session import TrainingSession
 from mlsession.session.standing import valid_commits
 from mlsession.store import open_store, parent_url, redact, url_name
-from mlsession.training.parameters import ModelParameters
-from mlsession.training.prepare import TRAINING_INDEX
+from mlsession.training.inputs import TRAINING_INDEX
+from mlsession.training.parameters import ModelParameters, relocated
 from mlsession.training.task import PHASES, Trained, trained
 
 _CHECKPOINT = re.compile(r"(?P<session>.*)/log/(?P<number>\d{10})\.json")
 
 
-def load_model(url: str, storage_options: Mapping[str, object]) -> tuple[Trained, ModelParameters | None]:
-    """The classifier at a URL: a saved `.safetensors` file, a checkpoint, or a session."""
+Restored: TypeAlias = tuple[Trained, ModelParameters | None, SessionPlace | None]
+"""A classifier with its parameters and session; without both if it comes out of a file."""
+
+
+def load_model(url: str, storage_options: Mapping[str, object], extractor_weights: str | None = None) -> Restored:
+    """The classifier at a URL: a saved `.safetensors` file, a checkpoint, or a session.
+
+    `extractor_weights` says where the weights of a library's network lie; None leaves it to what is stored.
+    """
     if url.lower().endswith(".safetensors"):
-        return _load_file(url, storage_options), None
+        return _load_file(url, storage_options, extractor_weights), None, None
     if url.lower().endswith(".mlmodel"):
         raise ModelNotFound(f"{redact(url)}: Core ML files are for apps; load the .safetensors form or the session")
     if _CHECKPOINT.fullmatch(url):
-        return from_checkpoint(url, storage_options)
+        return from_checkpoint(url, storage_options, extractor_weights)
     try:
         with _session(url, storage_options) as session:
-            return newest_trained(session)
+            return newest_trained(session, extractor_weights)
     except (SessionNotFound, ForeignFiles) as error:
         raise ModelNotFound(
             f"{redact(url)} is neither a saved model (.safetensors), nor a session, nor a checkpoint; check the path"
         ) from error
 
 
-def from_checkpoint(url: str, storage_options: Mapping[str, object]) -> tuple[Trained, ModelParameters]:
+def from_checkpoint(url: str, storage_options: Mapping[str, object], extractor_weights: str | None = None) -> Restored:
     """The classifier of the checkpoint at a URL. Raises `NoUsableCheckpoint`, `SessionNotFound`, `DamagedData`."""
     match = _CHECKPOINT.fullmatch(url)
     if match is None:
@@ -57,12 +65,18 @@ def from_checkpoint(url: str, storage_options: Mapping[str, object]) -> tuple[Tr
         )
     with _session(match["session"], storage_options) as session:
         past = session.at_checkpoint(int(match["number"]))
-        return _trained(session, past), _parameters(session)
+        return _restored(session, past, extractor_weights)
 
 
-def newest_trained(session: TrainingSession) -> tuple[Trained, ModelParameters]:
+def newest_trained(session: TrainingSession, extractor_weights: str | None = None) -> Restored:
     """The classifier of a session's newest training checkpoint."""
-    return _trained(session, session.past), _parameters(session)
+    newest, past = session.timeline.newest, session.past
+    if TRAINING_INDEX in session.attachments and Phase.TRAINING in newest:
+        # The images have changed since the session was made, maybe since this classifier was: its labels are of then.
+        past = session.at_checkpoint(
+            max(newest[phase].number for phase in (Phase.TRAINING, Phase.EVALUATING) if phase in newest)
+        )
+    return _restored(session, past, extractor_weights)
 
 
 def is_evaluated(newest: Mapping[str, CheckpointEntry]) -> bool:
@@ -71,18 +85,21 @@ def is_evaluated(newest: Mapping[str, CheckpointEntry]) -> bool:
     return Phase.EVALUATING in valid and valid[Phase.EVALUATING].ended
 
 
-def _trained(session: TrainingSession, past: StoredPast) -> Trained:
+def _restored(session: TrainingSession, past: StoredPast, extractor_weights: str | None) -> Restored:
+    options = session.parameters.storage_options
+    settings = relocated(session.settings, extractor_weights)
+    parameters = ModelParameters.from_json(session.identity.parameters, settings, options)
+    return _trained(session, past, parameters), parameters, SessionPlace(url=session.url, storage_options=options)
+
+
+def _trained(session: TrainingSession, past: StoredPast, parameters: ModelParameters) -> Trained:
     if Phase.TRAINING not in past.newest:
         raise NoUsableCheckpoint(
             f"{session.url} holds no classifier yet at this point: only features have been extracted; "
             "go on training, or choose a checkpoint of the training phase"
         )
-    classes = ImageIndex.from_bytes(session.attachment(TRAINING_INDEX)).classes
-    return trained(past, _parameters(session), classes, evaluated=is_evaluated(past.newest))
-
-
-def _parameters(session: TrainingSession) -> ModelParameters:
-    return ModelParameters.from_json(session.identity.parameters, session.settings)
+    classes = ImageIndex.from_bytes(past.attachment(TRAINING_INDEX)).classes
+    return trained(past, parameters, classes, evaluated=is_evaluated(past.newest))
 
 
 def _session(url: str, storage_options: Mapping[str, object]) -> TrainingSession:
@@ -90,10 +107,10 @@ def _session(url: str, storage_options: Mapping[str, object]) -> TrainingSession
     return TrainingSession(SessionPlace.of(parameters).open, parameters)
 
 
-def _load_file(url: str, storage_options: Mapping[str, object]) -> Trained:
+def _load_file(url: str, storage_options: Mapping[str, object], extractor_weights: str | None) -> Trained:
     try:
         with closing(open_store(parent_url(url), storage_options)) as store:
             data = store.get(url_name(url))
     except KeyMissing as error:
         raise ModelNotFound(f"{redact(url)}: there is no such file; check the path") from error
-    return Trained(model=decode_model(data, redact(url)), metrics={})
+    return Trained(model=decode_model(data, redact(url), extractor_weights, storage_options), metrics={})

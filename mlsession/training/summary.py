@@ -18,7 +18,7 @@ from mlsession.session.phase import Json, Phase, PhaseState
 from mlsession.session.session import TrainingSession, history_of
 from mlsession.session.standing import valid_commits
 from mlsession.session.status import Status
-from mlsession.training.prepare import TEST_INDEX, TRAINING_INDEX, VALIDATION_INDEX
+from mlsession.training.inputs import TEST_INDEX, TRAINING_INDEX, VALIDATION_INDEX, images_digest
 from mlsession.training.task import PHASES, TASK, index_digest
 
 
@@ -148,10 +148,11 @@ class _Look:
         self.training = ImageIndex.from_bytes(session.attachment(TRAINING_INDEX))
         self.validation = self._index(VALIDATION_INDEX)
         self.test = self._index(TEST_INDEX)
-        test_digest = index_digest(self.test)
-        self.valid = valid_commits(
-            PHASES, session.timeline.newest, lambda phase: test_digest if phase == Phase.EVALUATING else ""
-        )
+        inputs = {
+            Phase.EXTRACTING.value: images_digest(session.attachments),
+            Phase.EVALUATING.value: index_digest(self.test),
+        }
+        self.valid = valid_commits(PHASES, session.timeline.newest, lambda phase: inputs.get(phase, ""))
         self.states = {phase: state for phase in self.valid if (state := self._state(phase)) is not None}
 
     def counts(self, num_skipped: int) -> ImageCounts:

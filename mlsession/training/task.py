@@ -5,31 +5,36 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
+from mlsession.augment.identity import augmenter_identity
 from mlsession.classifier.model import ImageModel
 from mlsession.data.index import ImageIndex
-from mlsession.data.split import split_rows
+from mlsession.data.resplit import split_with_past
 from mlsession.errors import InternalError
-from mlsession.events import CacheFailed, Event, NumericsChanged
+from mlsession.events import CacheFailed, DonorFailed, Event, NumericsChanged
 from mlsession.extractors.catalog import load_extractor
 from mlsession.extractors.numerics import torch_numerics
 from mlsession.extractors.protocol import FeatureExtractor
 from mlsession.metrics.report import ClassifierMetrics
 from mlsession.phases.cache import FeatureCache, cache_folder
 from mlsession.phases.corpus import Corpus, Part
+from mlsession.phases.donation import DonatedRows, Donation, FeatureRows
 from mlsession.phases.evaluated import metrics_of
 from mlsession.phases.featurize import Featurizer
 from mlsession.phases.trained import is_fitted, trained_head
 from mlsession.session.phase import Json, Past, Phase, PhaseRunner, PhaseState
+from mlsession.session.session import history_of
 from mlsession.store.protocol import Store
 from mlsession.training.parameters import ModelParameters
 
 TASK = "image-classification"
+AUGMENTER = "augmenter"
+"""The member of the numerics id that says what makes the pixels of views; absent where there are none."""
 PHASES = (Phase.EXTRACTING, Phase.TRAINING, Phase.EVALUATING)
 
 
@@ -40,6 +45,10 @@ class Trained:
     model: ImageModel
     metrics: Mapping[str, ClassifierMetrics]
     """By part: training, validation, test; parts without images, or not evaluated yet, are absent."""
+    history: Mapping[str, list[float]] = field(default_factory=dict)
+    """See `TrainingSession.history`."""
+    evaluation: int | None = None
+    """The number of the checkpoint that ended its evaluation; None if it was not evaluated."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,8 +65,14 @@ class ImageClassification:
     open_cache: Callable[[], Store] | None = None
     """A handle on the feature cache, if there is one."""
     test: Part | None = None
+    images_digest: str = ""
+    """Names the images, "" for those that the session was made with: others make extracting start over."""
     test_digest: str = ""
     """Names the test set: another one makes evaluating start over."""
+    sides: Mapping[bytes, bool] = field(default_factory=dict)
+    """By content, which side of the split it was on before the images changed: True for held out."""
+    donation: Callable[[], DonatedRows] | None = None
+    """Reads the rows of the extraction that is taken over, if there is one."""
 
     @property
     def threads(self) -> int:
@@ -74,7 +89,7 @@ class ImageClassification:
         return PHASES
 
     def inputs(self, phase: str) -> str:
-        return self.test_digest if phase == Phase.EVALUATING else ""
+        return {Phase.EXTRACTING: self.images_digest, Phase.EVALUATING: self.test_digest}.get(Phase(phase), "")
 
     def is_complete(self, phase: str, state: PhaseState) -> bool:
         return phase != Phase.TRAINING or is_fitted(state, self.limit)
@@ -95,6 +110,9 @@ class ImageClassification:
     def _extracting(self, past: Past) -> PhaseRunner:
         from mlsession.phases.extract import Extracting
 
+        original = self.numerics.get(AUGMENTER)
+        if len(self.parameters.views) > 1 and original != augmenter_identity():
+            self.emit(NumericsChanged(what=AUGMENTER, original=str(original), new=augmenter_identity()))
         return Extracting(
             self.corpus,
             self._featurizer(),
@@ -111,6 +129,7 @@ class ImageClassification:
             lambda: load_features(past, self.corpus.labels),
             self.corpus.classes,
             self.parameters.algorithm.classifier,
+            self.parameters.seed,
             self.limit,
             self._numerics,
         )
@@ -130,24 +149,29 @@ class ImageClassification:
 
     def _split(self, labels: npt.NDArray[np.int64], digests: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
         validation = self.parameters.validation
-        return split_rows(labels, digests, validation.ratio_for(len(labels)), validation.seed)
+        return split_with_past(labels, digests, validation.ratio_for(len(labels)), validation.seed, self.sides)
 
     def _numerics(self) -> AbstractContextManager[None]:
         return torch_numerics(self.threads)
 
     def _featurizer(self) -> Featurizer:
         spec = self.parameters.algorithm.feature_extractor
+        extracting = {what: value for what, value in self.numerics.items() if what != AUGMENTER}
         cache = None
         if self.open_cache is not None:
-            folder = cache_folder(spec.identity, self.numerics)
+            # What made the pixels of a view is in its key: all else of that folder is the same without augmentation.
+            folder = cache_folder(spec.identity, extracting)
             cache = FeatureCache(self.open_cache, folder, lambda reason: self.emit(CacheFailed(reason=reason)))
 
         def load() -> FeatureExtractor:
-            if cache is not None and dict(self._extractor.numerics()) != dict(self.numerics):
+            if cache is not None and dict(self._extractor.numerics()) != extracting:
                 cache.stop()
             return self._extractor
 
-        return Featurizer(load, spec.dimension, spec.input_side, cache)
+        rows: FeatureRows | None = cache
+        if self.donation is not None:
+            rows = Donation(self.donation, lambda reason: self.emit(DonorFailed(reason=reason)), cache)
+        return Featurizer(load, spec.dimension, spec.input_side, rows, self.parameters.views, augmenter_identity())
 
     @cached_property
     def _extractor(self) -> FeatureExtractor:
@@ -162,12 +186,16 @@ class ImageClassification:
 
 def trained(past: Past, parameters: ModelParameters, classes: tuple[str, ...], evaluated: bool) -> Trained:
     """The classifier that a training state holds, with its metrics if it was `evaluated`."""
+    state = past.state(Phase.TRAINING)
     model = ImageModel(
-        labels=classes,
-        feature_extractor=parameters.algorithm.feature_extractor,
-        head=trained_head(past.state(Phase.TRAINING)),
+        labels=classes, feature_extractor=parameters.algorithm.feature_extractor, head=trained_head(state)
     )
-    return Trained(model=model, metrics=metrics_of(past.state(Phase.EVALUATING), classes) if evaluated else {})
+    return Trained(
+        model=model,
+        metrics=metrics_of(past.state(Phase.EVALUATING), classes) if evaluated else {},
+        history=history_of(state),
+        evaluation=past.newest_commit(Phase.EVALUATING) if evaluated else None,
+    )
 
 
 def part_of(index: ImageIndex, classes: tuple[str, ...], read: Callable[[str], bytes]) -> Part:

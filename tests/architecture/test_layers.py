@@ -15,15 +15,16 @@ LAYERS = (
     ("__main__",),
     ("cli",),
     ("training",),
+    ("plots",),
     ("export",),
     ("job",),
     ("phases",),
     ("classifier",),
     ("testing",),
     ("session",),
-    ("extractors", "heads", "metrics"),
+    ("augment", "extractors", "heads", "metrics"),
     ("data",),
-    ("store",),
+    ("display", "store"),
     ("session.phase",),
     ("events", "clock", "errors", "randomness"),
 )
@@ -140,7 +141,10 @@ def test_nothing_unpickles_or_evaluates() -> None:
     assert loads == ["extractors.weights"]
 
 
-HEAVY = ("torch", "torchvision", "pandas", "pytorch_lightning", "lightning_fabric", "coremltools", "timm", "pyarrow")
+HEAVY = (
+    *("torch", "torchvision", "pandas", "pytorch_lightning", "lightning_fabric"),
+    *("coremltools", "timm", "pyarrow", "matplotlib", "albumentations", "cv2"),
+)
 
 
 @pytest.mark.parametrize(

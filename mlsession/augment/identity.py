@@ -1,0 +1,25 @@
+"""What gives augmented pixels their bits; known without loading any of it."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+EFFECTS_REVISION = 1
+"""Rises with any change in `transforms` that can change a pixel."""
+
+_OPENCV = ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless", "opencv-contrib-python")
+
+
+def augmenter_identity() -> str:
+    """As a session records it, and as the feature cache tells views apart."""
+    return f"effects/{EFFECTS_REVISION} albumentations {_version('albumentations')} opencv {_version(*_OPENCV)}"
+
+
+def _version(*names: str) -> str:
+    """The version of the first of some distributions that is installed."""
+    for name in names:
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            continue
+    return "unknown"

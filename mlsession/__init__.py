@@ -15,22 +15,37 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from mlsession.augment.options import Blur as Blur
+    from mlsession.augment.options import Crop as Crop
+    from mlsession.augment.options import Expose as Expose
+    from mlsession.augment.options import Flip as Flip
+    from mlsession.augment.options import Noise as Noise
+    from mlsession.augment.options import Rotate as Rotate
     from mlsession.classifier.prediction import Prediction as Prediction
     from mlsession.data.source import DataSource as DataSource
     from mlsession.data.validation import Validation as Validation
     from mlsession.errors import MLSessionError as MLSessionError
     from mlsession.export.metadata import ModelMetadata as ModelMetadata
+    from mlsession.extractors.catalog import extractor_named as extractor_named
     from mlsession.extractors.catalog import scene_print as scene_print
+    from mlsession.extractors.catalog import timm_extractor as timm_extractor
+    from mlsession.extractors.catalog import torchvision_extractor as torchvision_extractor
     from mlsession.heads.options import LogisticRegressor as LogisticRegressor
+    from mlsession.heads.options import MultilayerPerceptron as MultilayerPerceptron
     from mlsession.job.job import Job as Job
     from mlsession.job.run import run_task as run_task
     from mlsession.job.signals import stop_on_signals as stop_on_signals
+    from mlsession.metrics.images import ImageResult as ImageResult
+    from mlsession.metrics.images import ImageResults as ImageResults
     from mlsession.metrics.report import ClassifierMetrics as ClassifierMetrics
+    from mlsession.plots.confusion import plot_confusion as plot_confusion
+    from mlsession.plots.history import plot_history as plot_history
     from mlsession.session.checkpoint import Checkpoint as Checkpoint
     from mlsession.session.parameters import SessionParameters as SessionParameters
     from mlsession.session.phase import Phase as Phase
     from mlsession.session.session import TrainingSession as TrainingSession
     from mlsession.session.status import Status as Status
+    from mlsession.session.verification import Verification as Verification
     from mlsession.training.classifier import Classifier as Classifier
     from mlsession.training.parameters import ModelParameters as ModelParameters
     from mlsession.training.parameters import TransferLearning as TransferLearning
@@ -39,49 +54,79 @@ __version__ = "0.1.0"
 
 _HOMES = MappingProxyType(
     {
+        "Blur": "mlsession.augment.options",
         "Checkpoint": "mlsession.session.checkpoint",
         "Classifier": "mlsession.training.classifier",
         "ClassifierMetrics": "mlsession.metrics.report",
+        "Crop": "mlsession.augment.options",
         "DataSource": "mlsession.data.source",
+        "Expose": "mlsession.augment.options",
+        "Flip": "mlsession.augment.options",
+        "ImageResult": "mlsession.metrics.images",
+        "ImageResults": "mlsession.metrics.images",
         "Job": "mlsession.job.job",
         "LogisticRegressor": "mlsession.heads.options",
         "MLSessionError": "mlsession.errors",
         "ModelMetadata": "mlsession.export.metadata",
         "ModelParameters": "mlsession.training.parameters",
+        "MultilayerPerceptron": "mlsession.heads.options",
+        "Noise": "mlsession.augment.options",
         "Phase": "mlsession.session.phase",
         "Prediction": "mlsession.classifier.prediction",
+        "Rotate": "mlsession.augment.options",
         "SessionParameters": "mlsession.session.parameters",
         "Status": "mlsession.session.status",
         "TrainingSession": "mlsession.session.session",
         "TransferLearning": "mlsession.training.parameters",
         "Validation": "mlsession.data.validation",
+        "Verification": "mlsession.session.verification",
+        "extractor_named": "mlsession.extractors.catalog",
+        "plot_confusion": "mlsession.plots.confusion",
+        "plot_history": "mlsession.plots.history",
         "run_task": "mlsession.job.run",
         "scene_print": "mlsession.extractors.catalog",
         "stop_on_signals": "mlsession.job.signals",
+        "timm_extractor": "mlsession.extractors.catalog",
+        "torchvision_extractor": "mlsession.extractors.catalog",
     }
 )
 
 __all__ = [
+    "Blur",
     "Checkpoint",
     "Classifier",
     "ClassifierMetrics",
+    "Crop",
     "DataSource",
+    "Expose",
+    "Flip",
+    "ImageResult",
+    "ImageResults",
     "Job",
     "LogisticRegressor",
     "MLSessionError",
     "ModelMetadata",
     "ModelParameters",
+    "MultilayerPerceptron",
+    "Noise",
     "Phase",
     "Prediction",
+    "Rotate",
     "SessionParameters",
     "Status",
     "TrainingSession",
     "TransferLearning",
     "Validation",
+    "Verification",
     "__version__",
+    "extractor_named",
+    "plot_confusion",
+    "plot_history",
     "run_task",
     "scene_print",
     "stop_on_signals",
+    "timm_extractor",
+    "torchvision_extractor",
 ]
 
 

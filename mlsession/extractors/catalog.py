@@ -2,101 +2,168 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
-from mlsession.data.geometry import PREPARATION
 from mlsession.errors import InvalidParameter
+from mlsession.extractors.embedded import DEFAULT_REVISION, Lite1, ScenePrint
+from mlsession.extractors.library import LibraryExtractor, TimmExtractor, TorchvisionExtractor
 from mlsession.extractors.numerics import default_threads
 from mlsession.extractors.protocol import FeatureExtractor
-from mlsession.extractors.weights import EFFICIENTNET_LITE0, PackagedWeights, load_weights
+from mlsession.extractors.weights import load_weights
+from mlsession.store import is_local, local_path
 
-DEFAULT_REVISION = 2
+Library = TypeVar("Library", bound=LibraryExtractor)
 
-_WEIGHTS: Mapping[int, PackagedWeights] = MappingProxyType({2: EFFICIENTNET_LITE0})
-_ALIASES: Mapping[str, int] = MappingProxyType({"scene_print": DEFAULT_REVISION, "scene_print:2": 2, "lite0": 2})
+EmbeddedExtractor: TypeAlias = ScenePrint | Lite1
+"""One whose weights come with a Python package."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScenePrint:
-    """The embedded extractor, at a frozen revision: the same pictures give the same features in every release.
-
-    | revision | network            | trained on  | features | input   |
-    |----------|--------------------|-------------|----------|---------|
-    | 2        | EfficientNet-Lite0 | ImageNet-1k | 1280     | 224x224 |
-    """
-
-    revision: int = DEFAULT_REVISION
-
-    def __post_init__(self) -> None:
-        # A bool is an int to Python; True must not pass for revision 1.
-        if type(self.revision) is not int or self.revision not in _WEIGHTS:
-            known = ", ".join(str(revision) for revision in sorted(_WEIGHTS))
-            raise InvalidParameter("revision", self.revision, f"scene_print has these revisions: {known}")
-
-    @property
-    def name(self) -> str:
-        """As `extractor_named` takes it."""
-        return f"scene_print:{self.revision}"
-
-    @property
-    def identity(self) -> str:
-        """What its features mean; see `FeatureExtractor.identity`. Known without loading it."""
-        digest = _WEIGHTS[self.revision].sha256[:16]
-        return f"{self.name} efficientnet-lite0 sha256:{digest} {PREPARATION} 256>224 (x-127.5)/127.5"
-
-    @property
-    def dimension(self) -> int:
-        """The length of a feature vector."""
-        return 1280
-
-    @property
-    def input_side(self) -> int:
-        """The side in pixels of the pictures that it takes."""
-        return 256
-
-    def to_json(self) -> dict[str, str | int]:
-        """For a session's record; `extractor_from_json` takes it back."""
-        return {"kind": "scene_print", "revision": self.revision}
-
-
-FeatureExtractorSpec: TypeAlias = ScenePrint
+FeatureExtractorSpec: TypeAlias = ScenePrint | Lite1 | TimmExtractor | TorchvisionExtractor
 """Any extractor as an option value: frozen, storable, and loaded by `load_extractor`."""
+
+NAMES: Mapping[str, EmbeddedExtractor] = MappingProxyType(
+    {
+        "scene_print": ScenePrint(),
+        "scene_print:1": ScenePrint(revision=1),
+        "scene_print:2": ScenePrint(revision=2),
+        "lite0": ScenePrint(revision=2),
+        "lite1": Lite1(),
+        "lite2": ScenePrint(revision=1),
+    }
+)
+"""What the embedded extractors are called; several names may stand for one."""
+
+LIBRARIES: Mapping[str, type[TimmExtractor] | type[TorchvisionExtractor]] = MappingProxyType(
+    {TimmExtractor.library: TimmExtractor, TorchvisionExtractor.library: TorchvisionExtractor}
+)
+"""Whose networks can be had as `library:network`."""
 
 
 def scene_print(revision: int | None = None) -> ScenePrint:
-    """The embedded extractor; None is the newest revision. Raises `InvalidParameter` for one that does not exist."""
+    """The embedded extractor; None is the default revision. Raises `InvalidParameter` for one that does not exist."""
     return ScenePrint(revision=DEFAULT_REVISION if revision is None else revision)
 
 
-def extractor_named(name: str) -> FeatureExtractorSpec:
-    """The extractor that a person named. Raises `InvalidParameter`, with the choices."""
-    if name not in _ALIASES:
-        raise InvalidParameter("feature_extractor", name, f"choose one of {', '.join(_ALIASES)}")
-    return ScenePrint(revision=_ALIASES[name])
+def timm_extractor(
+    name: str, weights: str | Path | None = None, storage_options: Mapping[str, object] | None = None
+) -> TimmExtractor:
+    """A network of timm without its classifier: `timm_extractor("resnet18")`, `"vit_small_patch16_224.augreg_in1k"`.
+
+    `weights` is a file of tensors, a path or URL that ends in .safetensors, .pth or .pt; None takes the weights that
+    timm publishes, from its cache on this machine or from the Hugging Face Hub. They must be all of the network's, and
+    no others; a classifier among them is dropped. `storage_options` are fsspec's, for a URL.
+
+    The network is loaded once here, so that its facts are known. Raises `InvalidParameter` for a network that timm
+    does not have and for weights that do not fit it, `ModelNotFound` where they cannot be had.
+    """
+    return _resolved(TimmExtractor, name, weights, storage_options)
 
 
-def extractor_from_json(value: Mapping[str, object]) -> FeatureExtractorSpec:
-    """What `to_json` gave. Raises `InvalidParameter` for a kind or revision that this version does not have."""
-    revision = value.get("revision")
-    if value.get("kind") != "scene_print" or not isinstance(revision, int):
-        raise InvalidParameter("feature_extractor", dict(value), "this version of mlsession has only scene_print")
-    return ScenePrint(revision=revision)
+def torchvision_extractor(
+    name: str, weights: str | Path | None = None, storage_options: Mapping[str, object] | None = None
+) -> TorchvisionExtractor:
+    """A network of torchvision without its last linear layer: `torchvision_extractor("resnet50")`.
+
+    Like `timm_extractor`; None takes torchvision's default weights, and a name such as "resnet50.IMAGENET1K_V1" others.
+    """
+    return _resolved(TorchvisionExtractor, name, weights, storage_options)
+
+
+def extractor_named(
+    name: str, weights: str | Path | None = None, storage_options: Mapping[str, object] | None = None
+) -> FeatureExtractorSpec:
+    """The extractor that a person named: one of `NAMES`, `timm:NETWORK` or `torchvision:NETWORK`.
+
+    Raises `InvalidParameter` with the choices, or with names that are close, and what `timm_extractor` raises.
+    """
+    library, separator, network = name.partition(":")
+    if separator and library in LIBRARIES:
+        return _resolved(LIBRARIES[library], network, weights, storage_options)
+    if name not in NAMES:
+        choices = f"choose one of {', '.join(NAMES)}, or timm:NETWORK or torchvision:NETWORK"
+        near = difflib.get_close_matches(name.lower(), NAMES, n=1)
+        raise InvalidParameter("feature_extractor", name, f"did you mean {near[0]}? {choices}" if near else choices)
+    if weights is not None:
+        raise _has_its_own(name, weights)
+    return NAMES[name]
+
+
+def extractor_from_json(
+    value: Mapping[str, object],
+    location: str | None = None,
+    storage_options: Mapping[str, object] | None = None,
+) -> FeatureExtractorSpec:
+    """What `to_json` gave, with the weights of a library's network at `location`; nothing is read yet.
+
+    Raises `InvalidParameter` for a kind or revision that this version does not have.
+    """
+    kind, revision = value.get("kind"), value.get("revision")
+    if isinstance(kind, str) and kind in LIBRARIES:
+        absolute = None if location is None else _absolute(location)
+        return LIBRARIES[kind].from_json(value).at(absolute, storage_options)
+    if kind == "lite1":
+        found: EmbeddedExtractor = Lite1()
+    elif kind == "scene_print" and isinstance(revision, int):
+        found = ScenePrint(revision=revision)
+    else:
+        known = ", ".join(("scene_print", "lite1", *LIBRARIES))
+        raise InvalidParameter("feature_extractor", dict(value), f"this version of mlsession has only {known}")
+    if location is not None:
+        raise _has_its_own(found.name, location)
+    return found
+
+
+def weights_place(spec: FeatureExtractorSpec) -> tuple[str | None, Mapping[str, object]]:
+    """The file that the weights of an extractor are in, if its name does not settle that, and fsspec's options."""
+    return (spec.location, spec.storage_options) if isinstance(spec, LibraryExtractor) else (None, {})
 
 
 def load_extractor(spec: FeatureExtractorSpec, threads: int | None = None) -> FeatureExtractor:
     """The network behind `spec`, ready to extract with `threads` intra-op threads (None: `default_threads()`).
 
     A session that goes on passes the number it recorded. The process's allocator is set to keep freed memory (see
-    `allocator`), which makes extraction up to twice as fast. Raises `ModelNotFound`, `DamagedData`, `InvalidParameter`.
+    `allocator`), which makes extraction up to twice as fast. Raises `ModelNotFound`, `DamagedData`,
+    `InvalidParameter`, and `IncompatibleParameters` for a file of other weights than `spec` names.
     """
     if threads is not None and threads < 1:
         raise InvalidParameter("threads", threads, "must be at least 1")
     from mlsession.extractors.allocator import keep_freed_memory
-    from mlsession.extractors.lite import LITE0, LiteExtractor, build_network
 
     keep_freed_memory()
-    network = build_network(LITE0, load_weights(_WEIGHTS[spec.revision]))
-    return LiteExtractor(spec.name, spec.identity, LITE0, network, threads or default_threads())
+    count = threads or default_threads()
+    if isinstance(spec, LibraryExtractor):
+        from mlsession.extractors.library_networks import loaded
+
+        return loaded(spec, count)
+    from mlsession.extractors.lite import build_network
+    from mlsession.extractors.network import NetworkExtractor
+
+    return NetworkExtractor(
+        name=spec.name,
+        identity=spec.identity,
+        dimension=spec.dimension,
+        input_side=spec.input_side,
+        network=build_network(spec.variant, load_weights(spec.variant.weights)),
+        threads=count,
+    )
+
+
+def _resolved(
+    kind: type[Library], network: str, weights: str | Path | None, storage_options: Mapping[str, object] | None
+) -> Library:
+    from mlsession.extractors.library_networks import resolved
+
+    return resolved(kind, network, None if weights is None else _absolute(str(weights)), storage_options)
+
+
+def _absolute(location: str) -> str:
+    """A local path made absolute, so that a session can be resumed from another folder."""
+    return local_path(location) if is_local(location) else location
+
+
+def _has_its_own(name: str, weights: object) -> InvalidParameter:
+    reason = f"{name} has its weights in a Python package; leave this out, or name a network of timm or torchvision"
+    return InvalidParameter("extractor_weights", str(weights), reason)

@@ -12,28 +12,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-import PIL
 import torch
-from PIL import features
 from torch import nn
 from torch.nn import functional
 
-from mlsession.data.geometry import PREPARATION
-from mlsession.errors import InvalidParameter
-from mlsession.extractors.numerics import cpu_numerics, torch_numerics
+from mlsession.extractors.embedded import FEATURES, LiteVariant
+from mlsession.extractors.framing import first_pixel
+from mlsession.extractors.network import frozen
 
-BATCH_SIZE = 8
-"""Pictures in one pass through the network, always: a short batch is filled up with black ones.
-
-At 8 the largest activation is 38 MB, which glibc can keep for a thread; at 16 it passes the 64 MiB that it can, and
-extraction in a thread is half as fast.
-"""
-
-FEATURES = 1280
 _STEM_CHANNELS = 32
 _NORM_EPSILON = 1e-3
 _MIDDLE_GREY = 127.5
@@ -48,24 +35,6 @@ _STAGES = (
     (6, 192, 4, 2, 5),
     (6, 320, 1, 1, 3),
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LiteVariant:
-    """One size of the family."""
-
-    name: str
-    width: float
-    depth: float
-    network_side: int
-    """Pixels that the first convolution sees."""
-    picture_side: int
-    """Pixels of the prepared picture, of which the network sees the centre: 8/7 of `network_side`."""
-
-
-LITE0 = LiteVariant(name="efficientnet-lite0", width=1.0, depth=1.0, network_side=224, picture_side=256)
-LITE1 = LiteVariant(name="efficientnet-lite1", width=1.0, depth=1.1, network_side=240, picture_side=274)
-LITE2 = LiteVariant(name="efficientnet-lite2", width=1.1, depth=1.2, network_side=260, picture_side=297)
 
 
 def _scaled_channels(channels: int, width: float) -> int:
@@ -124,7 +93,7 @@ class EfficientNetLite(nn.Module):
     def __init__(self, variant: LiteVariant) -> None:
         super().__init__()
         self.side = variant.network_side
-        self.first = (variant.picture_side - variant.network_side) // 2
+        self.first = first_pixel(variant.network_side)
         self.stem = _Convolution((3, _STEM_CHANNELS), 3, 2, self.side, each=False, active=True)
         side, channels = self.stem.output_side, _STEM_CHANNELS
         blocks: list[_Block] = []
@@ -146,8 +115,8 @@ class EfficientNetLite(nn.Module):
         return out.mean(dim=(2, 3))
 
 
-def build_network(variant: LiteVariant, weights: Mapping[str, torch.Tensor]) -> EfficientNetLite:
-    """The network with the weights of the published state dict, ready for use: eval, no gradients, channels last."""
+def build_network(variant: LiteVariant, weights: Mapping[str, torch.Tensor]) -> nn.Module:
+    """The network with the weights of the published state dict, ready for use; see `frozen`."""
     # On the meta device nothing is initialised, so the process's random generator is left alone.
     with torch.device("meta"):
         network = EfficientNetLite(variant)
@@ -157,8 +126,7 @@ def build_network(variant: LiteVariant, weights: Mapping[str, torch.Tensor]) -> 
             kernel, bias = _folded(weights, convolution, norm)
             state[f"{ours}.convolution.weight"], state[f"{ours}.convolution.bias"] = kernel, bias
     network.load_state_dict(state, assign=True)
-    network.requires_grad_(False)
-    return network.eval().to(memory_format=torch.channels_last)
+    return frozen(network)
 
 
 def _published_names(blocks: int) -> list[tuple[str, str, str]]:
@@ -182,43 +150,3 @@ def _folded(weights: Mapping[str, torch.Tensor], convolution: str, norm: str) ->
     scale = gamma / torch.sqrt(variance + _NORM_EPSILON)
     kernel = weights[f"{convolution}.weight"].double() * scale[:, None, None, None]
     return kernel.float(), (beta - mean * scale).float()
-
-
-class LiteExtractor:
-    """A `FeatureExtractor` on the CPU in float32. Make one with `catalog.load_extractor`."""
-
-    def __init__(self, name: str, identity: str, variant: LiteVariant, network: EfficientNetLite, threads: int) -> None:
-        self.name = name
-        self.identity = identity
-        self.dimension = FEATURES
-        self.input_side = variant.picture_side
-        self._network = network
-        self._threads = threads
-
-    def numerics(self) -> dict[str, str | int]:
-        return {
-            **cpu_numerics(self._threads),
-            "batch_size": BATCH_SIZE,
-            "decoder": f"pillow {PIL.__version__} libjpeg-turbo {features.version('libjpeg_turbo')}",
-            "preparation": PREPARATION,
-        }
-
-    def network(self) -> nn.Module:
-        return self._network
-
-    def extract(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        side = self.input_side
-        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (side, side, 3):
-            found = f"{images.dtype} {list(images.shape)}"
-            raise InvalidParameter("images", found, f"must be uint8 [N, {side}, {side}, 3]")
-        rows = np.empty((len(images), self.dimension), np.float32)
-        batch = np.zeros((BATCH_SIZE, side, side, 3), np.uint8)
-        with torch_numerics(self._threads), torch.inference_mode():
-            for start in range(0, len(images), BATCH_SIZE):
-                count = min(BATCH_SIZE, len(images) - start)
-                batch[:count] = images[start : start + count]
-                batch[count:] = 0
-                # The channels stay last in memory, as the images have them and the convolutions want them.
-                pictures = torch.from_numpy(batch).permute(0, 3, 1, 2).float()
-                rows[start : start + count] = self._network(pictures)[:count].numpy()
-        return rows

@@ -9,8 +9,10 @@ import timm
 import torch
 
 from mlsession.errors import InvalidParameter
-from mlsession.extractors.catalog import load_extractor, scene_print
-from mlsession.extractors.lite import BATCH_SIZE, LITE0, LITE1, LITE2, LiteVariant, build_network
+from mlsession.extractors.catalog import extractor_named, load_extractor, scene_print
+from mlsession.extractors.embedded import LITE0, LITE1, LITE2, LiteVariant
+from mlsession.extractors.lite import build_network
+from mlsession.extractors.network import BATCH_SIZE
 from mlsession.extractors.protocol import FeatureExtractor
 from mlsession.extractors.weights import EFFICIENTNET_LITE0, load_weights
 from tests.extractors.photos import oracle, oracle_features, prepared, published_names, relative_error
@@ -18,9 +20,9 @@ from tests.extractors.photos import oracle, oracle_features, prepared, published
 Images = npt.NDArray[np.uint8]
 
 
-def imagenet_classes(features: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
-    """int64 [N]: the ImageNet class that the published classifier gives to each row."""
-    weights = load_weights(EFFICIENTNET_LITE0)
+def imagenet_classes(features: npt.NDArray[np.float32], variant: LiteVariant = LITE0) -> npt.NDArray[np.int64]:
+    """int64 [N]: the ImageNet class that the published classifier of a size gives to each row."""
+    weights = load_weights(variant.weights)
     logits = features @ weights["_fc.weight"].numpy().T + weights["_fc.bias"].numpy()
     found: npt.NDArray[np.int64] = np.argmax(logits, axis=1)
     return found
@@ -33,6 +35,15 @@ class TestAgainstTheOracle:
         network.load_state_dict({key: weights[names[key]] for key in network.state_dict()})
         expected = oracle_features(network, images, 224)
         assert relative_error(extractor.extract(images), expected) < 1e-5
+
+    @pytest.mark.parametrize(("name", "variant"), [("lite1", LITE1), ("lite2", LITE2)])
+    def test_the_published_weights_of_the_larger_sizes(self, name: str, variant: LiteVariant) -> None:
+        network = timm.create_model(f"tf_efficientnet_{name}", pretrained=False).eval()
+        weights, names = load_weights(variant.weights), published_names(network)
+        network.load_state_dict({key: weights[names[key]] for key in network.state_dict()})
+        images = prepared("Banana", variant.picture_side)[:3]
+        found = load_extractor(extractor_named(name), threads=2).extract(images)
+        assert relative_error(found, oracle_features(network, images, variant.network_side)) < 1e-5
 
     @pytest.mark.parametrize("variant", [LITE0, LITE1, LITE2], ids=lambda variant: variant.name)
     def test_every_size_of_the_family(self, variant: LiteVariant) -> None:
@@ -65,6 +76,13 @@ class TestRealPhotos:
     ) -> None:
         found = imagenet_classes(extractor.extract(prepared(label, part="train")))
         assert np.isin(found, list(classes)).mean() >= share
+
+    @pytest.mark.parametrize(("name", "variant"), [("lite1", LITE1), ("lite2", LITE2)])
+    def test_the_larger_sizes_see_it_too(self, name: str, variant: LiteVariant) -> None:
+        """Measured: all 6 of both."""
+        images = prepared("Banana", variant.picture_side)
+        found = imagenet_classes(load_extractor(extractor_named(name), threads=2).extract(images), variant)
+        assert (found == 954).sum() >= 5
 
 
 class TestOnePictureOneVector:

@@ -2,15 +2,27 @@ from __future__ import annotations
 
 import hashlib
 import io
-import pickle
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save
 
-from mlsession.errors import DamagedData, ModelNotFound
-from mlsession.extractors.weights import EFFICIENTNET_LITE0, PackagedWeights, find_weights, load_weights
+from mlsession.errors import DamagedData, InvalidParameter, ModelNotFound
+from mlsession.extractors.weights import (
+    EFFICIENTNET_LITE0,
+    EFFICIENTNET_LITE1,
+    EFFICIENTNET_LITE2,
+    PackagedWeights,
+    check_suffix,
+    find_weights,
+    load_weights,
+    read_file,
+    read_tensors,
+    tensors_digest,
+)
+from tests.docs.stored import tensor_digest
 
 
 @pytest.fixture
@@ -39,8 +51,15 @@ class Trap:
         return Path.mkdir, ("sprung",)
 
 
-def test_the_published_file_is_here_and_whole() -> None:
-    weights = load_weights(EFFICIENTNET_LITE0)
+def saved(value: object) -> bytes:
+    out = io.BytesIO()
+    torch.save(value, out)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("published", [EFFICIENTNET_LITE0, EFFICIENTNET_LITE1, EFFICIENTNET_LITE2])
+def test_the_published_file_is_here_and_whole(published: PackagedWeights) -> None:
+    weights = load_weights(published)
     assert weights["_fc.weight"].shape == (1000, 1280)
     assert weights["_conv_stem.weight"].dtype == torch.float32
 
@@ -76,6 +95,63 @@ def test_even_a_file_with_the_right_digest_can_run_nothing(
     out = io.BytesIO()
     torch.save({"trap": Trap()}, out)
     (package / "weights.pth").write_bytes(out.getvalue())
-    with pytest.raises(pickle.UnpicklingError):
+    with pytest.raises(InvalidParameter, match="cannot be read as tensors"):
         load_weights(described(out.getvalue()))
     assert not (tmp_path / "sprung").exists()
+
+
+TENSORS = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.count": torch.tensor(7)}
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (save(TENSORS), "w.safetensors"),
+        (save(TENSORS), "s3://bucket/W.SafeTensors"),
+        (saved(TENSORS), "w.pth"),
+        (saved({"state_dict": TENSORS, "epoch": 3}), "w.pt"),
+        (saved({"model": TENSORS, "args": [1]}), "w.bin"),
+    ],
+)
+def test_every_form_gives_the_same_tensors(data: bytes, name: str) -> None:
+    check_suffix(name)
+    found = read_tensors(data, name)
+    assert found.keys() == TENSORS.keys()
+    assert all(torch.equal(found[key], value) for key, value in TENSORS.items())
+    assert tensors_digest(found) == tensor_digest({key: value.numpy() for key, value in TENSORS.items()})
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (b"", "w.pth"),
+        (b"torn", "w.pth"),
+        (b"torn", "w.safetensors"),
+        (saved(TENSORS)[:-30], "w.pth"),
+        (saved(TENSORS), "w.safetensors"),
+        (saved([1, 2]), "w.pth"),
+        (saved({"epoch": 3}), "w.pth"),
+        (saved(torch.nn.Linear(1, 1)), "w.pth"),
+    ],
+)
+def test_what_holds_no_tensors_by_name_is_refused_in_one_line(data: bytes, name: str) -> None:
+    with pytest.raises(InvalidParameter, match=r"^weights='w\..*state_dict") as caught:
+        read_tensors(data, name)
+    assert "\n" not in str(caught.value)
+
+
+def test_half_precision_has_a_digest_of_its_own() -> None:
+    halves = {name: tensor.to(torch.bfloat16) for name, tensor in TENSORS.items()}
+    assert tensors_digest(halves) != tensors_digest(TENSORS)
+    assert tensors_digest(dict(reversed(halves.items()))) == tensors_digest(halves)
+
+
+@pytest.mark.parametrize("name", ["weights", "w.h5", "w.npz", "pth", "w.pth.gz"])
+def test_other_files_are_refused_by_name(name: str) -> None:
+    with pytest.raises(InvalidParameter, match=r"ends in \.safetensors"):
+        check_suffix(name)
+
+
+def test_a_file_that_is_not_there_is_named_with_the_cure(tmp_path: Path) -> None:
+    with pytest.raises(ModelNotFound, match=r"gone\.pth: there is no such file .*--extractor-weights"):
+        read_file(str(tmp_path / "gone.pth"), {})

@@ -1,0 +1,137 @@
+"""The extractors that need no download at run time: their weights come with Python packages. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from mlsession.data.geometry import PREPARATION
+from mlsession.errors import InvalidParameter
+from mlsession.extractors.framing import picture_side
+from mlsession.extractors.weights import (
+    EFFICIENTNET_LITE0,
+    EFFICIENTNET_LITE1,
+    EFFICIENTNET_LITE2,
+    PackagedWeights,
+)
+from mlsession.session.phase import Json
+
+DEFAULT_REVISION = 2
+FEATURES = 1280
+"""D of every size: the Lite variants do not scale their last convolution."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiteVariant:
+    """One size of EfficientNet-Lite, with the factors by which its width and depth are scaled."""
+
+    name: str
+    width: float
+    depth: float
+    network_side: int
+    """Pixels that the first convolution sees."""
+    weights: PackagedWeights
+
+    @property
+    def picture_side(self) -> int:
+        """Pixels of the prepared picture, of which the network sees the centre."""
+        return picture_side(self.network_side)
+
+
+LITE0 = LiteVariant(name="efficientnet-lite0", width=1.0, depth=1.0, network_side=224, weights=EFFICIENTNET_LITE0)
+LITE1 = LiteVariant(name="efficientnet-lite1", width=1.0, depth=1.1, network_side=240, weights=EFFICIENTNET_LITE1)
+LITE2 = LiteVariant(name="efficientnet-lite2", width=1.1, depth=1.2, network_side=260, weights=EFFICIENTNET_LITE2)
+
+_REVISIONS: Mapping[int, LiteVariant] = MappingProxyType({1: LITE2, 2: LITE0})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScenePrint:
+    """The embedded extractor, at a frozen revision: the same pictures give the same features in every release.
+
+    | revision | network            | trained on  | features | network sees | pictures |
+    |----------|--------------------|-------------|----------|--------------|----------|
+    | 1        | EfficientNet-Lite2 | ImageNet-1k | 1280     | 260x260      | 297x297  |
+    | 2        | EfficientNet-Lite0 | ImageNet-1k | 1280     | 224x224      | 256x256  |
+
+    As in Create ML, the first revision is the larger and slower one. The classifiers of both are as large as each
+    other, since both give 1280 features.
+    """
+
+    revision: int = DEFAULT_REVISION
+
+    def __post_init__(self) -> None:
+        # A bool is an int to Python; True must not pass for revision 1.
+        if type(self.revision) is not int or self.revision not in _REVISIONS:
+            known = ", ".join(str(revision) for revision in sorted(_REVISIONS))
+            raise InvalidParameter("revision", self.revision, f"scene_print has these revisions: {known}")
+
+    @property
+    def variant(self) -> LiteVariant:
+        """The network behind it."""
+        return _REVISIONS[self.revision]
+
+    @property
+    def name(self) -> str:
+        """As `extractor_named` takes it."""
+        return f"scene_print:{self.revision}"
+
+    @property
+    def identity(self) -> str:
+        """What its features mean; see `FeatureExtractor.identity`. Known without loading it."""
+        return _identity(self.name, self.variant)
+
+    @property
+    def dimension(self) -> int:
+        """The length of a feature vector."""
+        return FEATURES
+
+    @property
+    def input_side(self) -> int:
+        """The side in pixels of the pictures that it takes."""
+        return self.variant.picture_side
+
+    def to_json(self) -> dict[str, Json]:
+        """For a session's record; `extractor_from_json` takes it back."""
+        return {"kind": "scene_print", "revision": self.revision}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lite1:
+    """EfficientNet-Lite1, between the two revisions of `ScenePrint`: 1280 features, the network sees 240x240."""
+
+    @property
+    def variant(self) -> LiteVariant:
+        """The network behind it."""
+        return LITE1
+
+    @property
+    def name(self) -> str:
+        """As `extractor_named` takes it."""
+        return "lite1"
+
+    @property
+    def identity(self) -> str:
+        """What its features mean; see `FeatureExtractor.identity`. Known without loading it."""
+        return _identity(self.name, self.variant)
+
+    @property
+    def dimension(self) -> int:
+        """The length of a feature vector."""
+        return FEATURES
+
+    @property
+    def input_side(self) -> int:
+        """The side in pixels of the pictures that it takes."""
+        return self.variant.picture_side
+
+    def to_json(self) -> dict[str, Json]:
+        """For a session's record; `extractor_from_json` takes it back."""
+        return {"kind": "lite1"}
+
+
+def _identity(name: str, variant: LiteVariant) -> str:
+    digest = variant.weights.sha256[:16]
+    sides = f"{variant.picture_side}>{variant.network_side}"
+    return f"{name} {variant.name} sha256:{digest} {PREPARATION} {sides} (x-127.5)/127.5"

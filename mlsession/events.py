@@ -139,7 +139,7 @@ class CheckpointsRemoved(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemovalFailed(Event):
-    """The store does not delete superseded checkpoints; the job goes on, and all that are there now stay."""
+    """Superseded checkpoints cannot be deleted; the job goes on, and all that are there now stay."""
 
     reason: str
 

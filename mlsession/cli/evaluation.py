@@ -73,12 +73,13 @@ def results(url: str, choice: Choice, typed_options: Sequence[str], json: bool) 
     classifier = Classifier.load(url, storage_options(typed_options))
     part = _part(classifier, choice.part)
     found = classifier.results(part).where(label=choice.label, predicted=choice.predicted)
+    count, wrong = len(found), found.num_wrong
     if choice.errors:
         found = found.most_confident_errors()
     if json:
         print_json({"part": part, "count": len(found), "images": [image.to_json() for image in found]})
     else:
-        remark(f"{number_of(len(found), f'{part} image')}, {found.num_wrong:,} predicted wrongly")
+        remark(f"{number_of(count, f'{part} image')}, {wrong:,} predicted wrongly")
         print_lines([image_line(image) for image in found])
     return DONE
 

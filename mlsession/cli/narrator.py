@@ -10,6 +10,7 @@ from mlsession.events import (
     CacheFailed,
     CheckpointCommitted,
     CheckpointSkipped,
+    DonorFailed,
     Event,
     EventsMissed,
     HeartbeatMissed,
@@ -155,6 +156,8 @@ def note(event: Event) -> str | None:
             return f"note: the sign of life could not be written ({one_line(event.reason)}); training goes on"
         case CacheFailed():
             return f"note: going on without the feature cache: {one_line(event.reason)}"
+        case DonorFailed():
+            return f"note: extracting what was to be taken over: {one_line(event.reason)}"
         case RemovalFailed():
             return f"note: superseded checkpoints stay, they cannot be removed: {one_line(event.reason)}"
         case JobStopping():

@@ -239,6 +239,6 @@ def history_of(state: PhaseState) -> dict[str, list[float]]:
     """The metrics by iteration in a state of training."""
     return {
         name.removeprefix(HISTORY_PREFIX): [float(value) for value in array]
-        for name, array in state.arrays.items()
+        for name, array in sorted(state.arrays.items())
         if name.startswith(HISTORY_PREFIX)
     }

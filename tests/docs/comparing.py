@@ -47,6 +47,7 @@ def of_timeline(timeline: Timeline) -> bytes:
             "tip": timeline.tip.number,
             "opened": [timeline.opened.number, timeline.opened.writer, dict(timeline.opened.body)],
             "closed": timeline.closed.number if timeline.closed else None,
+            "removal": timeline.removal,
             "newest": {phase: entry.to_json() for phase, entry in timeline.newest.items()},
         }
     )
@@ -59,6 +60,7 @@ def of_folded(folded: Folded) -> bytes:
             "tip": folded.tip["number"],
             "opened": [opened["number"], opened["writer"], opened["body"]],
             "closed": closed["number"] if closed else None,
+            "removal": folded.removal,
             "newest": dict(folded.newest),
         }
     )

@@ -36,6 +36,7 @@ class Folded:
     checkpoint_pages: tuple[Object, ...] = ()
     checkpoints: tuple[Object, ...] = ()
     removed: frozenset[int] = frozenset()
+    removal: int | None = None
     adds_pages: Mapping[str, tuple[Object, ...]] = field(default_factory=dict)
     adds: Mapping[str, tuple[Object, ...]] = field(default_factory=dict)
 
@@ -111,6 +112,7 @@ class SessionFolder:
             newest=summary.get("newest", {}),
             checkpoint_pages=tuple(summary.get("checkpoints", ())),
             adds_pages={phase: tuple(pages) for phase, pages in summary.get("adds", {}).items()},
+            removal=summary.get("removal"),
         )
         for record in (first, *rest):
             folded = advanced(folded, record)
@@ -256,7 +258,10 @@ class SessionFolder:
             yield folded.tip["index"]
         yield from self._needed(folded)
         for entry in self.checkpoints(folded):
-            yield from (entry["state"], *entry["adds"])
+            yield entry["state"]
+            # What the run had put out by then; checkpoints in between may be off the list.
+            if entry["run"] != folded.newest[entry["phase"]]["run"]:
+                yield from self.adds(self.fold_without_index(entry["number"]), entry["phase"])
         body = folded.opened["body"]
         yield from (*body["identity"]["attachments"].values(), *body.get("attachments", {}).values())
 
@@ -266,23 +271,30 @@ class SessionFolder:
         return items
 
 
+def without(folded: Folded, numbers: list[int]) -> Folded:
+    """Chapter 5: some checkpoints are off the list."""
+    gone = frozenset(numbers)
+    kept = tuple(entry for entry in folded.checkpoints if entry["number"] not in gone)
+    return replace(folded, checkpoints=kept, removed=folded.removed | gone)
+
+
 def advanced(folded: Folded, record: Object) -> Folded:
     """Chapter 5: the state after one more record."""
     body, after = record["body"], replace(folded, tip=record)
     match record["kind"]:
         case "created" | "opened":
-            return replace(after, opened=record, closed=None)
+            return without(replace(after, opened=record, closed=None), body.get("removed", []))
         case "closed":
             if body.get("outcome") not in OUTCOMES:
                 raise Damaged(f"log/{record['number']:010d}.json", "an outcome that format 1 has not")
             return replace(after, closed=record)
         case "removed":
-            gone = frozenset(body["checkpoints"])
-            kept = tuple(entry for entry in after.checkpoints if entry["number"] not in gone)
-            return replace(after, checkpoints=kept, removed=after.removed | gone)
+            return without(replace(after, removal=record["number"]), body["checkpoints"])
         case "checkpoint":
             entry = {**body, **{name: record[name] for name in ("number", "parent", "date")}}
             phase = entry["phase"]
+            before = folded.newest.get(phase)
+            entry["run"] = entry["number"] if entry["fresh"] or before is None else before["run"]
             if entry["fresh"]:
                 after = replace(after, adds={**after.adds, phase: ()}, adds_pages={**after.adds_pages, phase: ()})
             return replace(

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mlsession.session.log.blobs import read_blob
-from mlsession.session.log.journal import Journal
-from mlsession.session.log.pages import live_checkpoints
-from mlsession.session.log.records import JsonObject, Kind, Record
+from mlsession.session.checkpoint import Checkpoint
+from mlsession.session.parameters import SessionParameters
+from mlsession.session.session import TrainingSession
 from mlsession.store.local import LocalStore
 from mlsession.store.memory import MemorySpace
-from mlsession.store.protocol import Store
 from tests.session.attempts import Attempt, attempt_on
-from tests.session.log.values import DATE
 from tests.session.walk import Walk
 
 
@@ -39,38 +36,7 @@ def walked(root: Path, limit: int, interval: int = 1) -> Path:
     return write_folder(space, root)
 
 
-def append(store: Store, kind: Kind, body: JsonObject) -> int:
-    """Adds a record as its writer would, made by the library; returns its number."""
-    state = Journal(store).load()
-    assert state is not None
-    number, timeline = state.end + 1, state.timeline
-    record = Record(
-        number=number,
-        kind=kind,
-        parent=timeline.tip.number,
-        previous=state.end_digest,
-        opening=number if kind is Kind.OPENED else timeline.opened.number,
-        writer="by hand",
-        session=timeline.tip.session,
-        date=DATE,
-        index=timeline.tip.index,
-        body=body,
-    )
-    Journal(store).append(record)
-    return number
-
-
-def remove_checkpoints(root: Path, numbers: list[int]) -> int:
-    """Opens a session, commits a removal, deletes the blobs that it names, and closes; the removal's number."""
-    store = LocalStore(root)
-    state = Journal(store).load()
-    assert state is not None
-    entries = live_checkpoints(state.timeline, lambda ref: read_blob(store, ref))
-    keys = [entry.state.key for entry in entries if entry.number in numbers]
-    append(store, Kind.OPENED, dict(state.timeline.opened.body))
-    removal = append(store, Kind.REMOVED, {"checkpoints": list(numbers), "keys": list(keys)})
-    for key in keys:
-        store.delete(key)
-    assert state.timeline.closed is not None
-    append(store, Kind.CLOSED, dict(state.timeline.closed.body))
-    return removal
+def remove_checkpoints(root: Path, numbers: list[int]) -> tuple[Checkpoint, ...]:
+    """Has the library remove checkpoints."""
+    with TrainingSession(lambda: LocalStore(root), SessionParameters(root)) as session:
+        return session.remove_checkpoints(lambda checkpoint: checkpoint.number in numbers)

@@ -177,6 +177,23 @@ def bytes_of(arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> bytes:
     return struct.pack("<Q", len(text)) + text + body
 
 
+def table_of(arrays: Mapping[str, Array], name: str, shape: tuple[int, ...]) -> Array:
+    """Chapter 12: a table that is stored by its cells that are not zero."""
+    places = arrays[f"{name}.places"].astype(np.int64)
+    assert (np.diff(places) > 0).all()
+    table = np.zeros(math.prod(shape), dtype=np.int64)
+    table[places] = arrays[f"{name}.counts"]
+    return table.reshape(shape)
+
+
+def score_bin(probability: float) -> int:
+    """Chapter 12: the bin of a probability."""
+    kept = min(probability, 1.0)
+    leading = int.from_bytes(struct.pack(">d", kept if kept < 0.5 else 1.0 - kept)[:2], "big")
+    place = min(max(leading - 15_840, 0), 511)
+    return place if kept < 0.5 else 1_023 - place
+
+
 def tensor_digest(tensors: Mapping[str, Array]) -> str:
     """Chapter 12: the digest of a model."""
     digest = hashlib.sha256()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mlsession.phases.cache import PACK_ROWS
+from mlsession.phases.extract import ROWS
 from mlsession.phases.features import BLOCK
 from mlsession.phases.pictures import BATCH
 from mlsession.session.liveness import BEAT_SECONDS
@@ -19,6 +20,7 @@ from mlsession.session.log.layout import FORMAT
 from mlsession.session.log.pages import PAGE, TAIL
 from mlsession.session.log.records import MOST_BYTES, Record
 from mlsession.session.opening import OpenOptions
+from mlsession.session.removal import MOST_CHECKPOINTS, MOST_KEYS
 from mlsession.store.keys import temporary_name
 
 from .stored import is_sealed
@@ -42,9 +44,13 @@ def test_the_numbers_in_the_document_are_those_of_the_code() -> None:
         f"nested at most {MAX_DEPTH} deep",
         f"after {TAIL} records of tail",
         f"up to {PAGE:,} items",
+        f"at most {MOST_CHECKPOINTS:,} whole numbers",
+        f"at most {MOST_KEYS:,}: keys of blobs",
         f"overwritten every {BEAT_SECONDS:.0f} seconds",
         f"still for {OpenOptions().stale_after:.0f} seconds",
-        f"a batch of {BATCH} images",
+        f"a batch of images: {BATCH} of one row each",
+        f"no more than {ROWS} rows",
+        f"a batch of {BATCH} test images",
         f"a block of {BLOCK:,} rows",
         f"n up to {PACK_ROWS:,}",
         f"{temporary_name(0)[:-16]}` and 16 hexadecimal digits",

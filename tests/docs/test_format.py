@@ -22,6 +22,7 @@ from mlsession.store.memory import MemorySpace
 from mlsession.testing.invariants import check_session
 from tests.session.attempts import attempt_on, unbroken
 from tests.session.log.values import values
+from tests.session.test_removal import two_runs
 from tests.session.walk import Walk
 
 from .comparing import check_whole, compare, library
@@ -227,6 +228,36 @@ def test_removed_checkpoints_are_not_listed(tmp_path: Path) -> None:
     numbers = [entry["number"] for entry in reader.checkpoints(folded)]
     assert numbers[:10] == paged[:10]
     assert not {3, 5, 8, *paged[10:]} & set(numbers)
+    assert folded.removal is not None
+    assert folded.removal == folded.tip["number"] - 1
+    assert not any((root / key).exists() for key in reader.record(folded.removal)["body"]["keys"])
+
+
+def test_rows_go_with_the_last_checkpoint_of_an_earlier_run(tmp_path: Path) -> None:
+    root = write_folder(two_runs(), tmp_path)
+    folded = check_whole(root, ("training",))
+    reader = SessionFolder(root)
+    runs = {entry["number"]: entry["run"] for entry in reader.checkpoints(folded)}
+    assert runs == {2: 2, 3: 2, 4: 2, 5: 2, 6: 6, 7: 6, 8: 6}
+    for numbers, rows_left in (([2, 4], {2, 3, 4, 5}), ([5], {2, 3}), ([3], set[int]())):
+        earlier = [ref["key"] for ref in reader.adds(reader.fold_without_index(5), "training")]
+        remove_checkpoints(root, numbers)
+        check_whole(root, ("training",))
+        assert {number for number, key in enumerate(earlier, start=2) if (root / key).exists()} == rows_left
+
+
+def test_what_a_dead_branch_has_removed_is_not_listed(tmp_path: Path) -> None:
+    root = walked(tmp_path, limit=10)
+    remove_checkpoints(root, [2, 3, 4, 7, 8, 9])
+    reader = SessionFolder(root)
+    lost = reader.newest()[0].newest["walking"]
+    (root / lost["state"]["key"]).unlink()
+    assert on_folder(root).walk(Walk(limit=10)) == unbroken(Walk(limit=10))
+    folded = check_whole(root)
+    # Going back to record 10 it found the state of 10 whole: 7 to 9 are off the list by the opening, not by a removal.
+    branch = reader.record(folded.opened["number"])
+    assert (branch["parent"], branch["body"]["removed"]) == (10, [2, 3, 4, 7, 8, 9])
+    assert [entry["number"] for entry in reader.checkpoints(folded)][:3] == [5, 6, 10]
 
 
 @pytest.mark.parametrize("outcome", ["finished", "paused", "interrupted", "failed"])

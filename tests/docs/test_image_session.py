@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +24,14 @@ from tests.photos import copy_photos
 
 from .comparing import check_whole
 from .reader import SessionFolder
-from .stored import Object, arrays_of, parse, sha256, spelled, tensor_digest
+from .stored import Object, arrays_of, parse, score_bin, sha256, spelled, table_of, tensor_digest
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "format.md"
 LABELS = ("Banana", "Kiwi", "Lemon")
 PHASES = ("extracting", "training", "evaluating")
+PARTS = ("training", "validation", "test")
+TABLES = {"confusion": 3, "positives": 1024, "negatives": 1024}
+"""Of a state of evaluating three classes, with their widths."""
 ITERATIONS = 3
 
 
@@ -65,6 +70,20 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 
 @pytest.fixture(scope="module")
+def with_perceptron(made: Made) -> Made:
+    """Another kind of head on the same photos; all features are in the cache by then."""
+    job = ml.Classifier.train(
+        ml.DataSource.labeled_directories(made.folder / "train"),
+        ml.ModelParameters(
+            algorithm=ml.TransferLearning(classifier=ml.MultilayerPerceptron(layer_sizes=(12, 7))),
+            validation=ml.Validation.none(),
+        ),
+        ml.SessionParameters(made.folder / "perceptron.mlsession", iterations=ITERATIONS),
+    )
+    return Made(made.folder, job.result(), "perceptron.mlsession")
+
+
+@pytest.fixture(scope="module")
 def with_validation(made: Made) -> Made:
     """The test images as validation data; all features are in the cache by then."""
     job = ml.Classifier.train(
@@ -73,6 +92,17 @@ def with_validation(made: Made) -> Made:
         ml.SessionParameters(made.folder / "other.mlsession", iterations=1),
     )
     return Made(made.folder, job.result(), "other.mlsession")
+
+
+@pytest.fixture(scope="module")
+def augmented(made: Made) -> Made:
+    """With two views beside each photo; the photos themselves are in the cache by then."""
+    job = ml.Classifier.train(
+        ml.DataSource.labeled_directories(made.folder / "train"),
+        ml.ModelParameters(augmentation=["flip", ml.Rotate(views=1)], validation=ml.Validation.split(0.25)),
+        ml.SessionParameters(made.folder / "augmented.mlsession", iterations=1),
+    )
+    return Made(made.folder, job.result(), "augmented.mlsession")
 
 
 def index(made: Made, name: str) -> tuple[Any, list[str]]:
@@ -105,10 +135,65 @@ def test_the_model_is_the_one_that_was_trained(made: Made) -> None:
     assert head["weight"].tobytes() == weights.astype("<f4").tobytes()
     assert head["bias"].tobytes() == bias.astype("<f4").tobytes()
     assert data["iteration"] == ITERATIONS
+    assert data["head"] == made.reader.record(0)["body"]["identity"]["parameters"]["algorithm"]["classifier"]["kind"]
     with made.session() as session:
         for name, series in session.history.items():
             assert arrays[f"history.{name}"].tolist() == series
             assert len(series) == ITERATIONS
+
+
+def test_a_perceptron_is_the_one_that_was_trained(with_perceptron: Made) -> None:
+    folded = check_whole(with_perceptron.root, PHASES)
+    arrays, data = with_perceptron.reader.state(folded, "training")
+    chosen = with_perceptron.reader.record(0)["body"]["identity"]["parameters"]["algorithm"]["classifier"]
+    head = {name.removeprefix("head."): array for name, array in arrays.items() if name.startswith("head.")}
+    assert tensor_digest(head) == with_perceptron.classifier.model_digest
+    assert (data["head"], data["iteration"]) == ("multilayer_perceptron", ITERATIONS)
+    assert chosen == {
+        "kind": "multilayer_perceptron",
+        "layer_sizes": [12, 7],
+        "learning_rate": 0.001,
+        "weight_decay": 0.0,
+        "dropout": 0.2,
+        "batch_size": None,
+        "tolerance": 0.0001,
+    }
+    sizes = data["layer_sizes"]
+    assert sizes == [1280, 12, 7, len(LABELS)]
+    assert data["steps"] == ITERATIONS * -(-data["rows"] // data["batch_size"])
+    # The head follows from the fit, layer by layer.
+    start = 0
+    for layer, (inputs, outputs) in enumerate(pairwise(sizes)):
+        stop = start + outputs * inputs
+        weight = arrays["fit.weights"][start:stop].reshape(outputs, inputs)
+        bias, start = arrays["fit.weights"][stop : stop + outputs], stop + outputs
+        if layer == 0:
+            exact = weight.astype("<f8") / arrays["fit.scale"]
+            bias = (bias.astype("<f8") - (exact * arrays["fit.mean"]).sum(axis=1)).astype("<f4")
+            weight = exact.astype("<f4")
+        assert head[f"layers.{layer}.weight"].tobytes() == weight.tobytes()
+        assert head[f"layers.{layer}.bias"].tobytes() == bias.tobytes()
+    vectors = [arrays[f"fit.{name}"] for name in ("weights", "first_moments", "second_moments")]
+    assert {(vector.dtype.str, vector.shape) for vector in vectors} == {("<f4", (start,))}
+    assert arrays["history.loss"].tolist() == arrays["fit.losses"].tolist()
+    assert arrays["history.loss"].shape == (ITERATIONS,)
+
+
+def test_a_perceptron_says_what_its_state_says(with_perceptron: Made, tmp_path: Path) -> None:
+    folded = with_perceptron.reader.newest()[0]
+    rows, state = (with_perceptron.reader.rows(folded, phase) for phase in ("extracting", "evaluating"))
+    head = with_perceptron.reader.state(folded, "training")[0]
+    values = rows["features"][state["row"]]
+    for layer in range(3):
+        values = values @ head[f"head.layers.{layer}.weight"].T + head[f"head.layers.{layer}.bias"]
+        values = np.maximum(values, 0) if layer < 2 else values
+    assert values.argmax(axis=1).tolist() == state["top"][:, 0].tolist()
+    with_perceptron.classifier.write(tmp_path / "fruit.safetensors")
+    tensors, metadata = arrays_of((tmp_path / "fruit.safetensors").read_bytes())
+    assert parse(metadata["mlsession"].encode(), "model")["head"] == "multilayer_perceptron"
+    assert {f"head.{name}": array.tobytes() for name, array in tensors.items()} == {
+        name: array.tobytes() for name, array in head.items() if name.startswith("head.")
+    }
 
 
 def test_every_training_checkpoint_holds_a_model(made: Made) -> None:
@@ -141,6 +226,7 @@ def test_every_image_has_a_row_of_features(made: Made) -> None:
     keys = index(made, "training_index")[0]["key"].to_pylist()
     assert {name: (array.dtype.str, array.shape) for name, array in rows.items()} == {
         "features": ("<f4", (len(keys), 1280)),
+        "view": ("|u1", (len(keys),)),
         "digest": ("|u1", (len(keys), 32)),
         "readable": ("|u1", (len(keys),)),
     }
@@ -153,29 +239,99 @@ def test_every_image_has_a_row_of_features(made: Made) -> None:
     assert [keys[row] for row, _ in data["skipped"]] == ["Kiwi/broken.jpg"]
 
 
+def test_with_augmentation_every_view_has_a_row(made: Made, augmented: Made) -> None:
+    folded = check_whole(augmented.root, PHASES)
+    body = folded.opened["body"]["identity"]
+    assert body["parameters"]["augmentation"] == [
+        {"kind": "flip", "horizontal": True, "vertical": False},
+        {"kind": "rotate", "views": 1, "degrees": [-15.0, 15.0]},
+    ]
+    rows, (arrays, data) = augmented.reader.rows(folded, "extracting"), augmented.reader.state(folded, "extracting")
+    images = len(arrays["readable"])
+    assert rows["view"].tolist() == [0, 1, 2] * images
+    assert data["rows"] == 3 * images
+    plain = made.reader.rows(made.reader.newest()[0], "extracting")
+    for name in ("features", "digest", "readable"):
+        assert rows[name][rows["view"] == 0].tobytes() == plain[name].tobytes()
+    for name in ("digest", "readable"):
+        assert (rows[name] == np.repeat(plain[name], 3, axis=0)).all()
+    assert rows["features"].any(axis=1).tolist() == rows["readable"].astype(bool).tolist()
+    # Trained on: all views of what is readable and not held out; evaluated: the images themselves.
+    used = (arrays["readable"] == 1) & (arrays["validation"] == 0)
+    assert augmented.reader.state(folded, "training")[1]["rows"] == 3 * used.sum()
+    evaluated = augmented.reader.rows(folded, "evaluating")
+    assert sorted(evaluated["row"].tolist()) == np.flatnonzero(arrays["readable"]).tolist()
+    assert evaluated["row"][evaluated["part"] == 0].tolist() == np.flatnonzero(used).tolist()
+
+
 def test_every_image_has_an_evaluation(made: Made) -> None:
     folded = made.reader.newest()[0]
-    rows, (arrays, data) = made.reader.rows(folded, "evaluating"), made.reader.state(folded, "evaluating")
+    rows = made.reader.rows(folded, "evaluating")
     validation = made.reader.state(folded, "extracting")[0]["validation"]
     tables = {part: index(made, "test_index" if part == 2 else "training_index")[0] for part in (0, 1, 2)}
     features = made.reader.rows(folded, "extracting")["features"]
     head = made.reader.state(folded, "training")[0]
     for place, (part, row) in enumerate(zip(rows["part"].tolist(), rows["row"].tolist(), strict=True)):
-        assert tables[part]["label"][row].as_py() == rows["truth"][place]
+        truth = rows["truth"][place]
+        assert tables[part]["label"][row].as_py() == truth
+        assert sorted(rows["top"][place].tolist()) == [0, 1, 2]
+        assert rows["top"][place].tolist().index(truth) == rows["rank"][place]
+        assert rows["top_confidence"][place][rows["rank"][place]] == rows["truth_confidence"][place]
+        assert (np.diff(rows["top_confidence"][place]) <= 0).all()
         if part < 2:
             assert validation[row] == part
-            assert (features[row] @ head["head.weight"].T + head["head.bias"]).argmax() == rows["predicted"][place]
-    for code, part in enumerate(("training", "validation", "test")):
-        confusion = np.zeros((3, 3), dtype=np.int64)
-        chosen = rows["part"] == code
-        np.add.at(confusion, (rows["truth"][chosen], rows["predicted"][chosen]), 1)
-        assert arrays[f"confusion.{part}"].tolist() == confusion.tolist()
-        found = getattr(made.classifier, "testing_metrics" if part == "test" else f"{part}_metrics")
-        assert found.count == chosen.sum() == confusion.sum() > 0
-        assert found.log_loss == int(data["loss_units"][part]) * 2.0**-32 / chosen.sum()
-        assert found.accuracy == np.trace(confusion) / chosen.sum()
+            logits = features[row] @ head["head.weight"].T + head["head.bias"]
+            powers = np.exp(logits - logits.max())[rows["top"][place]]
+            np.testing.assert_allclose(rows["top_confidence"][place], powers / powers.sum(), rtol=1e-4)
     assert (rows["part"] == 2).sum() == 3
+
+
+def test_the_sums_of_an_evaluation_are_those_of_its_rows(made: Made) -> None:
+    folded = made.reader.newest()[0]
+    rows, (arrays, data) = made.reader.rows(folded, "evaluating"), made.reader.state(folded, "evaluating")
+    names = {"ranks", "calibration", *(f"{t}.{n}" for t in TABLES for n in ("places", "counts"))}
+    assert set(arrays) == {f"{part}.{name}" for part in PARTS for name in names}
     assert set(data) == {"iteration", "items", "skipped", "loss_units"}
+    for code, part in enumerate(PARTS):
+        expected = {name: np.zeros((3, width), dtype=np.int64) for name, width in TABLES.items()}
+        ranks, calibration, units = [0] * 3, np.zeros((15, 3), dtype=np.int64), 0
+        for place in np.flatnonzero(rows["part"] == code):
+            truth, rank = rows["truth"][place], rows["rank"][place]
+            top, shares = rows["top"][place], rows["top_confidence"][place].tolist()
+            expected["confusion"][truth, top[0]] += 1
+            ranks[rank] += 1
+            for label, share in zip(top, shares, strict=True):
+                expected["positives" if label == truth else "negatives"][label, score_bin(share)] += 1
+            calibration[min(int(15 * shares[0]), 14)] += (1, rank == 0, round(shares[0] * 2**32))
+            units += round(-math.log(max(rows["truth_confidence"][place], 1e-15)) * 2**32)
+        for name, table in expected.items():
+            assert table_of(arrays, f"{part}.{name}", table.shape).tolist() == table.tolist()
+        assert arrays[f"{part}.ranks"].tolist() == ranks
+        assert arrays[f"{part}.calibration"].tolist() == calibration.tolist()
+        assert data["loss_units"][part] == str(units)
+
+
+def test_metrics_follow_from_the_sums(made: Made) -> None:
+    arrays, data = made.reader.state(made.reader.newest()[0], "evaluating")
+    for part in PARTS:
+        found = getattr(made.classifier, "testing_metrics" if part == "test" else f"{part}_metrics")
+        confusion = table_of(arrays, f"{part}.confusion", (3, 3))
+        count = confusion.sum()
+        assert found.count == count > 0
+        assert found.accuracy == np.trace(confusion) / count
+        assert found.log_loss == int(data["loss_units"][part]) * 2.0**-32 / count
+        for k in (1, 2, 3):
+            assert found.top_k_accuracy(k) == arrays[f"{part}.ranks"][:k].sum() / count
+        bins = arrays[f"{part}.calibration"]
+        gaps = np.abs(bins[:, 2] / 2**32 - bins[:, 1]).sum() / count
+        assert found.expected_calibration_error == pytest.approx(gaps, abs=1e-12)
+        positives, negatives = (table_of(arrays, f"{part}.{name}", (3, 1024)) for name in ("positives", "negatives"))
+        below = np.cumsum(negatives, axis=1) - negatives / 2
+        pairs = positives.sum(axis=1) * negatives.sum(axis=1)
+        defined = pairs > 0
+        areas = (positives * below).sum(axis=1)[defined] / pairs[defined]
+        np.testing.assert_allclose(found.roc_auc[defined], areas, rtol=1e-12)
+        assert np.isnan(found.roc_auc[~defined]).all()
 
 
 def test_rows_of_validation_images_count_through_the_corpus(with_validation: Made) -> None:
@@ -187,7 +343,7 @@ def test_rows_of_validation_images_count_through_the_corpus(with_validation: Mad
     assert rows["row"][rows["part"] == 1].tolist() == list(range(len(training), len(truth)))
     assert rows["truth"].tolist() == [truth[row] for row in rows["row"]]
     arrays, data = with_validation.reader.state(folded, "evaluating")
-    assert (arrays["confusion.test"].sum(), data["loss_units"]["test"]) == (0, "0")
+    assert (len(arrays["test.confusion.counts"]), data["loss_units"]["test"]) == (0, "0")
 
 
 def test_the_inputs_of_evaluating_name_the_test_images(made: Made) -> None:
@@ -211,6 +367,7 @@ def test_a_saved_classifier(made: Made, tmp_path: Path) -> None:
     assert about == {
         "format": 1,
         "labels": list(LABELS),
+        "head": "logistic_regressor",
         "feature_extractor": {"kind": "scene_print", "revision": 2},
         "extractor_identity": parameters["identity"],
         "metadata": {
@@ -223,7 +380,21 @@ def test_a_saved_classifier(made: Made, tmp_path: Path) -> None:
     }
 
 
-def test_the_feature_cache(made: Made) -> None:
+def test_the_feature_cache(made: Made, augmented: Made) -> None:
+    cached = packs(made)
+    rows = made.reader.rows(made.reader.newest()[0], "extracting")
+    for digest, readable, features in zip(rows["digest"], rows["readable"], rows["features"], strict=True):
+        assert cached.get(digest.tobytes()) == (features.tobytes() if readable else None)
+    rows = augmented.reader.rows(augmented.reader.newest()[0], "extracting")
+    augmenter = augmented.reader.record(0)["body"]["identity"]["numerics"]["augmenter"]
+    for row in np.flatnonzero((rows["view"] == 1) & (rows["readable"] == 1)):
+        effect = {"kind": "flip", "horizontal": 1, "vertical": 0}
+        named = spelled([rows["digest"][row].tobytes().hex(), augmenter, effect])
+        assert cached[hashlib.sha256(named.encode()).digest()] == rows["features"][row].tobytes()
+
+
+def packs(made: Made) -> dict[bytes, bytes]:
+    """The rows in the cache by their names."""
     identity = made.reader.record(0)["body"]["identity"]
     extractor = identity["parameters"]["algorithm"]["feature_extractor"]["identity"]
     stated = spelled([extractor, identity["numerics"]])
@@ -236,9 +407,7 @@ def test_the_feature_cache(made: Made) -> None:
         cached.update(
             (digest.tobytes(), row.tobytes()) for digest, row in zip(arrays["digest"], arrays["features"], strict=True)
         )
-    rows = made.reader.rows(made.reader.newest()[0], "extracting")
-    for digest, readable, features in zip(rows["digest"], rows["readable"], rows["features"], strict=True):
-        assert cached.get(digest.tobytes()) == (features.tobytes() if readable else None)
+    return cached
 
 
 def members(value: object) -> object:

@@ -15,13 +15,20 @@ import torch
 from torch import Tensor
 
 from mlsession.errors import DamagedData, InvalidParameter
-from mlsession.export.layers import LAYERS, Message, Operator, unsupported
-from mlsession.export.silence import coremltools_module
+from mlsession.export.interface import (
+    WHOLE,
+    Images,
+    Message,
+    channel_order,
+    channels_first,
+    check_images,
+    parse_model,
+    picture_side,
+    unsupported,
+)
+from mlsession.export.layers import LAYERS, Operator
 
-Images: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
 Probabilities: TypeAlias = np.ndarray[Any, np.dtype[np.float32]]
-
-_WHOLE = "Core ML model"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,30 +61,16 @@ def read_mlmodel(data: bytes) -> CoreMLContents:
 
     Raises `DamagedData` if the bytes are no Core ML model, `InvalidParameter` if it is one of another kind.
     """
-    spec = coremltools_module().proto.Model_pb2.Model()
-    try:
-        spec.ParseFromString(data)
-    except Exception as error:  # protobuf's own class differs between its implementations
-        raise DamagedData(_WHOLE, "its bytes are not a Core ML protobuf; export it again") from error
-    kind = spec.WhichOneof("Type")
-    if kind is None:
-        raise DamagedData(_WHOLE, "it holds no model; export it again")
-    if kind != "neuralNetworkClassifier":
-        raise unsupported(kind, f"a Core ML model of the kind {kind}")
-    network, inputs = spec.neuralNetworkClassifier, spec.description.input
+    spec = parse_model(data, "neuralNetworkClassifier")
+    network, side = spec.neuralNetworkClassifier, picture_side(spec.description)
     if network.WhichOneof("ClassLabels") != "stringClassLabels":
-        raise unsupported(kind, "a classifier whose labels are not text")
-    if len(inputs) != 1 or inputs[0].type.WhichOneof("Type") != "imageType":
-        raise unsupported(kind, "a model whose input is not one picture")
-    image = inputs[0].type.imageType
-    if image.width != image.height:
-        raise unsupported(kind, f"a picture of {image.width} x {image.height} pixels")
+        raise unsupported("labels", "a classifier whose labels are not text")
     if network.imageInputShapeMapping != 1 or network.arrayInputShapeMapping != 1:
-        raise unsupported(kind, "a network of tensors of rank 5, older than specification 4")
+        raise unsupported("input", "a network of tensors of rank 5, older than specification 4")
     return CoreMLContents(
         spec_version=spec.specificationVersion,
         labels=tuple(network.stringClassLabels.vector),
-        side=image.width,
+        side=side,
         description=spec.description,
         network=network,
     )
@@ -91,13 +84,7 @@ def evaluate_mlmodel(data: bytes, images: Images) -> tuple[list[str], Probabilit
     another shape and for a layer that mlsession cannot run (`mlsession.export.layers.LAYERS` has those it can).
     """
     contents = read_mlmodel(data)
-    expected = (contents.side, contents.side, 3)
-    if images.dtype != np.uint8 or images.shape[1:] != expected:
-        raise InvalidParameter(
-            "images",
-            f"{images.dtype} {list(images.shape)}",
-            f"the model takes uint8 [N, {expected[0]}, {expected[1]}, 3]",
-        )
+    check_images(images, contents.side)
     source, wanted = contents.description.input[0].name, contents.network.labelProbabilityLayerName
     graph = _graph(contents.network.layers, source, wanted)  # once for all pictures
     rows = np.empty((len(images), len(contents.labels)), np.float32)
@@ -105,7 +92,7 @@ def evaluate_mlmodel(data: bytes, images: Images) -> tuple[list[str], Probabilit
         for row, image in zip(rows, images, strict=True):
             answer = _run(graph, source, wanted, _pixels(contents, image)).numpy().reshape(-1)
             if answer.shape != row.shape:
-                raise DamagedData(_WHOLE, f"it gives {answer.size} probabilities for {row.size} labels")
+                raise DamagedData(WHOLE, f"it gives {answer.size} probabilities for {row.size} labels")
             row[:] = answer
     return [contents.labels[column] for column in rows.argmax(axis=1)], rows
 
@@ -121,20 +108,15 @@ def run_layers(layers: Sequence[Message], source: str, wanted: str, value: Tenso
 
 def _pixels(contents: CoreMLContents, image: Images) -> Tensor:
     """uint8 [side, side, 3] -> float32 [1, 3, side, side], as the network's first layer gets it."""
-    feature = contents.description.input[0]
-    image_type = feature.type.imageType
-    layout = {image_type.RGB: "RGB", image_type.BGR: "BGR"}.get(image_type.colorSpace)
-    if layout is None:
-        raise unsupported("image", f"pictures in the colour space of number {image_type.colorSpace}")
-    channels = image if layout == "RGB" else image[..., ::-1]
-    pixels = torch.from_numpy(np.ascontiguousarray(channels.transpose(2, 0, 1))).to(torch.float32)[None]
+    name, order = contents.description.input[0].name, channel_order(contents.description)
+    pixels = channels_first(image, order)
     for step in contents.network.preprocessing:
-        if step.featureName not in ("", feature.name):
-            raise DamagedData(_WHOLE, f"it preprocesses {step.featureName!r}, which is not its input")
+        if step.featureName not in ("", name):
+            raise DamagedData(WHOLE, f"it preprocesses {step.featureName!r}, which is not its input")
         if step.WhichOneof("preprocessor") != "scaler":
             raise unsupported("preprocessing", "a mean image")
         red, green, blue = step.scaler.redBias, step.scaler.greenBias, step.scaler.blueBias
-        bias = (red, green, blue) if layout == "RGB" else (blue, green, red)
+        bias = (red, green, blue) if order == "RGB" else (blue, green, red)
         pixels = step.scaler.channelScale * pixels + torch.tensor(bias, dtype=torch.float32).view(3, 1, 1)
     return pixels
 
@@ -148,13 +130,13 @@ def _graph(layers: Sequence[Message], source: str, wanted: str) -> tuple[_Node, 
         if kind not in LAYERS:
             raise unsupported(f"{kind} {layer.name!r}", f"this layer (it runs: {', '.join(LAYERS)})")
         if len(layer.output) != 1 or not known.issuperset(layer.input):
-            raise DamagedData(_WHOLE, f"the layer {layer.name!r} reads what no layer before it gives")
+            raise DamagedData(WHOLE, f"the layer {layer.name!r} reads what no layer before it gives")
         known.add(layer.output[0])
         done_with = tuple(name for name in set(layer.input) if last_reader.get(name) == index)
         operator = LAYERS[kind](getattr(layer, kind))
         nodes.append(_Node(layer.name, operator, tuple(layer.input), layer.output[0], done_with))
     if wanted not in known:
-        raise DamagedData(_WHOLE, f"no layer gives the probabilities {wanted!r}")
+        raise DamagedData(WHOLE, f"no layer gives the probabilities {wanted!r}")
     return tuple(nodes)
 
 
@@ -163,8 +145,10 @@ def _run(graph: Sequence[_Node], source: str, wanted: str, pixels: Tensor) -> Te
     for node in graph:
         try:
             values[node.output] = node.operator(*(values[name] for name in node.inputs))
+        except InvalidParameter:
+            raise
         except (RuntimeError, TypeError, ValueError, IndexError) as error:
-            raise DamagedData(_WHOLE, f"the layer {node.name!r} does not fit its input: {error}") from error
+            raise DamagedData(WHOLE, f"the layer {node.name!r} does not fit its input: {error}") from error
         for name in node.done_with:
             del values[name]
     return values[wanted]

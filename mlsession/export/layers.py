@@ -19,19 +19,11 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (its name everywhere)
 from torch import Tensor
 
-from mlsession.errors import DamagedData, InvalidParameter
+from mlsession.errors import DamagedData
+from mlsession.export.interface import Message, unsupported
 
-Message: TypeAlias = Any
-"""A protobuf message: its classes are made at run time, so there is no static type."""
 Operator: TypeAlias = Callable[..., Tensor]
 Builder: TypeAlias = Callable[[Message], Operator]
-
-
-def unsupported(layer: str, what: str) -> InvalidParameter:
-    """The error for a layer, or a form of one, that is not executed here."""
-    return InvalidParameter(
-        "Core ML layer", layer, f"mlsession cannot run {what}; use another format, or Core ML itself"
-    )
 
 
 def weights(params: Message, *shape: int) -> Tensor:
@@ -101,6 +93,8 @@ def pooling(params: Message) -> Operator:
     if params.globalPooling:
         return lambda x: x.mean((-2, -1), keepdim=True) if average else x.amax((-2, -1), keepdim=True)
     kernel, stride = _pair(params.kernelSize, 3), _pair(params.stride, 1)
+    if params.WhichOneof("PoolingPaddingType") == "includeLastPixel":
+        return _pooling_rounded_up(params, kernel, stride)
     padding = _window_padding("pooling", params.WhichOneof("PoolingPaddingType"), params, kernel, stride)
     if not average:
         return lambda x: F.max_pool2d(F.pad(x, padding(x), value=-math.inf), kernel, stride)
@@ -114,6 +108,20 @@ def pooling(params: Message) -> Operator:
     return mean
 
 
+def _pooling_rounded_up(params: Message, kernel: tuple[int, int], stride: tuple[int, int]) -> Operator:
+    """Windows that may reach over the last edge, where the size would otherwise leave pixels out."""
+    border = _pair(params.includeLastPixel.paddingAmounts)
+    if params.type == params.MAX:
+        return lambda x: F.max_pool2d(x, kernel, stride, border, ceil_mode=True)
+
+    def mean(x: Tensor) -> Tensor:
+        if any((x.shape[axis - 2] + 2 * border[axis] - kernel[axis]) % stride[axis] for axis in (0, 1)):
+            raise unsupported("pooling", "a mean over windows that reach over the edge")
+        return F.avg_pool2d(x, kernel, stride, border, count_include_pad=not params.avgPoolExcludePadding)
+
+    return mean
+
+
 def activation(params: Message) -> Operator:
     kind = params.WhichOneof("NonlinearityType")
     if kind == "linear":
@@ -122,6 +130,9 @@ def activation(params: Message) -> Operator:
     if kind == "leakyReLU":
         slope = params.leakyReLU.alpha
         return lambda x: torch.where(x >= 0, x, slope * x)
+    if kind == "thresholdedReLU":
+        threshold = params.thresholdedReLU.alpha
+        return lambda x: torch.where(x >= threshold, x, torch.zeros_like(x))
     if kind == "sigmoidHard":
         alpha, beta = params.sigmoidHard.alpha, params.sigmoidHard.beta
         return lambda x: (alpha * x + beta).clamp(0, 1)
@@ -186,6 +197,39 @@ def reduce_mean(params: Message) -> Operator:
     return lambda x: x.mean(axes, keepdim=params.keepDims)
 
 
+def reduce_sum(params: Message) -> Operator:
+    axes = None if params.reduceAll else tuple(params.axes)
+    return lambda x: x.sum(axes, keepdim=params.keepDims)
+
+
+def reduce_max(params: Message) -> Operator:
+    axes = () if params.reduceAll else tuple(params.axes)
+    return lambda x: x.amax(axes, keepdim=params.keepDims)
+
+
+def batched_product(params: Message) -> Operator:
+    if not params.weightMatrixFirstDimension:
+        return lambda x, y: torch.matmul(x.mT if params.transposeA else x, y.mT if params.transposeB else y)
+    first, second = params.weightMatrixFirstDimension, params.weightMatrixSecondDimension
+    # The file holds the matrix column by column: its second axis comes first.
+    matrix = weights(params.weights, second, first)
+    bias = weights(params.bias, second) if params.hasBias else None
+    return lambda x: F.linear(x, matrix, bias)
+
+
+def gelu(params: Message) -> Operator:
+    if params.mode == params.SIGMOID_APPROXIMATION:
+        return lambda x: x * torch.sigmoid(1.702 * x)
+    mode = "tanh" if params.mode == params.TANH_APPROXIMATION else "none"
+    return lambda x: F.gelu(x, approximate=mode)
+
+
+def concat(params: Message) -> Operator:
+    if params.sequenceConcat:
+        raise unsupported("concat", "sequences one after the other")
+    return lambda *parts: torch.cat(parts, -3)
+
+
 def inner_product(params: Message) -> Operator:
     weight = weights(params.weights, params.outputChannels, params.inputChannels)
     bias = weights(params.bias, params.outputChannels) if params.hasBias else None
@@ -213,22 +257,28 @@ LAYERS: Mapping[str, Builder] = MappingProxyType(
         "activation": activation,
         "add": add,
         "addBroadcastable": lambda _: torch.add,
+        "batchedMatmul": batched_product,
         "batchnorm": batchnorm,
         "clip": lambda params: lambda x: x.clamp(params.minVal, params.maxVal),
+        "concat": concat,
         "convolution": convolution,
         "divideBroadcastable": lambda _: torch.div,
+        "gelu": gelu,
         "innerProduct": inner_product,
         "loadConstantND": load_constant,
         "multiply": multiply,
         "multiplyBroadcastable": lambda _: torch.mul,
         "padding": padding,
         "pooling": pooling,
+        "reduceMax": reduce_max,
         "reduceMean": reduce_mean,
+        "reduceSum": reduce_sum,
         "reshapeStatic": lambda params: lambda x: x.reshape(tuple(params.targetShape)),
         "slice": slice_axis,
         "softmaxND": lambda params: lambda x: torch.softmax(x, params.axis),
         "squeeze": lambda params: lambda x: x.squeeze(tuple(params.axes)),
         "subtractBroadcastable": lambda _: torch.sub,
+        "transpose": lambda params: lambda x: x.permute(tuple(params.axes)),
         "unary": unary,
     }
 )

@@ -12,6 +12,9 @@ from mlsession.errors import InvalidParameter
 class ModelMetadata:
     """Words for people who meet the model without its session; Xcode shows all of them for a Core ML model.
 
+    As Create ML's, but for the author, who is nobody unless named: what this machine calls its user is not published
+    unasked. `Classifier.write` adds what it knows of the model to `additional`, by names that start in "mlsession.".
+
     Raises `InvalidParameter` for a value that is not text, or that UTF-8 cannot hold.
     """
 

@@ -1,9 +1,9 @@
 """The seam between a trained model and the file formats it can leave in.
 
     exporter = exporter_for(export_suffix(path), exporters)
-    data = exporter.encode(model, metadata)
-    report = exporter.verify(path, data, model, images)      # proves it before anything is written
-    write_atomically(path, data)                             # `write.export_model` does these four
+    encoded = exporter.encode(model, metadata)
+    report = exporter.verify(path, encoded, model, images)   # proves it before anything is written
+    write_encoded(path, encoded)                             # `write.export_model` does these four
 
 An exporter is a value without state; the caller that knows all formats gives them as a mapping from suffix to
 exporter, so nothing is registered at import.
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 import numpy as np
 
 from mlsession.errors import InvalidParameter
+from mlsession.export.encoded import Encoded
 from mlsession.export.metadata import ModelMetadata
 from mlsession.export.report import ExportReport
 from mlsession.store import redact, url_name
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 Images: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
 """uint8 [N, side, side, 3], RGB."""
 
-EXPORT_SUFFIXES = (".mlmodel", ".safetensors")
+EXPORT_SUFFIXES = (".mlmodel", ".mlpackage", ".safetensors")
 """Every format that a model can be written in."""
 
 Model_contra = TypeVar("Model_contra", contravariant=True)
@@ -60,15 +61,15 @@ class Exporter(Protocol[Model_contra]):
 
     @property
     def suffix(self) -> str:
-        """The end of its files' names, with the dot, in lower case."""
+        """The end of its names, with the dot, in lower case."""
         ...
 
-    def encode(self, model: Model_contra, metadata: ModelMetadata) -> bytes:
-        """The whole file. Raises `InvalidParameter` for what the format cannot express."""
+    def encode(self, model: Model_contra, metadata: ModelMetadata) -> Encoded:
+        """The whole export. Raises `InvalidParameter` for what the format cannot express."""
         ...
 
-    def verify(self, path: str, data: bytes, model: Model_contra, images: Images) -> ExportReport:
-        """Read the file's bytes back, run them on `images`, and compare with the model.
+    def verify(self, path: str, encoded: Encoded, model: Model_contra, images: Images) -> ExportReport:
+        """Read the export's bytes back, run them on `images`, and compare with the model.
 
         `path` is for the report and messages only. Raises `InternalError` if the answers differ.
         """
@@ -94,4 +95,5 @@ def exporter_for(suffix: str, exporters: Mapping[str, Exporter[Model_contra]]) -
 
 
 def _either(suffixes: tuple[str, ...]) -> str:
-    return " or ".join(sorted(suffixes))
+    *others, last = sorted(suffixes)
+    return f"{', '.join(others)} or {last}" if others else last

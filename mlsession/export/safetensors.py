@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 from mlsession.classifier.format import FORMAT, decode_model, encode_model
 from mlsession.classifier.model import ImageModel
+from mlsession.export.encoded import Encoded
 from mlsession.export.metadata import ModelMetadata
 from mlsession.export.protocol import Images
 from mlsession.export.report import ExportReport
 from mlsession.export.verify import Answers, network_probabilities, verify_export
+from mlsession.extractors.catalog import weights_place
 from mlsession.session.phase import Json
 
 
@@ -21,10 +23,10 @@ class SafetensorsExporter:
     def suffix(self) -> str:
         return ".safetensors"
 
-    def encode(self, model: ImageModel, metadata: ModelMetadata) -> bytes:
+    def encode(self, model: ImageModel, metadata: ModelMetadata) -> Encoded:
         """The whole file."""
         additional: dict[str, Json] = dict(metadata.additional)
-        return encode_model(
+        data = encode_model(
             model,
             {
                 "author": metadata.author,
@@ -34,16 +36,17 @@ class SafetensorsExporter:
                 "additional": additional,
             },
         )
+        return Encoded.of_file(data)
 
-    def verify(self, path: str, data: bytes, model: ImageModel, images: Images) -> ExportReport:
+    def verify(self, path: str, encoded: Encoded, model: ImageModel, images: Images) -> ExportReport:
         """Read the file back, and compare its network's answers with the model's."""
-        read = decode_model(data, path)
+        read = decode_model(encoded.data, path, *weights_place(model.feature_extractor))
         probabilities = network_probabilities(read.network(), images)
         return verify_export(
             path=path,
             format="mlsession classifier",
             spec_version=FORMAT,
-            size_bytes=len(data),
+            size_bytes=encoded.size_bytes,
             exported=Answers(
                 class_labels=read.labels,
                 labels=tuple(read.labels[place] for place in probabilities.argmax(axis=1)),

@@ -105,6 +105,16 @@ def probe_images(count: int, side: int = 256) -> np.ndarray[Any, np.dtype[np.uin
     return pictures
 
 
+def proof_images(side: int = 256) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """The pictures that exports are proved on: uint8 [7, side, side, 3], always the same.
+
+    Four `probe_images`, then the extremes: black, white, and every channel of every pixel at one of its two ends.
+    """
+    ends = keyed_generator(0, "export extremes").integers(0, 2, size=(side, side, 3)) * 255
+    extremes = [np.zeros_like(ends), np.full_like(ends, 255), ends]
+    return np.concatenate([probe_images(4, side), np.stack(extremes).astype(np.uint8)])
+
+
 def _compare_labels(
     path: str, found: tuple[str, ...], class_labels: Sequence[str], probabilities: Floats, tolerance: float
 ) -> None:

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeVar
 
-from mlsession.errors import DamagedData
+from mlsession.export.encoded import Encoded
 from mlsession.export.metadata import ModelMetadata
 from mlsession.export.protocol import Exporter, Images, export_suffix, exporter_for
 from mlsession.export.report import ExportReport
-from mlsession.store import Store, open_store, parent_url, redact, url_name
+from mlsession.export.write_file import write_atomically
+from mlsession.export.write_folder import check_package, write_package
+from mlsession.store import open_store, parent_url, redact
+
+__all__ = ["check_destination", "export_model", "write_atomically", "write_encoded"]
 
 Model = TypeVar("Model")
 
@@ -28,36 +32,30 @@ def export_model(
     export's answers differ from the model's (then nothing is written), and `StoreError`.
     """
     exporter = exporter_for(export_suffix(url), exporters)
-    data = exporter.encode(model, metadata)
-    report = exporter.verify(redact(url), data, model, images)
-    write_atomically(url, data, storage_options)
+    encoded = exporter.encode(model, metadata)
+    report = exporter.verify(redact(url), encoded, model, images)
+    write_encoded(url, encoded, storage_options)
     return report
 
 
 def check_destination(url: str, storage_options: Mapping[str, object] | None = None) -> None:
     """Refuse, before any work is done, what `export_model` could not write to. Nothing is written.
 
-    Raises `InvalidParameter` for an unknown suffix, an unknown scheme, and a URL without a folder above it.
+    Raises `InvalidParameter` for an unknown suffix, an unknown scheme, a URL without a folder above it, and a package
+    that would replace what is none; for packages `StoreError` too, as what is there is looked at.
     """
-    export_suffix(url)
+    suffix = export_suffix(url)
     open_store(parent_url(url), storage_options).close()
+    if suffix == ".mlpackage":
+        check_package(url, storage_options)
 
 
-def write_atomically(url: str, data: bytes, storage_options: Mapping[str, object] | None = None) -> None:
-    """Write or replace one file of any store (a path, or an fsspec URL); no reader ever sees a part of it.
+def write_encoded(url: str, encoded: Encoded, storage_options: Mapping[str, object] | None = None) -> None:
+    """Write or replace an export at a path or an fsspec URL; no reader ever sees a part of it.
 
-    Folders are made as needed. The file is read back. Raises `StoreError`, `DamagedData` if it is not what was
-    written, and `InvalidParameter` for a name that not every disk can hold.
+    Raises as `write_atomically` and `write_package` do.
     """
-    store = open_store(parent_url(url), storage_options)
-    try:
-        put_and_read_back(store, url_name(url), data)
-    finally:
-        store.close()
-
-
-def put_and_read_back(store: Store, key: str, data: bytes) -> None:
-    """Write or replace a key, and raise `DamagedData` unless the store then gives the same bytes."""
-    store.put(key, data)
-    if store.get(key) != data:
-        raise DamagedData(key, "it reads back otherwise than it was written; check the disk and write it again")
+    if encoded.is_folder:
+        write_package(url, encoded.files, storage_options)
+    else:
+        write_atomically(url, encoded.data, storage_options)

@@ -175,7 +175,7 @@ def another_kind(spec: Any) -> None:
 
 
 def unknown_layer(spec: Any) -> None:
-    spec.neuralNetworkClassifier.layers[3].gelu.SetInParent()
+    spec.neuralNetworkClassifier.layers[3].erf.SetInParent()
 
 
 @pytest.mark.parametrize(

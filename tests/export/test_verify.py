@@ -7,7 +7,15 @@ import pytest
 
 from mlsession.errors import InternalError, InvalidParameter
 from mlsession.export import ExportReport
-from mlsession.export.verify import TOLERANCE, Answers, Floats, network_probabilities, probe_images, verify_export
+from mlsession.export.verify import (
+    TOLERANCE,
+    Answers,
+    Floats,
+    network_probabilities,
+    probe_images,
+    proof_images,
+    verify_export,
+)
 from tests.export.networks import SIDE, SmallClassifier, answers, noise_images
 
 LABELS = ("cat", "dog")
@@ -104,3 +112,12 @@ def test_probe_images_are_always_the_same_and_span_the_pixels() -> None:
     assert np.array_equal(images[:2], probe_images(2, SIDE))
     assert (images.min(), images.max()) == (0, 255)
     assert len({picture.tobytes() for picture in images}) == 4
+
+
+def test_exports_are_proved_on_extreme_pictures_too() -> None:
+    images = proof_images(SIDE)
+    assert images.dtype == np.uint8
+    assert np.array_equal(images[:4], probe_images(4, SIDE))
+    assert {int(value) for value in np.unique(images[4])} == {0}
+    assert {int(value) for value in np.unique(images[5])} == {255}
+    assert {int(value) for value in np.unique(images[6])} == {0, 255}

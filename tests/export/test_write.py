@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from mlsession.errors import DamagedData, InternalError, InvalidParameter
-from mlsession.export import ExportReport, ModelMetadata
+from mlsession.export import Encoded, ExportReport, ModelMetadata
 from mlsession.export.coreml import CoreMLExporter
 from mlsession.export.evaluate import evaluate_mlmodel, read_mlmodel
 from mlsession.export.protocol import ExportableModel, Images
-from mlsession.export.write import export_model, put_and_read_back, write_atomically
+from mlsession.export.write import export_model, write_atomically
+from mlsession.export.write_file import put_and_read_back
 from mlsession.store import MemoryStore, open_store
 from tests.export.networks import SIDE, MeanColour, Trained, answers, noise_images
 
@@ -43,7 +44,7 @@ def test_any_store_takes_an_export() -> None:
 class Forgetful(CoreMLExporter):
     """Encodes another network than the one it was given."""
 
-    def encode(self, model: ExportableModel, metadata: ModelMetadata) -> bytes:
+    def encode(self, model: ExportableModel, metadata: ModelMetadata) -> Encoded:
         return CoreMLExporter().encode(Trained(MeanColour(2, seed=9), model.labels, SIDE), metadata)
 
 
@@ -56,7 +57,7 @@ def test_an_export_that_differs_is_not_written(tmp_path: Path) -> None:
 
 
 def test_an_unknown_suffix_is_refused_before_any_work(tmp_path: Path) -> None:
-    with pytest.raises(InvalidParameter, match=r"\.mlmodel or \.safetensors"):
+    with pytest.raises(InvalidParameter, match=r"\.mlmodel, \.mlpackage or \.safetensors"):
         exported(str(tmp_path / "model.onnx"), noise_images(1))
     assert list(tmp_path.iterdir()) == []
 

@@ -1,0 +1,177 @@
+"""From a network to a Core ML specification, by coremltools.
+
+    torch.export -> coremltools -> protobuf -> names, labels, metadata -> bytes
+
+coremltools converts anywhere but predicts on a Mac only, so what was written is run by evaluators of our own.
+"""
+
+from __future__ import annotations
+
+import copy
+import enum
+import tempfile
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mlsession.errors import InvalidParameter
+from mlsession.export.interface import Message
+from mlsession.export.metadata import ModelMetadata, check_text
+from mlsession.export.silence import silenced_coremltools
+
+IMAGE_INPUT = "image"
+LABEL_OUTPUT = "label"
+PROBABILITY_OUTPUT = "labelProbability"
+
+PREVIEW_TYPE = ("com.apple.coreml.model.preview.type", "imageClassifier")
+"""Makes Xcode and Finder offer to try the model on pictures."""
+
+# coremltools notes the day of conversion here; without it the same model gives the same bytes tomorrow.
+_CONVERSION_DATE = "com.github.apple.coremltools.conversion_date"
+
+
+class Form(enum.Enum):
+    """The forms of a Core ML model; the value is coremltools' name of it."""
+
+    NEURAL_NETWORK = "neuralnetwork"
+    """Specification 4, for iOS 13 and macOS 10.15: the oldest that has the layers of rank-free tensors."""
+    PROGRAM = "mlprogram"
+    """Specification 6, for iOS 15 and macOS 12: the oldest that has ML programs."""
+
+    @property
+    def words(self) -> str:
+        """As messages call it."""
+        return "a neural network" if self is Form.NEURAL_NETWORK else "an ML program"
+
+    @property
+    def other_formats(self) -> str:
+        """What to export a network as that this form cannot express."""
+        return ".mlpackage or .safetensors" if self is Form.NEURAL_NETWORK else ".safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Specification:
+    """A converted model."""
+
+    model: bytes
+    """The protobuf `Model`."""
+    weights: bytes
+    """The numbers that a program keeps beside it; empty for a neural network, and where all are in the program."""
+
+
+def convert(
+    form: Form, network: torch.nn.Module, labels: Sequence[str], metadata: ModelMetadata, side: int
+) -> Specification:
+    """A Core ML classifier of a form; see `coreml.convert_mlmodel` and `mlpackage.convert_mlpackage`.
+
+    Raises `InvalidParameter` for labels that Core ML cannot tell apart, for a network of another shape, and for a
+    network that the form cannot express.
+    """
+    labels = tuple(labels)
+    _check_labels(labels)
+    if side < 1:
+        raise InvalidParameter("side", side, "must be a number of pixels, 1 or more")
+    frozen = copy.deepcopy(network).to(device="cpu", dtype=torch.float32).eval()
+    _check_shape(frozen, labels, side)
+    with silenced_coremltools() as coremltools, tempfile.TemporaryDirectory(prefix="mlsession-export-") as folder:
+        try:
+            spec, weights = _converted(coremltools, form, frozen, labels, side, Path(folder))
+        except (MemoryError, OSError):
+            raise
+        except Exception as error:  # the converter raises whatever its parts raise
+            cause = str(error).strip().partition("\n")[0] or type(error).__name__
+            reason = f"Core ML cannot express it as {form.words}: {cause}; export it as {form.other_formats} instead"
+            raise InvalidParameter("network", type(network).__name__, reason) from error
+    if form is Form.PROGRAM:
+        _rename_probabilities(spec)
+    _describe(spec, metadata, side)
+    # Maps have no order of their own in a protobuf: the deterministic form sorts them.
+    return Specification(model=spec.SerializeToString(deterministic=True), weights=weights)
+
+
+def _check_labels(labels: tuple[str, ...]) -> None:
+    if len(labels) < 2:
+        raise InvalidParameter("labels", labels, "a classifier needs two labels or more")
+    seen: dict[str, str] = {}
+    for label in labels:
+        check_text("labels", label)
+        # Swift compares text by canonical equivalence: two such keys of one dictionary stop the app that reads it.
+        canonical = unicodedata.normalize("NFC", label)
+        if canonical in seen:
+            raise InvalidParameter(
+                "labels", label, f"Core ML cannot tell it from the label {seen[canonical]!r}; rename one of them"
+            )
+        seen[canonical] = label
+
+
+def _check_shape(network: torch.nn.Module, labels: tuple[str, ...], side: int) -> None:
+    with torch.no_grad():
+        found = tuple(network(torch.zeros(1, 3, side, side)).shape)
+    if found != (1, len(labels)):
+        raise InvalidParameter(
+            "network",
+            type(network).__name__,
+            f"gives {list(found)} for one picture and {len(labels)} labels; it must give [1, {len(labels)}]",
+        )
+
+
+def _converted(
+    coremltools: Any, form: Form, network: torch.nn.Module, labels: tuple[str, ...], side: int, folder: Path
+) -> tuple[Message, bytes]:
+    """The model's protobuf, as coremltools makes it, and its weights."""
+    # torch.export rather than torch.jit.trace: tracing is deprecated, and fails on networks that compute sizes.
+    # Decomposing to the core operators is what coremltools asks for.
+    with torch.no_grad():
+        program = torch.export.export(network, (torch.zeros(1, 3, side, side),), strict=False)
+        program = program.run_decompositions({})
+    layout = coremltools.colorlayout.RGB
+    options: dict[str, Any] = {
+        "inputs": [coremltools.ImageType(name=IMAGE_INPUT, shape=(1, 3, side, side), color_layout=layout)],
+        "classifier_config": coremltools.ClassifierConfig(list(labels), predicted_feature_name=LABEL_OUTPUT),
+        "skip_model_load": True,
+    }
+    if form is Form.NEURAL_NETWORK:
+        options["outputs"] = [coremltools.TensorType(name=PROBABILITY_OUTPUT)]
+        options["minimum_deployment_target"] = coremltools.target.iOS13
+    else:
+        options["minimum_deployment_target"] = coremltools.target.iOS15
+        # Half precision is the default, and gives other answers than the model that was trained.
+        options["compute_precision"] = coremltools.precision.FLOAT32
+        options["package_dir"] = str(folder / "model.mlpackage")
+    model = coremltools.convert(program, convert_to=form.value, **options)
+    weights = [path.read_bytes() for path in sorted(folder.rglob("weight.bin"))]
+    return model.get_spec(), b"".join(weights)
+
+
+def _rename_probabilities(spec: Message) -> None:
+    """Give the probabilities of a program their name: coremltools takes none for a classifier's."""
+    given = spec.description.predictedProbabilitiesName
+    block = next(iter(spec.mlProgram.functions["main"].block_specializations.values()))
+    spec.description.predictedProbabilitiesName = PROBABILITY_OUTPUT
+    for named in (*spec.description.output, *block.operations[-1].outputs):
+        if named.name == given:
+            named.name = PROBABILITY_OUTPUT
+    block.outputs[:] = [PROBABILITY_OUTPUT if name == given else name for name in block.outputs]
+
+
+def _describe(spec: Message, metadata: ModelMetadata, side: int) -> None:
+    """Write into the protobuf what Xcode shows of it."""
+    shown = spec.description.metadata
+    shown.author = metadata.author
+    shown.shortDescription = metadata.short_description
+    shown.license = metadata.license
+    shown.versionString = metadata.version
+    shown.userDefined.pop(_CONVERSION_DATE, None)
+    shown.userDefined.update({PREVIEW_TYPE[0]: PREVIEW_TYPE[1], **metadata.additional})
+    words = {
+        IMAGE_INPUT: "Input image to be classified: its short side scaled to "
+        f"{side} pixels, then its centre, {side} x {side} pixels.",
+        LABEL_OUTPUT: "The most probable label.",
+        PROBABILITY_OUTPUT: "The probability of each label; they add up to 1.",
+    }
+    for feature in (*spec.description.input, *spec.description.output):
+        feature.shortDescription = words[feature.name]

@@ -1,0 +1,59 @@
+"""Export as a Core ML program (`.mlpackage`): the form that Apple develops further, a folder of files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from mlsession.export.conversion import Form, convert
+from mlsession.export.encoded import Encoded
+from mlsession.export.manifest import package_files
+from mlsession.export.metadata import ModelMetadata
+from mlsession.export.program import evaluate_mlpackage, read_mlpackage
+from mlsession.export.protocol import ExportableModel, Images
+from mlsession.export.report import ExportReport
+from mlsession.export.verify import Answers, network_probabilities, verify_export
+
+
+def convert_mlpackage(
+    network: torch.nn.Module, labels: Sequence[str], metadata: ModelMetadata, side: int = 256
+) -> dict[str, bytes]:
+    """A Core ML classifier as the files of an `.mlpackage`, by path; specification 6: iOS 15, macOS 12 and later.
+
+    Takes what `coreml.convert_mlmodel` takes, and gives a model with the same inputs, outputs and answers: weights
+    and computation are float32. The manifest comes last.
+
+    Raises `InvalidParameter` for labels that Core ML cannot tell apart, for a network of another shape, and for a
+    network that Core ML cannot express.
+    """
+    made = convert(Form.PROGRAM, network, labels, metadata, side)
+    return package_files(made.model, made.weights)
+
+
+@dataclass(frozen=True, slots=True)
+class MLPackageExporter:
+    """`Exporter` for `.mlpackage`."""
+
+    @property
+    def suffix(self) -> str:
+        return ".mlpackage"
+
+    def encode(self, model: ExportableModel, metadata: ModelMetadata) -> Encoded:
+        """See `convert_mlpackage`."""
+        return Encoded(convert_mlpackage(model.network(), model.labels, metadata, model.side))
+
+    def verify(self, path: str, encoded: Encoded, model: ExportableModel, images: Images) -> ExportReport:
+        """Run the package's own program on `images`; see `verify_export` for what agrees and what is raised."""
+        contents = read_mlpackage(encoded.files)
+        labels, probabilities = evaluate_mlpackage(encoded.files, images)
+        return verify_export(
+            path=path,
+            format="Core ML program",
+            spec_version=contents.spec_version,
+            size_bytes=encoded.size_bytes,
+            exported=Answers(class_labels=contents.labels, labels=tuple(labels), probabilities=probabilities),
+            class_labels=model.labels,
+            probabilities=network_probabilities(model.network(), images),
+        )

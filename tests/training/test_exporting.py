@@ -1,0 +1,112 @@
+"""What a trained classifier says of itself in every format, and its Core ML model in memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mlsession as ml
+from mlsession import __version__
+from mlsession.classifier.model import ImageModel
+from mlsession.errors import InvalidParameter
+from mlsession.export.evaluate import evaluate_mlmodel, read_mlmodel
+from mlsession.export.program import evaluate_mlpackage, read_mlpackage
+from mlsession.export.safetensors import SafetensorsExporter
+from mlsession.export.verify import TOLERANCE, proof_images
+from mlsession.extractors.catalog import scene_print
+from mlsession.heads.linear import LogisticHead
+from mlsession.metrics.report import ClassifierMetrics
+from mlsession.randomness import keyed_generator
+from mlsession.training import exporting
+from mlsession.training.pictures import read_picture
+from tests.training.conftest import Start
+
+
+def some_model() -> ImageModel:
+    weight = keyed_generator(0, "head").normal(size=(2, 1280)).astype(np.float32)
+    head = LogisticHead(weight=weight, bias=np.zeros(2, np.float32))
+    return ImageModel(labels=("cat", "dog"), feature_extractor=scene_print(), head=head)
+
+
+def measured(right: int, wrong: int) -> ClassifierMetrics:
+    """Metrics of `right` and `wrong` images of cats."""
+    matrix = np.array([[right, wrong], [0, 0]], np.int64)
+    return ClassifierMetrics(classes=("cat", "dog"), confusion_matrix=matrix, log_loss=0.5)
+
+
+def test_facts_name_the_model_and_how_it_was_measured() -> None:
+    model = some_model()
+    metrics = {"validation": measured(2, 1), "test": ClassifierMetrics.invalid("no images")}
+    described = exporting.with_facts(ml.ModelMetadata(author="A"), model, metrics)
+    assert described.author == "A"
+    assert described.additional == {
+        "mlsession.version": __version__,
+        "mlsession.model_digest": model.digest,
+        "mlsession.feature_extractor": scene_print().identity,
+        "mlsession.classifier": model.head.kind,
+        "mlsession.num_classes": "2",
+        "mlsession.validation_images": "3",
+        "mlsession.validation_accuracy": "0.6667",
+    }
+
+
+def test_what_the_caller_says_is_not_overwritten() -> None:
+    given = ml.ModelMetadata(additional={"mlsession.num_classes": "two", "note": "mine"})
+    found = exporting.with_facts(given, some_model(), {}).additional
+    assert (found["mlsession.num_classes"], found["note"]) == ("two", "mine")
+    assert found["mlsession.version"] == __version__
+
+
+def test_a_saved_model_holds_the_same_facts() -> None:
+    model = some_model()
+    metadata = exporting.with_facts(ml.ModelMetadata(license="MIT"), model, {})
+    data = SafetensorsExporter().encode(model, metadata).data
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    about = json.loads(header["__metadata__"]["mlsession"])
+    assert about["metadata"] == dataclasses.asdict(metadata)
+
+
+def test_a_trained_classifier_leaves_in_every_format_with_the_same_answers(
+    start: Start, test_photos: Path, tmp_path: Path
+) -> None:
+    classifier = start(testing=test_photos).result()
+    package, saved = tmp_path / "Fruit.mlpackage", tmp_path / "Fruit.safetensors"
+    reports = [classifier.write(path, ml.ModelMetadata(author="A", license="MIT")) for path in (package, saved)]
+    assert [report.verified for report in reports] == [True] * 2
+    assert [report.num_images for report in reports] == [len(proof_images(32))] * 2
+    # 3.4 million weights in float32 and little else, and rounding alone between the answers.
+    assert 13_000_000 < reports[0].size_bytes < 15_000_000
+    assert reports[0].max_difference < TOLERANCE / 10
+    files = {path.relative_to(package).as_posix(): path.read_bytes() for path in package.rglob("*") if path.is_file()}
+    assert sum(map(len, files.values())) == reports[0].size_bytes
+    # What `write` puts into a file with the ending .mlmodel.
+    model = classifier.model
+    assert model is classifier.model
+    network = model.get_spec().SerializeToString(deterministic=True)
+
+    shown = [contents.description.metadata for contents in (read_mlmodel(network), read_mlpackage(files))]
+    assert (shown[1].author, shown[1].license) == ("A", "MIT")
+    assert shown[0].userDefined == shown[1].userDefined
+    facts = shown[0].userDefined
+    assert facts["mlsession.model_digest"] == classifier.model_digest
+    assert facts["mlsession.test_images"] == "18"
+    assert facts["mlsession.test_accuracy"] == f"{classifier.testing_metrics.accuracy:.4f}"
+
+    photo = sorted(test_photos.rglob("*.jpg"))[0]
+    said = classifier.predict(photo, top=3)
+    picture = read_picture(photo, 256)[None]
+    for labels, probabilities in (evaluate_mlmodel(network, picture), evaluate_mlpackage(files, picture)):
+        assert labels == [said.label]
+        expected = [dict(said.top)[label] for label in classifier.classes]
+        np.testing.assert_allclose(probabilities[0], expected, atol=1e-4)
+    assert ml.Classifier.load(saved).predict(photo, top=3) == said
+
+
+def test_a_format_that_is_not_known_is_refused_before_any_work(tmp_path: Path) -> None:
+    with pytest.raises(InvalidParameter, match=r"\.mlmodel, \.mlpackage or \.safetensors"):
+        exporting.write_model(some_model(), str(tmp_path / "Fruit.h5"), ml.ModelMetadata(), {})
+    assert list(tmp_path.iterdir()) == []

@@ -358,12 +358,23 @@ def test_the_inputs_of_evaluating_name_the_test_images(made: Made) -> None:
     assert made.reader.newest()[0].newest["evaluating"]["inputs"] == sha256(digest.encode())
 
 
+FACTS = ("version", "model_digest", "feature_extractor", "classifier", "num_classes")
+
+
 def test_a_saved_classifier(made: Made, tmp_path: Path) -> None:
     made.classifier.write(tmp_path / "fruit.safetensors", ml.ModelMetadata(author="Ada"))
     tensors, metadata = arrays_of((tmp_path / "fruit.safetensors").read_bytes())
     about = parse(metadata["mlsession"].encode(), "model")
     parameters = made.reader.record(0)["body"]["identity"]["parameters"]["algorithm"]["feature_extractor"]
     assert tensor_digest(tensors) == made.classifier.model_digest
+    additional = about["metadata"].pop("additional")
+    measured = {
+        f"mlsession.{part}_{what}" for part in ("training", "validation", "test") for what in ("images", "accuracy")
+    }
+    assert set(additional) - measured == {f"mlsession.{name}" for name in FACTS}
+    assert additional["mlsession.model_digest"] == made.classifier.model_digest
+    assert additional["mlsession.num_classes"] == str(len(LABELS))
+    assert all(isinstance(value, str) for value in additional.values())
     assert about == {
         "format": 1,
         "labels": list(LABELS),
@@ -375,7 +386,6 @@ def test_a_saved_classifier(made: Made, tmp_path: Path) -> None:
             "short_description": "An image classifier trained with mlsession.",
             "license": "",
             "version": "1",
-            "additional": {},
         },
     }
 

@@ -12,7 +12,7 @@ demo: $(READY)
 		--export demo/Fruit.mlmodel --license MIT
 
 test: lint
-	$(QUIET) $(BIN)/python -m pytest
+	$(QUIET) $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .

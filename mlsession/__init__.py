@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from mlsession.job.job import Job as Job
     from mlsession.job.run import run_task as run_task
     from mlsession.job.signals import stop_on_signals as stop_on_signals
+    from mlsession.job.view import Progress as Progress
     from mlsession.metrics.images import ImageResult as ImageResult
     from mlsession.metrics.images import ImageResults as ImageResults
     from mlsession.metrics.report import ClassifierMetrics as ClassifierMetrics
@@ -73,6 +74,7 @@ _HOMES = MappingProxyType(
         "Noise": "mlsession.augment.options",
         "Phase": "mlsession.session.phase",
         "Prediction": "mlsession.classifier.prediction",
+        "Progress": "mlsession.job.view",
         "Rotate": "mlsession.augment.options",
         "SessionParameters": "mlsession.session.parameters",
         "Status": "mlsession.session.status",
@@ -111,6 +113,7 @@ __all__ = [
     "Noise",
     "Phase",
     "Prediction",
+    "Progress",
     "Rotate",
     "SessionParameters",
     "Status",

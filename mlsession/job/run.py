@@ -91,8 +91,9 @@ def ensure_session(
     try:
         state = find_session(store)
         if state is None:
+            inputs = attachments()  # First: what cannot be trained on is refused before a network is loaded.
             complete = replace(identity, numerics=numerics())
-            state = create_session(store, clock, complete, attachments(), announce, settings or {})
+            state = create_session(store, clock, complete, inputs, announce, settings or {})
         original = Identity.from_record(state.timeline.opened)
         if original.task != identity.task:
             raise UsageError(

@@ -1,8 +1,9 @@
 """Which checkpoints stay: pure decisions on the list of those that are there.
 
-Whatever is asked for, three kinds of checkpoints stay: the newest commit of every phase, on which resuming rests; what
-a checkpoint that stays rests on (an evaluation, on the training state that it measured); and of a phase that has been
-started over, what its earlier run left, until the present run has ended.
+Whatever is asked for, two kinds of checkpoints stay: the newest commit of every phase, on which resuming rests; and
+what a checkpoint that stays rests on (an evaluation, on the training state that it measured). The rule also keeps, of a
+phase that has been started over, what its earlier run left, until the present run has ended: that run may take rows
+over from it. Who removes checkpoints by hand may remove those, which costs the time to make them again.
 """
 
 from __future__ import annotations

@@ -78,6 +78,11 @@ class TrainingSession:
         return datetime.fromisoformat(self._state.timeline.tip.date)
 
     @property
+    def creation_date(self) -> datetime:
+        """When the session was made, UTC; reads its first record. Raises `DamagedData` if that is damaged."""
+        return datetime.fromisoformat(Journal(self._store).read(0).date)
+
+    @property
     def phase(self) -> str:
         """The phase of the newest checkpoint; `initialized` before the first."""
         commit = self._state.timeline.last_commit

@@ -76,9 +76,16 @@ def verify_session(store: Store, state: LogState) -> Verification:
     for ref in (*Identity.from_record(opened).attachments.values(), *_attachments(opened.body.get("attachments"))):
         check.blob(ref)
     live = check.by_index_or_records(timeline, lambda known: live_checkpoints(known, check.read)) or timeline.recent
+    openings: set[int] = set()
     for entry in live:
-        check.attempt(partial(Journal(store).read, entry.number))
+        record = check.attempt(partial(Journal(store).read, entry.number))
+        openings |= set() if record is None else {record.opening}
         check.blob(entry.state)
+    for number in sorted(openings - {opened.number}):
+        # What an earlier opening brought, such as the images of then: its checkpoints still rest on that.
+        earlier = check.attempt(partial(Journal(store).read, number))
+        for ref in _attachments(None if earlier is None else earlier.body.get("attachments")):
+            check.blob(ref)
     for ref in _rows(check, timeline, live):
         check.blob(ref)
     return check.result(len(live))

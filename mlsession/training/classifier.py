@@ -30,9 +30,9 @@ from mlsession.training.exporting import core_ml_model, write_model
 from mlsession.training.overlap import check_apart
 from mlsession.training.parameters import ModelParameters
 from mlsession.training.pictures import read_picture
-from mlsession.training.prepare import ensured_session, prepared, restored
+from mlsession.training.prepare import made_session, prepared, restored
 from mlsession.training.record import ClassifierRecord, Findings
-from mlsession.training.request import Request, list_sources
+from mlsession.training.request import Request
 from mlsession.training.restore import from_checkpoint, load_model
 from mlsession.training.results import StoredResults
 from mlsession.training.task import Trained
@@ -120,7 +120,7 @@ class Classifier(ClassifierRecord):
         Raises what `train` raises before it starts to work.
         """
         request, clock = _request(data, parameters, session, None), SystemClock()
-        ensured_session(request, list_sources(request), clock, lambda event: None)
+        made_session(request, clock, lambda event: None)
         return TrainingSession(request.place.open, request.session, clock)
 
     @classmethod
@@ -257,12 +257,16 @@ class Classifier(ClassifierRecord):
         metrics = self._findings.metrics
         return write_model(self._predictor.model, str(url), metadata or ModelMetadata(), metrics, storage_options)
 
-    @cached_property
+    @property
     def model(self) -> MLModel:
         """The Core ML model in memory, as coremltools' `MLModel`; made and proved at the first use, in seconds.
 
         On a Mac it predicts. Raises as `write` does.
         """
+        return self._core_ml_model
+
+    @cached_property
+    def _core_ml_model(self) -> MLModel:
         return core_ml_model(self._predictor.model, self._findings.metrics)
 
 

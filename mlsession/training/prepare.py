@@ -34,23 +34,47 @@ from mlsession.training.changes import check_unchanged
 from mlsession.training.donated import donated_rows
 from mlsession.training.inputs import SPLIT_SIDES, TEST_INDEX, decode_sides, images_digest
 from mlsession.training.parameters import ModelParameters
-from mlsession.training.request import Indexes, Request, cache_opener, list_sources, recorded_request
+from mlsession.training.request import (
+    Indexes,
+    Request,
+    cache_opener,
+    check_labels,
+    list_sources,
+    recorded_request,
+)
 from mlsession.training.revision import Revision, original_digests, recorded_revision, updated_revision
 from mlsession.training.task import AUGMENTER, PHASES, TASK, ImageClassification, index_digest, part_of
 
 
 def ensured_session(request: Request, found: Indexes, clock: Clock, emit: Emit) -> None:
-    """Makes the session if there is none. Raises `IncompatibleParameters` if there is one of other parameters."""
+    """Makes the session if there is none. Raises `IncompatibleParameters` if there is one of other parameters.
+
+    A new one is not made of images with labels that do not fit: then it raises `UnusableData`.
+    """
+
+    def attachments() -> Mapping[str, bytes]:
+        check_labels(request, found)
+        return found.attachments()
+
     ensure_session(
         request.place,
         request.session,
         clock,
         Identity(task=TASK, phases=PHASES, parameters=request.parameters.to_json()),
         emit,
-        attachments=found.attachments,
+        attachments=attachments,
         numerics=lambda: _numerics(request.parameters),
         settings=request.settings,
     )
+
+
+def made_session(request: Request, clock: Clock, emit: Emit) -> None:
+    """Makes the session if there is none, and compares one that is there; runs nothing. Raises as `prepared` does."""
+    found = list_sources(request)
+    ensured_session(request, found, clock, emit)
+    if request.session.on_modified_data == "fail":
+        with closing(TrainingSession(request.place.open, request.session, clock)) as session, ExitStack() as stack:
+            _check_unchanged(session, recorded_revision(session), found, _readers(request, stack, clock, emit))
 
 
 @contextmanager
@@ -80,19 +104,27 @@ def restored(
 
     `extractor_weights` says where the weights of its extractor lie, if not where they did.
 
-    The data are listed and compared only while some of them are still to be extracted.
+    The data are listed and compared only while some of them are still to be extracted. Where changed ones are taken
+    on, so is the test set of today.
     """
     request = recorded_request(session, extractor_weights)
-    test = ImageIndex.from_bytes(session.attachment(TEST_INDEX)) if request.testing else None
     with ExitStack() as stack:
         readers = _readers(request, stack, clock, emit)
         extracted = session.timeline.newest.get(Phase.EXTRACTING)
         if extracted is None or not extracted.ended or extracted.inputs != images_digest(session.attachments):
-            revision = _revision_of(request, session, list_sources(request), readers)
+            found = list_sources(request)
+            revision = _revision_of(request, session, found, readers)
+            test = found.test
+            if TEST_INDEX in session.attachments and not revision.new:
+                test = _recorded_test(request, session)
         else:
-            revision = recorded_revision(session)
+            revision, test = recorded_revision(session), _recorded_test(request, session)
         store = stack.enter_context(closing(request.place.open()))
         yield _ready(request, session, revision, test, readers, store, emit)
+
+
+def _recorded_test(request: Request, session: TrainingSession) -> ImageIndex | None:
+    return ImageIndex.from_bytes(session.attachment(TEST_INDEX)) if request.testing else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +175,7 @@ def _ready(
     emit: Emit,
 ) -> tuple[ImageClassification, OpenOptions]:
     """The task on the images of a revision, whose attachments are in the store by now; and how to open the session."""
+    check_labels(request, Indexes(training=revision.training, validation=revision.validation, test=test))
     attachments = {**revision.carried, **{name: attach(store, data) for name, data in revision.new.items()}}
     if test is not None:
         attachments[TEST_INDEX] = attach(store, test.to_bytes())
@@ -164,7 +197,7 @@ def _ready(
         test_digest=index_digest(test),
         emit=emit,
         open_cache=cache_opener(request),
-        sides=_sides(store, attachments),
+        sides=lambda: _sides(store, attachments),
         donation=_donation(request, session, store, attachments),
     )
     options = OpenOptions(
@@ -185,8 +218,13 @@ def _donation(
 ) -> Callable[[], DonatedRows] | None:
     if DONOR not in attachments:
         return None
-    donor, identity = Donor.decode(read_blob(store, attachments[DONOR])), session.identity
-    return lambda: donated_rows(donor, identity, request.place.open, request.session.storage_options)
+    named, identity = attachments[DONOR], session.identity
+
+    def read() -> DonatedRows:
+        donor = Donor.decode(read_blob(store, named))
+        return donated_rows(donor, identity, request.place.open, request.session.storage_options)
+
+    return read
 
 
 def _patient(source: DataSource, request: Request, clock: Clock, emit: Emit) -> Store:

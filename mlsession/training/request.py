@@ -67,29 +67,37 @@ class Indexes:
 
 
 def list_sources(request: Request) -> Indexes:
-    """Lists what is asked for. Raises `UnusableData`, also for labels that the training data have not."""
-    training = request.data.index()
-    validation = request.validation.index(min_classes=1) if request.validation else None
-    test = request.testing.index(min_classes=1) if request.testing else None
-    for source, index in ((request.validation, validation), (request.testing, test)):
-        unknown = sorted(set(index.classes) - set(training.classes)) if index else []
+    """Lists what is asked for. Raises `UnusableData`."""
+    return Indexes(
+        training=request.data.index(),
+        validation=request.validation.index(min_classes=1) if request.validation else None,
+        test=request.testing.index(min_classes=1) if request.testing else None,
+    )
+
+
+def check_labels(request: Request, images: Indexes) -> None:
+    """Raises `UnusableData` for labels of other images that the training images have not."""
+    for source, index in ((request.validation, images.validation), (request.testing, images.test)):
+        unknown = sorted(set(index.classes) - set(images.training.classes)) if index else []
         if unknown:
             raise UnusableData(
                 str(source),
                 f"label {unknown[0]!r} is not among those of the training data; correct it, or remove its images",
             )
-    return Indexes(training=training, validation=validation, test=test)
 
 
 def recorded_request(session: TrainingSession, extractor_weights: str | None = None) -> Request:
     """What a session was last asked for; its own storage options also reach the data and the extractor's weights."""
     options, settings = session.parameters.storage_options, session.settings
+    held = session.identity.attachments.keys() | session.attachments.keys()
 
     def source(name: str, index: str) -> DataSource | None:
         stored = settings.get(name)
         if not isinstance(stored, dict):
             return None
-        return DataSource.from_json(stored, options, lambda: ImageIndex.from_bytes(session.attachment(index)))
+        # A session that was made and not opened yet has no index of the test set.
+        listed = (lambda: ImageIndex.from_bytes(session.attachment(index))) if index in held else None
+        return DataSource.from_json(stored, options, listed)
 
     data = source("training_source", TRAINING_INDEX)
     if data is None:

@@ -70,13 +70,7 @@ def from_checkpoint(url: str, storage_options: Mapping[str, object], extractor_w
 
 def newest_trained(session: TrainingSession, extractor_weights: str | None = None) -> Restored:
     """The classifier of a session's newest training checkpoint."""
-    newest, past = session.timeline.newest, session.past
-    if TRAINING_INDEX in session.attachments and Phase.TRAINING in newest:
-        # The images have changed since the session was made, maybe since this classifier was: its labels are of then.
-        past = session.at_checkpoint(
-            max(newest[phase].number for phase in (Phase.TRAINING, Phase.EVALUATING) if phase in newest)
-        )
-    return _restored(session, past, extractor_weights)
+    return _restored(session, session.past, extractor_weights)
 
 
 def is_evaluated(newest: Mapping[str, CheckpointEntry]) -> bool:
@@ -89,15 +83,26 @@ def _restored(session: TrainingSession, past: StoredPast, extractor_weights: str
     options = session.parameters.storage_options
     settings = relocated(session.settings, extractor_weights)
     parameters = ModelParameters.from_json(session.identity.parameters, settings, options)
-    return _trained(session, past, parameters), parameters, SessionPlace(url=session.url, storage_options=options)
+    made = _when_trained(session, past)
+    return _trained(made, parameters), parameters, SessionPlace(url=session.url, storage_options=options)
 
 
-def _trained(session: TrainingSession, past: StoredPast, parameters: ModelParameters) -> Trained:
-    if Phase.TRAINING not in past.newest:
+def _when_trained(session: TrainingSession, past: StoredPast) -> StoredPast:
+    """What was committed when the newest classifier of `past` was: the images may be others since, and the labels."""
+    newest = past.newest
+    if Phase.TRAINING not in newest:
         raise NoUsableCheckpoint(
             f"{session.url} holds no classifier yet at this point: only features have been extracted; "
             "go on training, or choose a checkpoint of the training phase"
         )
+    if TRAINING_INDEX not in session.attachments:
+        return past  # They never changed.
+    return session.at_checkpoint(
+        max(newest[phase].number for phase in (Phase.TRAINING, Phase.EVALUATING) if phase in newest)
+    )
+
+
+def _trained(past: StoredPast, parameters: ModelParameters) -> Trained:
     classes = ImageIndex.from_bytes(past.attachment(TRAINING_INDEX)).classes
     return trained(past, parameters, classes, evaluated=is_evaluated(past.newest))
 

@@ -69,7 +69,7 @@ class ImageClassification:
     """Names the images, "" for those that the session was made with: others make extracting start over."""
     test_digest: str = ""
     """Names the test set: another one makes evaluating start over."""
-    sides: Mapping[bytes, bool] = field(default_factory=dict)
+    sides: Callable[[], Mapping[bytes, bool]] = dict
     """By content, which side of the split it was on before the images changed: True for held out."""
     donation: Callable[[], DonatedRows] | None = None
     """Reads the rows of the extraction that is taken over, if there is one."""
@@ -113,10 +113,15 @@ class ImageClassification:
         original = self.numerics.get(AUGMENTER)
         if len(self.parameters.views) > 1 and original != augmenter_identity():
             self.emit(NumericsChanged(what=AUGMENTER, original=str(original), new=augmenter_identity()))
+        validation, sides = self.parameters.validation, self.sides()
+
+        def split(labels: npt.NDArray[np.int64], digests: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+            return split_with_past(labels, digests, validation.ratio_for(len(labels)), validation.seed, sides)
+
         return Extracting(
             self.corpus,
-            self._featurizer(),
-            self._split,
+            self._featurizer(self.donation),
+            split,
             past,
             fail_on_bad_image=self.parameters.on_bad_image == "fail",
         )
@@ -147,14 +152,10 @@ class ImageClassification:
             self._numerics,
         )
 
-    def _split(self, labels: npt.NDArray[np.int64], digests: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-        validation = self.parameters.validation
-        return split_with_past(labels, digests, validation.ratio_for(len(labels)), validation.seed, self.sides)
-
     def _numerics(self) -> AbstractContextManager[None]:
         return torch_numerics(self.threads)
 
-    def _featurizer(self) -> Featurizer:
+    def _featurizer(self, donation: Callable[[], DonatedRows] | None = None) -> Featurizer:
         spec = self.parameters.algorithm.feature_extractor
         extracting = {what: value for what, value in self.numerics.items() if what != AUGMENTER}
         cache = None
@@ -169,8 +170,8 @@ class ImageClassification:
             return self._extractor
 
         rows: FeatureRows | None = cache
-        if self.donation is not None:
-            rows = Donation(self.donation, lambda reason: self.emit(DonorFailed(reason=reason)), cache)
+        if donation is not None:
+            rows = Donation(donation, lambda reason: self.emit(DonorFailed(reason=reason)), cache)
         return Featurizer(load, spec.dimension, spec.input_side, rows, self.parameters.views, augmenter_identity())
 
     @cached_property

@@ -107,7 +107,7 @@ def metric_words(event: Progressed | PhaseFinished) -> list[str]:
     words: list[str] = []
     for name, value in event.metrics.items():
         if name == "reused":
-            words.append(f"{value:,.0f} from the cache")
+            words.append(f"{value:,.0f} reused")
         elif "accuracy" in name:
             words.append(f"{plain(name).replace('_', ' ')} {percent(value)}")
         else:

@@ -5,13 +5,13 @@ Best effort and for display: nothing is decided by it but whether it changes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from mlsession.errors import DamagedData, InternalError
 from mlsession.events import Event, PhaseStarted, Progressed
 from mlsession.session.log.canonical import canonical_json, parse_object
+from mlsession.session.log.members import as_integer, as_number, as_object, as_text
 from mlsession.session.log.records import JsonObject
 from mlsession.session.phase import Json
 
@@ -43,8 +43,8 @@ class Beat:
         """What some bytes say, as far as they can be read; None where they are no heartbeat at all."""
         try:
             values = parse_object(data, "heartbeat")
-            date = datetime.fromisoformat(_text(values["date"]))
-            beat, pid = _whole(values["beat"]), _whole(values["pid"])
+            date = datetime.fromisoformat(as_text(values["date"]))
+            beat, pid = as_integer(values["beat"]), as_integer(values["pid"])
         except (DamagedData, KeyError, ValueError):
             return None
         if date.tzinfo is None:
@@ -108,45 +108,21 @@ def _told(started: PhaseStarted | None, progress: Progressed | None) -> JsonObje
 def _started(value: Json, date: datetime) -> PhaseStarted | None:
     if value is None:
         return None
-    item = _object(value)
-    return PhaseStarted(phase=_text(item["phase"]), iteration=_whole(item["iteration"]), date=date)
+    item = as_object(value)
+    return PhaseStarted(phase=as_text(item["phase"]), iteration=as_integer(item["iteration"]), date=date)
 
 
 def _progress(value: Json, date: datetime) -> Progressed | None:
     if value is None:
         return None
-    item = _object(value)
+    item = as_object(value)
     return Progressed(
-        phase=_text(item["phase"]),
-        iteration=_whole(item["iteration"]),
-        total=None if item["total"] is None else _whole(item["total"]),
-        item_count=_whole(item["item_count"]),
-        total_items=None if item["total_items"] is None else _whole(item["total_items"]),
-        elapsed=_number(item["elapsed"]),
-        metrics={name: _number(number) for name, number in _object(item["metrics"]).items()},
+        phase=as_text(item["phase"]),
+        iteration=as_integer(item["iteration"]),
+        total=None if item["total"] is None else as_integer(item["total"]),
+        item_count=as_integer(item["item_count"]),
+        total_items=None if item["total_items"] is None else as_integer(item["total_items"]),
+        elapsed=as_number(item["elapsed"]),
+        metrics={name: as_number(number) for name, number in as_object(item["metrics"]).items()},
         date=date,
     )
-
-
-def _object(value: Json) -> Mapping[str, Json]:
-    if not isinstance(value, dict):
-        raise ValueError("an object was expected")
-    return value
-
-
-def _text(value: Json) -> str:
-    if not isinstance(value, str):
-        raise ValueError("a text was expected")
-    return value
-
-
-def _whole(value: Json) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ValueError("a whole number was expected")
-    return value
-
-
-def _number(value: Json) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise ValueError("a number was expected")
-    return float(value)

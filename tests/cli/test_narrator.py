@@ -67,7 +67,7 @@ def test_a_phase_from_start_to_end() -> None:
         Line("session: created /tmp/animals"),
         Line("extracting: started"),
         Line("extracting: 16 of 120 images", passing=True),
-        Line("extracting: 80 of 120 images, 8.0 images/s, 8 from the cache, about 5.0 s left", passing=True),
+        Line("extracting: 80 of 120 images, 8.0 images/s, 8 reused, about 5.0 s left", passing=True),
         Line("checkpoint 3: extracting 5", passing=True),
         Line("extracting: 120 of 120 images, 8.0 images/s", passing=True),
         Line("extracting: done, 120 images, in 17 s"),

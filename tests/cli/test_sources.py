@@ -50,3 +50,26 @@ def test_a_wrong_manifest_is_named_with_its_line(flat: Path, capsys: pytest.Capt
         assert capsys.readouterr().err == (
             f"error: {flat / 'test.csv'}: line 2 has 1 fields, and the header has 2; quote fields that hold a comma\n"
         )
+
+
+def test_changed_images_are_refused_taken_on_or_ignored(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(trained.folder / "train", tmp_path / "train")
+    monkeypatch.chdir(tmp_path)
+    cache = str(trained.folder / ".mlsession-cache")
+    line = ["train", "train", "--iterations", "2", "--cache", cache, "--json"]
+    assert run(line) == 0
+    before = json.loads(capsys.readouterr().out)
+    photo = next((trained.folder / "test" / LABELS[0]).iterdir())
+    shutil.copy(photo, tmp_path / "train" / LABELS[0] / "new.jpg")
+    assert run(line) == 1
+    assert "--on-modified-data update" in capsys.readouterr().err
+    assert run([*line, "--on-modified-data", "ignore"]) == 0
+    assert json.loads(capsys.readouterr().out)["model_digest"] == before["model_digest"]
+    assert run([*line, "--on-modified-data", "update"]) == 0
+    after = json.loads(capsys.readouterr().out)
+    assert after["counts"]["train"] == before["counts"]["train"] + 1
+    assert after["model_digest"] != before["model_digest"]
+    assert run([*line, "--on-modified-data", "perhaps"]) == 2
+    assert "must be fail, update or ignore" in capsys.readouterr().err

@@ -113,7 +113,7 @@ def test_a_split_and_a_limit_are_obeyed_and_a_seed_is_kept(
     assert found["counts"] == {"train": 9, "validation": 3, "test": 0, "skipped": 1}
     assert found["limit"] == 2
     assert len(found["history"]["loss"]) == 2
-    assert "12 from the cache" in said.err
+    assert "12 reused" in said.err
     assert run([*line, "--seed", "3"]) == 1
     refused = capsys.readouterr()
     assert refused.out == ""

@@ -111,6 +111,13 @@ def test_nonsense_is_no_heartbeat(data: bytes) -> None:
         {"started": {"phase": "training", "iteration": True}},
         {"started": {"phase": "training", "iteration": 1}, "progress": {"phase": "training"}},
         {"started": {"phase": "training", "iteration": 1}, "progress": []},
+        {
+            "started": {"phase": "training", "iteration": 1},
+            "progress": {
+                **{"phase": "training", "iteration": 1, "total": None, "item_count": 1, "total_items": None},
+                **{"elapsed": 10**400, "metrics": {}},  # Larger than any float.
+            },
+        },
     ],
 )
 def test_what_cannot_be_read_of_it_leaves_the_sign_of_life(told: dict[str, object]) -> None:

@@ -20,13 +20,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import StrEnum
 from typing import cast
 
 from mlsession.errors import DamagedData, InternalError, NewerFormat
 from mlsession.session.log.canonical import canonical_json, decode_spelled, parse_spelled, sha256, spell
 from mlsession.session.log.layout import FORMAT, SOFTWARE, blob_digest, record_key
+from mlsession.session.log.members import as_date, as_integer, as_list, as_number, as_object, as_text
 from mlsession.session.phase import Json
 
 JsonObject = dict[str, Json]
@@ -65,8 +65,8 @@ class BlobRef:
 
     @staticmethod
     def from_json(value: Json) -> BlobRef:
-        item = _object(value)
-        key, size, digest = _text(item["key"]), _integer(item["size"]), _text(item["sha256"])
+        item = as_object(value)
+        key, size, digest = as_text(item["key"]), as_integer(item["size"]), as_text(item["sha256"])
         if blob_digest(key) != digest or size < 0:
             raise ValueError("a blob's name is not one of the session's folder")
         return BlobRef(key=key, size=size, sha256=digest)
@@ -114,21 +114,21 @@ class CheckpointEntry:
 
     @staticmethod
     def from_json(value: Json) -> CheckpointEntry:
-        item = _object(value)
+        item = as_object(value)
         return CheckpointEntry(
-            number=_integer(item["number"]),
-            parent=_integer(item["parent"]),
-            phase=_text(item["phase"]),
-            iteration=_integer(item["iteration"]),
-            item_count=_integer(item["item_count"]),
-            date=_date(item["date"]),
-            metrics={name: _number(number) for name, number in _object(item["metrics"]).items()},
+            number=as_integer(item["number"]),
+            parent=as_integer(item["parent"]),
+            phase=as_text(item["phase"]),
+            iteration=as_integer(item["iteration"]),
+            item_count=as_integer(item["item_count"]),
+            date=as_date(item["date"]),
+            metrics={name: as_number(number) for name, number in as_object(item["metrics"]).items()},
             state=BlobRef.from_json(item["state"]),
-            adds=tuple(BlobRef.from_json(ref) for ref in _list(item["adds"])),
+            adds=tuple(BlobRef.from_json(ref) for ref in as_list(item["adds"])),
             fresh=item["fresh"] is True,
             ended=item["ended"] is True,
-            inputs=_text(item["inputs"]),
-            run=_integer(item["run"]),
+            inputs=as_text(item["inputs"]),
+            run=as_integer(item["run"]),
         )
 
 
@@ -197,7 +197,7 @@ class Record:
                 f"version reads up to {FORMAT}: use the newer version (pip install --upgrade mlsession)"
             )
         try:
-            record = Record._from_members(_object(decode_spelled(spelled, key)))
+            record = Record._from_members(as_object(decode_spelled(spelled, key)))
         except (KeyError, TypeError, ValueError) as error:
             raise DamagedData(key, f"a member is missing or wrong ({error})") from error
         if record.number != number:
@@ -208,55 +208,15 @@ class Record:
     def _from_members(members: JsonObject) -> Record:
         parent = members["parent"]
         return Record(
-            number=_integer(members["number"]),
-            kind=Kind(_text(members["kind"])),
-            parent=None if parent is None else _integer(parent),
-            previous=_text(members["previous"]),
-            opening=_integer(members["opening"]),
-            writer=_text(members["writer"]),
-            session=_text(members["session"]),
-            software=_text(members["software"]),
-            date=_date(members["date"]),
+            number=as_integer(members["number"]),
+            kind=Kind(as_text(members["kind"])),
+            parent=None if parent is None else as_integer(parent),
+            previous=as_text(members["previous"]),
+            opening=as_integer(members["opening"]),
+            writer=as_text(members["writer"]),
+            session=as_text(members["session"]),
+            software=as_text(members["software"]),
+            date=as_date(members["date"]),
             index=None if members["index"] is None else BlobRef.from_json(members["index"]),
-            body=_object(members["body"]),
+            body=as_object(members["body"]),
         )
-
-
-def _object(value: Json) -> JsonObject:
-    if not isinstance(value, dict):
-        raise ValueError("an object was expected")
-    return value
-
-
-def _list(value: Json) -> list[Json]:
-    if not isinstance(value, list):
-        raise ValueError("a list was expected")
-    return value
-
-
-def _text(value: Json) -> str:
-    if not isinstance(value, str):
-        raise ValueError("a text was expected")
-    return value
-
-
-def _date(value: Json) -> str:
-    text = _text(value)
-    if datetime.fromisoformat(text).tzinfo is None:
-        raise ValueError("a date with its time zone was expected")
-    return text
-
-
-def _integer(value: Json) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ValueError("a whole number was expected")
-    return value
-
-
-def _number(value: Json) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise ValueError("a number was expected")
-    try:
-        return float(value)
-    except OverflowError as error:
-        raise ValueError("a number is too large") from error

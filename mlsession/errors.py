@@ -19,6 +19,7 @@ MLSessionError
 │   ├── StoreDenied               (PermissionError)
 │   ├── StoreFull                 no space left
 │   └── StoreUnavailable          transient: worth another try
+│       └── CredentialsExpired    (PermissionError) until somebody renews them
 ├── DamagedData                   stored bytes are not what was written
 ├── JobStopped                    the job ended before its task did; the session can be resumed
 │   ├── Cancelled                 by `Job.cancel` or a stop request
@@ -168,6 +169,10 @@ class StoreFull(StoreError):
 
 class StoreUnavailable(StoreError):
     """The store did not answer, or asked to come back later: worth another try."""
+
+
+class CredentialsExpired(StoreUnavailable, PermissionError):
+    """The store does not take these credentials any more; each further try reads them anew."""
 
 
 class DamagedData(MLSessionError):

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from tests.servers.azure import AzureServer, need_azurite
+from tests.servers.backends import CLOUDS, Backend, backend_of
+from tests.servers.ftp import FtpServer
+from tests.servers.gcs import PLAIN_BUCKETS, FakeGcsServer, GcsServer
 from tests.servers.s3 import S3Server
 
 # The same examples in every run, and no verdict by the clock of a busy machine.
@@ -18,9 +24,47 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell that runs the suite in the background makes it deaf to Ctrl-C, and so all that the tests start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Before anything imports gcsfs; tests/servers/gcs.py says why.
+os.environ.update(PLAIN_BUCKETS)
+
 
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[S3Server]:
     """A real S3-protocol server on loopback; subprocesses of a test reach it too."""
     with S3Server() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def azure_server() -> Iterator[AzureServer]:
+    """A real Azure Blob server on loopback; skips where there is none, fails there if CI=true."""
+    need_azurite()
+    with AzureServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def gcs_server() -> Iterator[GcsServer]:
+    """Our own double of Google Cloud Storage on loopback, which keeps every condition."""
+    with GcsServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def fake_gcs_server() -> Iterator[FakeGcsServer]:
+    """fake-gcs-server on loopback: keeps conditions on small objects only."""
+    with FakeGcsServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def ftp_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FtpServer]:
+    """A real FTP server on loopback: no exclusive creation."""
+    with FtpServer(tmp_path_factory.mktemp("ftp")) as server:
+        yield server
+
+
+@pytest.fixture(params=CLOUDS)
+def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
+    """Each of `CLOUDS`; others by `@pytest.mark.parametrize("backend", [...], indirect=True)`."""
+    return backend_of(request.param, tmp_path / "backend", request.getfixturevalue)

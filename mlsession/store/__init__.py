@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mlsession.store.credentials import FreshOptions
 from mlsession.store.keys import check_own_key, check_read_key, check_written_key
 from mlsession.store.local import LocalStore
 from mlsession.store.location import is_local, join_url, local_path, parent_url, redact, scheme_of, url_name
@@ -14,6 +15,7 @@ from mlsession.store.url import open_store
 
 __all__ = [
     "Entry",
+    "FreshOptions",
     "FsspecStore",
     "LocalStore",
     "MemorySpace",

@@ -10,7 +10,8 @@ import errno
 from collections.abc import Callable, Iterator
 from enum import Enum, auto
 
-from mlsession.errors import KeyMissing, StoreDenied, StoreError, StoreFull, StoreUnavailable
+from mlsession.errors import CredentialsExpired, KeyMissing, StoreDenied, StoreError, StoreFull, StoreUnavailable
+from mlsession.store.services import AZURE
 
 
 class Failure(Enum):
@@ -31,6 +32,10 @@ def error_numbers(*names: str) -> frozenset[int]:
 
 
 FULL_NUMBERS = error_numbers("ENOSPC", "EDQUOT", "EFBIG")
+_FULL_CURES = {
+    **dict.fromkeys(error_numbers("EDQUOT"), "remove files of yours on this disk, or ask for a larger quota"),
+    **dict.fromkeys(error_numbers("EFBIG"), "raise the limit on the size of files (`ulimit -f`), or take another disk"),
+}
 DENIED_NUMBERS = error_numbers("EACCES", "EPERM", "EROFS")
 TRANSIENT_NUMBERS = error_numbers(
     *("EAGAIN", "EBUSY", "EINTR", "EIO", "EREMOTEIO", "ESTALE", "EMFILE", "ENFILE", "ENOLCK", "EPIPE"),
@@ -44,6 +49,11 @@ _WINDOWS_SHARING = frozenset({32, 33})
 _CONTAINER_CODES = frozenset({"NoSuchBucket", "ContainerNotFound", "ContainerBeingDeleted"})
 _CONTAINER_TEXTS = ("bucket does not exist", "container does not exist")
 _EXPIRED_CODES = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestTimeTooSkewed"})
+_EXPIRED_TEXTS = (
+    *("has expired", "is expired", "been expired", "token expired"),
+    "signature not valid in the specified time frame",
+)
+"""What services without a code for it, and libraries that renew tokens by themselves, say in so many words."""
 _DENIED_CLASSES = frozenset(
     {
         *("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "TokenRetrievalError"),
@@ -87,7 +97,8 @@ def os_failure(error: OSError, path: str, key: str) -> StoreError:
     """The error to raise for one of this machine's file system; `path` is the file or folder concerned."""
     number, reason = error.errno, error.strerror or str(error)
     if number in FULL_NUMBERS:
-        message = f"{path}: {reason}; free some space on this disk, then run the same command again"
+        cure = _FULL_CURES.get(number, "free some space on this disk")
+        message = f"{path}: {reason}; {cure}, then run the same command again"
         return StoreFull(f"{message} (what was saved before is untouched)", key)
     if getattr(error, "winerror", None) in _WINDOWS_SHARING:
         return StoreUnavailable(f"{path}: {reason}; close the program that has it open", key)
@@ -114,13 +125,13 @@ def remote_failure(error: Exception, url: str, key: str, scrub: Callable[[str], 
     text = scrub(describe(error))
     match classify(error):
         case Failure.CONTAINER_MISSING:
-            name = url.partition("://")[2].partition("/")[0]
-            return StoreError(f"{url}: the bucket {name!r} does not exist; create it, or correct the URL", key)
+            return container_missing(url, key)
         case Failure.MISSING:
             return KeyMissing(f"{where}: there is nothing here", key)
         case Failure.EXPIRED:
-            return StoreDenied(
-                f"{where}: the credentials have expired or this clock is wrong; renew them ({text})", key
+            cure = "renew them where they come from (storage_options, fsspec's configuration, environment)"
+            return CredentialsExpired(
+                f"{where}: the credentials have expired or this clock is wrong; {cure} ({text})", key
             )
         case Failure.DENIED:
             cure = "check the credentials (storage_options, environment) and what they allow"
@@ -133,6 +144,13 @@ def remote_failure(error: Exception, url: str, key: str, scrub: Callable[[str], 
             return StoreUnavailable(f"{where}: no usable answer from the store; try again later ({text})", key)
         case Failure.OTHER:
             return StoreError(f"{where}: {text}", key)
+
+
+def container_missing(url: str, key: str = "") -> StoreError:
+    """The error for a URL whose bucket (with Azure: container) is not there."""
+    scheme, _, rest = url.partition("://")
+    kind, name = "container" if scheme in AZURE else "bucket", rest.partition("/")[0]
+    return StoreError(f"{url}: the {kind} {name!r} does not exist; create it, or correct the URL", key)
 
 
 def describe(error: BaseException) -> str:
@@ -161,13 +179,23 @@ def _container_missing(chain: tuple[BaseException, ...]) -> Failure | None:
 def _denied(chain: tuple[BaseException, ...]) -> Failure | None:
     if any(_code(error) in _EXPIRED_CODES for error in chain):
         return Failure.EXPIRED
+    if not _is_refused(chain):
+        return None
+    texts = [str(error).lower() for error in chain]
+    said = any(needle in text for text in texts for needle in _EXPIRED_TEXTS)
+    # Google Cloud Storage has one answer to a token that is too old and to one that never was.
+    said |= any(_status(error) == 401 and "invalid credentials" in str(error).lower() for error in chain)
+    return Failure.EXPIRED if said else Failure.DENIED
+
+
+def _is_refused(chain: tuple[BaseException, ...]) -> bool:
     for error in chain:
         refused = isinstance(error, PermissionError) or _number(error) in DENIED_NUMBERS
         if refused or _status(error) in (401, 403) or not _DENIED_CLASSES.isdisjoint(_class_names(error)):
-            return Failure.DENIED
-        if _is_ftp_refusal(error, _FTP_DENIED):
-            return Failure.DENIED
-    return None
+            return True
+        if _is_ftp_refusal(error, _FTP_DENIED) or _is_gcs_refusal(error):
+            return True
+    return False
 
 
 def _full(chain: tuple[BaseException, ...]) -> Failure | None:
@@ -207,12 +235,19 @@ def _is_ftp_refusal(error: BaseException, replies: tuple[str, ...]) -> bool:
     return type(error).__module__ == "ftplib" and str(error).startswith(replies)
 
 
+def _is_gcs_refusal(error: BaseException) -> bool:
+    """gcsfs makes an OSError without a number of a reply with status 403, and says so in its text alone."""
+    return type(error) is OSError and error.errno is None and str(error).startswith("Forbidden: ")
+
+
 def _code(error: BaseException) -> str:
     """The service's own word for the failure: botocore's `response["Error"]["Code"]`, azure's `error_code`."""
     response = getattr(error, "response", None)
     if isinstance(response, dict):
         return str(response.get("Error", {}).get("Code", ""))
-    return str(getattr(error, "error_code", "") or "")
+    code = getattr(error, "error_code", "") or ""
+    # Azure's codes are members of an enumeration, whose text is another one.
+    return str(getattr(code, "value", code))
 
 
 def _status(error: BaseException) -> int | None:

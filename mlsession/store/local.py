@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import errno
+import math
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from mlsession.errors import KeyExists, KeyMissing, MLSessionError, StoreError, StoreUnavailable
 from mlsession.store.durable import (
@@ -22,12 +23,14 @@ from mlsession.store.failures import os_failure
 from mlsession.store.keys import check_read_key, check_written_key, is_temporary
 from mlsession.store.protocol import Entry
 from mlsession.store.ranges import check_range
+from mlsession.store.walking import Describe, described, entry_of, key_of, walk_files
 
+T = TypeVar("T")
+
+MOST_DELETED = 256
+"""Files that are removed in one go: some milliseconds."""
 LEFTOVER_AGE_SECONDS = 24 * 3600
 """How old a temporary file must be before its writer is taken for dead."""
-
-_NOTHING_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
-"""What a link says that leads nowhere, or to itself."""
 
 
 class LocalStore:
@@ -36,8 +39,10 @@ class LocalStore:
     put            temporary sibling, write, sync, rename onto the name, sync the folder
     put_if_absent  temporary sibling, write, sync, hard link to the name, sync the folder
 
-    Symbolic links are followed when reading (a link back to a folder that it lies in is left out of listings). Only
-    regular files are listed. `hard_links=False` is for file systems known to have none; others are recognised.
+    Symbolic links are followed when reading (a link back to a folder that it lies in is left out of listings), and
+    folders that are links when writing; a file that is a link is replaced, never written through. Nothing is deleted
+    behind a link: of a file that is one the link goes. The root itself may be a link. Only regular files are listed.
+    `hard_links=False` is for file systems known to have none; others are recognised.
     """
 
     def __init__(self, root: str | os.PathLike[str], *, hard_links: bool = hasattr(os, "link")) -> None:
@@ -56,8 +61,10 @@ class LocalStore:
     def get_range(self, key: str, start: int, stop: int) -> bytes:
         check_range(start, stop)
         with self._reporting(key), self._readable(key).open("rb") as file:
-            file.seek(start)
-            return file.read(stop - start)
+            # Python makes room for all that is asked for, also where the file is short.
+            last = min(stop, os.fstat(file.fileno()).st_size)
+            file.seek(min(start, last))
+            return file.read(last - min(start, last))
 
     def put(self, key: str, data: bytes) -> None:
         with self._reporting(key, writing=True):
@@ -79,33 +86,66 @@ class LocalStore:
         directory = self._readable(folder) if folder else self._root
         return self._entries(directory, folder)
 
+    def list_page(self, prefix: str, after: str, count: int) -> tuple[Entry, ...]:
+        """See `mlsession.store.bulk`: names are read of all files, sizes and times only of those that are given."""
+        folder = prefix.rstrip("/")
+        directory = self._readable(folder) if folder else self._root
+        found: list[Entry] = []
+        with self._reporting(folder):
+            for key in sorted(key for key in self._below(directory, folder, key_of) if key > after):
+                if len(found) == count:
+                    break
+                with suppress(FileNotFoundError, NotADirectoryError):
+                    found.append(described(key, (self._root / key).stat()))
+        return tuple(found)
+
     def delete(self, key: str) -> None:
         check_written_key(key)
         with self._reporting(key), suppress(FileNotFoundError, NotADirectoryError):
             path = self._root / key
+            self._check_not_behind_a_link(key)
             path.unlink()
             sync_directory(path.parent)
+
+    def delete_some(self, keys: Sequence[str]) -> int:
+        """See `mlsession.store.bulk`: each folder is synced once."""
+        some = keys[:MOST_DELETED]
+        folders: set[Path] = set()
+        try:
+            for key in some:
+                check_written_key(key)
+                with self._reporting(key), suppress(FileNotFoundError, NotADirectoryError):
+                    (self._root / key).unlink()
+                    folders.add((self._root / key).parent)
+        finally:
+            for folder in folders:
+                with self._reporting(some[0]), suppress(FileNotFoundError):
+                    sync_directory(folder)
+        return len(some)
 
     def close(self) -> None:
         """Nothing to release."""
 
-    def remove_leftovers(self, prefix: str = "") -> int:
+    def remove_leftovers(self, prefix: str = "", older_than: float = LEFTOVER_AGE_SECONDS) -> int:
         """Remove what killed writers left half-written below the folder `prefix`; how many files that was.
 
-        A temporary file counts as left over when it is a day older than a file created now on the same disk, so no
-        two clocks are compared. Nothing else is touched.
+        A temporary file counts as left over when it is `older_than` seconds older than a file created now on the same
+        disk, so no two clocks are compared; with 0 each one does, for a folder that nobody else writes to any more.
+        Should a writer be alive after all, its write fails with `StoreUnavailable`, and the next try succeeds. What
+        cannot be removed stays, and nothing else is touched.
         """
         folder = prefix.rstrip("/")
         directory = self._readable(folder) if folder else self._root
         num_removed = 0
         with self._reporting(folder):
-            if not directory.is_dir():
+            left = [Path(path) / name for path, _, names in os.walk(directory) for name in names if is_temporary(name)]
+            if not left:
                 return 0
-            now = disk_time(directory)
-            for path in directory.rglob(".mlsession-temporary-*"):
+            newest = disk_time(directory) - older_than if older_than else math.inf
+            for path in left:
                 # Its writer may be alive after all and finish just now, so that it is gone.
-                with suppress(FileNotFoundError):
-                    if is_temporary(path.name) and now - path.lstat().st_mtime > LEFTOVER_AGE_SECONDS:
+                with suppress(OSError):
+                    if path.lstat().st_mtime < newest:
                         path.unlink()
                         num_removed += 1
         return num_removed
@@ -116,13 +156,16 @@ class LocalStore:
         What killed writers left half-written there goes with them, so no writer may be alive.
         """
         for folder in folders:
+            if (self._root / folder).is_symlink():
+                continue
             for path, _, names in os.walk(self._readable(folder), topdown=False):
                 with self._reporting(folder), suppress(FileNotFoundError):
                     for name in filter(is_temporary, names):
                         (Path(path) / name).unlink()
                     _remove_if_empty(Path(path))
         with self._reporting(""), suppress(FileNotFoundError):
-            _remove_if_empty(self._root)
+            if not self._root.is_symlink():
+                _remove_if_empty(self._root)
 
     def _create(self, final: Path, data: bytes) -> None:
         """Create `final` with all of `data`, or raise `FileExistsError`."""
@@ -151,6 +194,17 @@ class LocalStore:
             raise StoreError(f"{key!r} lies outside {self._root}; give a key below the store's root", key)
         return path
 
+    def _check_not_behind_a_link(self, key: str) -> None:
+        """Raises `StoreError` for a file that lies elsewhere: whoever gave us the folder may have made the link."""
+        path = self._root
+        for part in key.split("/")[:-1]:
+            path = path / part
+            if path.is_symlink():
+                raise StoreError(
+                    f"{path} is a link, and what lies behind links is never deleted: remove the link, or delete there",
+                    key,
+                )
+
     def _prepared(self, key: str) -> Path:
         """The path of a key that may be written, its folder there and durable."""
         check_written_key(key)
@@ -177,9 +231,11 @@ class LocalStore:
         except MLSessionError:
             raise
         except FileNotFoundError as error:
-            if writing:
-                reason = "its folder was removed while it was written"
-                raise StoreUnavailable(f"{self._root / key}: {reason}", key) from error
+            path = self._root / key
+            if writing and path.parent.is_dir():
+                raise StoreUnavailable(f"{path}: it was removed while it was written", key) from error
+            if writing:  # Not worth another try, which would make the folder anew, without what was in it.
+                raise StoreError(f"{path}: its folder was removed while it was written; run it again", key) from error
             raise KeyMissing(f"{self._root / key}: there is no such file", key) from error
         except NotADirectoryError as error:
             raise KeyMissing(f"{self._root / key}: a part of this path is a file, not a folder", key) from error
@@ -190,62 +246,19 @@ class LocalStore:
 
     def _entries(self, directory: Path, folder: str) -> Iterator[Entry]:
         with self._reporting(folder):
-            try:
-                status = directory.stat()
-            except (FileNotFoundError, NotADirectoryError):
-                return
-            if not folder and not stat.S_ISDIR(status.st_mode):
-                raise StoreError(f"{self._root} is a file, not a folder; give a folder")
-            yield from _walk(str(directory), f"{folder}/" if folder else "", ((status.st_dev, status.st_ino),))
+            yield from self._below(directory, folder, entry_of)
+
+    def _below(self, directory: Path, folder: str, describe: Describe[T]) -> Iterator[T]:
+        try:
+            status = directory.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        if not folder and not stat.S_ISDIR(status.st_mode):
+            raise StoreError(f"{self._root} is a file, not a folder; give a folder")
+        above = ((status.st_dev, status.st_ino),)
+        yield from walk_files(str(directory), f"{folder}/" if folder else "", above, describe)
 
 
 def _remove_if_empty(folder: Path) -> None:
     if not any(folder.iterdir()):
         folder.rmdir()
-
-
-def _walk(directory: str, start: str, above: tuple[tuple[int, int], ...]) -> Iterator[Entry]:
-    """The regular files below a folder; `above` identifies it and the folders it was reached through."""
-    folders: list[tuple[str, str]] = []
-    try:
-        with os.scandir(directory) as items:
-            for item in items:
-                entry = _entry(item, start)
-                if entry is not None:
-                    yield entry
-                elif _is_folder(item):
-                    folders.append((item.path, f"{start}{item.name}/"))
-    except (FileNotFoundError, NotADirectoryError):
-        # Removed meanwhile, or never a folder: a missing folder is empty.
-        return
-    for path, deeper in folders:
-        try:
-            status = Path(path).stat()
-        except FileNotFoundError:
-            continue
-        identity = (status.st_dev, status.st_ino)
-        if identity not in above:
-            yield from _walk(path, deeper, (*above, identity))
-
-
-def _entry(item: os.DirEntry[str], start: str) -> Entry | None:
-    """What to list for one item of a folder: nothing for folders, special files, dangling links and our temporaries."""
-    try:
-        if not item.is_file() or is_temporary(item.name):
-            return None
-        status = item.stat()
-    except OSError as error:
-        if error.errno in _NOTHING_THERE:
-            return None
-        raise
-    version = f"{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}:{status.st_ino}"
-    return Entry(key=f"{start}{item.name}", size=status.st_size, version=version)
-
-
-def _is_folder(item: os.DirEntry[str]) -> bool:
-    try:
-        return item.is_dir()
-    except OSError as error:
-        if error.errno in _NOTHING_THERE:
-            return False
-        raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import itertools
 import threading
 from collections.abc import Iterator
@@ -78,6 +79,11 @@ class MemoryStore:
             for key, value in values.items()
             if key.startswith(start)
         )
+
+    def list_page(self, prefix: str, after: str, count: int) -> tuple[Entry, ...]:
+        """See `mlsession.store.bulk`."""
+        later = (entry for entry in self.list(prefix) if entry.key > after)
+        return tuple(heapq.nsmallest(count, later, key=lambda entry: entry.key))
 
     def delete(self, key: str) -> None:
         check_written_key(key)

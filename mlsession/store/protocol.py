@@ -24,6 +24,7 @@ class Store(Protocol):
 
     Keys are relative paths joined by "/". An instance belongs to one thread at a time. Every method raises
     `StoreUnavailable` for what is worth another try, `StoreDenied`, `StoreFull` or another `StoreError` otherwise.
+    What a store may do at once, if it can, is in `mlsession.store.bulk`.
     """
 
     @property

@@ -7,11 +7,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from mlsession.errors import KeyExists, KeyMissing, MLSessionError, StoreError
-from mlsession.store.failures import Failure, classify, remote_failure
+from mlsession.errors import CredentialsExpired, KeyExists, KeyMissing, MLSessionError, StoreError
+from mlsession.store.clients import disconnect
+from mlsession.store.failures import Failure, classify, container_missing, remote_failure
 from mlsession.store.keys import check_read_key, check_written_key, is_temporary, temporary_name
+from mlsession.store.listing import entry_version, walks_folders
 from mlsession.store.protocol import Entry
 from mlsession.store.ranges import check_range
+from mlsession.store.scrubbing import fit_cause
+from mlsession.store.services import AZURE, FILE_SERVERS, GOOGLE, OBJECT_STORES, READ_FROM_0
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -19,21 +23,13 @@ if TYPE_CHECKING:
 MAX_CREATE_BYTES = 32 * 2**20
 """Exclusive creation is one request: larger values go in parts, and there not every service keeps the condition."""
 
-OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"})
-"""Whole writes, exclusive creation by the service itself (fsspec's `mode="create"`), folders that are only names."""
-
 PATIENCE_SECONDS = 60.0
 SLOWEST_BYTES_PER_SECOND = 256 * 2**10
 """A write that takes longer than both allow together is given up. Clients have no limit of their own there: where they
 ask a server whether they may send ("100 Continue") and no answer comes, they wait for ever."""
 
-FILE_SERVERS = frozenset({"ftp", "sftp", "ssh", "smb", "hdfs", "webhdfs", "webdav", "dav"})
-"""Real folders, writes that others see half-done, and a client that looks before it writes."""
-
-_TAGS = ("ETag", "etag", "Etag", "e_tag", "md5Hash", "Content-MD5", "Digest", "CRC")
-_TIMES = ("mtime", "LastModified", "last_modified", "Last-Modified", "modified", "modify", "updated", "created")
-_IDENTITY = "unique"
-"""What an FTP server may call a file's inode."""
+Scrub = Callable[[str], str]
+"""Takes secrets out of a text."""
 
 
 class FsspecStore:
@@ -41,7 +37,8 @@ class FsspecStore:
 
     `filesystem` must have been made without listing cache and for this store alone; `path` is the root as that
     filesystem writes it, `url` the root as people may see it, `scrub` takes secrets out of texts. A write may take
-    `patience_seconds`, and a second for each 256 KiB.
+    `patience_seconds`, and a second for each 256 KiB. Once the credentials have expired, the next call asks `renew`
+    for a filesystem that has new ones.
 
         object stores  put and put_if_absent are one request each, whole and exclusive by the service
         file servers   put writes a temporary sibling and renames it; put_if_absent looks first: not exclusive
@@ -55,8 +52,9 @@ class FsspecStore:
         *,
         scheme: str,
         url: str,
-        scrub: Callable[[str], str],
+        scrub: Scrub,
         patience_seconds: float = PATIENCE_SECONDS,
+        renew: Callable[[], tuple[AbstractFileSystem, Scrub]] | None = None,
     ) -> None:
         self._filesystem: AbstractFileSystem | None = filesystem
         self._base = path.rstrip("/")
@@ -64,6 +62,8 @@ class FsspecStore:
         self._url = url
         self._scrub = scrub
         self._patience_seconds = patience_seconds
+        self._renew = renew
+        self._has_expired = False
 
     @property
     def url(self) -> str:
@@ -77,9 +77,7 @@ class FsspecStore:
     def get(self, key: str) -> bytes:
         check_read_key(key)
         with self._reporting(key):
-            if self._scheme in OBJECT_STORES:
-                # A range from 0 is one request. Without it s3fs asks for the size first, and reads large values
-                # in pieces that need not be of the same version.
+            if self._scheme in READ_FROM_0:
                 return self._ranged(key, 0, None)
             return bytes(self._open.cat_file(self._path(key)))
 
@@ -114,6 +112,9 @@ class FsspecStore:
             try:
                 self._create(self._path(key), data)
             except FileExistsError as error:
+                if classify(error) is Failure.CONTAINER_MISSING:
+                    # Azure says so, too, while a container is being deleted.
+                    raise
                 raise KeyExists(f"{self._url}: {key} exists already", key) from error
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
@@ -135,13 +136,18 @@ class FsspecStore:
                     raise
 
     def close(self) -> None:
-        # The filesystem ends its connections when nobody holds it any more.
-        self._filesystem = None
+        filesystem, self._filesystem = self._filesystem, None
+        disconnect(filesystem)
 
     @property
     def _open(self) -> AbstractFileSystem:
         if self._filesystem is None:
             raise StoreError(f"{self._url}: this store was closed; open it again")
+        if self._has_expired and self._renew is not None:
+            expired = self._filesystem
+            self._filesystem, self._scrub = self._renew()
+            self._has_expired = False
+            disconnect(expired)
         return self._filesystem
 
     def _path(self, key: str) -> str:
@@ -188,18 +194,33 @@ class FsspecStore:
 
     def _find(self, path: str) -> Mapping[str, Mapping[str, object]]:
         # fsspec's own walk would take any failure, an outage too, for an empty folder.
-        options = {"on_error": "raise"} if _walks(self._open) else {}
+        options = {"on_error": "raise"} if walks_folders(self._open) else {}
         # An FTP server that is asked for what is in a file names the file itself.
         if self._scheme in FILE_SERVERS and path != self._base and self._open.isfile(path):
             return {}
         try:
-            found: Mapping[str, Mapping[str, object]] = self._open.find(path, detail=True, **options)
+            found = self._open.find(path, detail=True, **options)
         except FileNotFoundError as error:
             failure = remote_failure(error, self._url, "", self._scrub)
+            if self._scheme in GOOGLE:
+                # Where there is a bucket, an empty listing is an empty listing.
+                raise container_missing(self._url) from error
             if isinstance(failure, KeyMissing):
                 return {}
-            raise failure from error
-        return found
+            raise failure from fit_cause(error, self._scrub)
+        if not found and self._scheme in AZURE:
+            self._check_container()
+        # Asked for what is in a file, adlfs gives a list with the file itself.
+        return found if isinstance(found, Mapping) else {}
+
+    def _check_container(self) -> None:
+        """Raise `StoreError` where adlfs found nothing because there is no container."""
+        try:
+            self._open.info(self._base.partition("/")[0])
+        except Exception as error:
+            # Whoever may list need not be allowed to ask this.
+            if classify(error) in (Failure.MISSING, Failure.CONTAINER_MISSING):
+                raise container_missing(self._url) from error
 
     def _entries(self, found: Mapping[str, Mapping[str, object]], start: str) -> Iterator[Entry]:
         base = f"{self._base}/" if self._base or self._scheme in (*FILE_SERVERS, "memory") else ""
@@ -229,28 +250,12 @@ class FsspecStore:
             raise
         except Exception as error:
             failure = remote_failure(error, self._url, key, self._scrub)
+            self._has_expired |= isinstance(failure, CredentialsExpired)
             if writing and isinstance(failure, KeyMissing):
+                if self._scheme in OBJECT_STORES:
+                    raise container_missing(self._url, key) from error
                 message = (
                     f"{self._url}: {key} cannot be written, for its folder is missing; create it or correct the URL"
                 )
-                raise StoreError(message, key) from error
-            raise failure from error
-
-
-def entry_version(info: Mapping[str, object]) -> str:
-    """What changes in fsspec's description of a file when its bytes do: a tag if there is one, or times and size."""
-    for name in _TAGS:
-        if info.get(name):
-            return f"{info[name]}"
-    times = [f"{info[name]}" for name in (*_TIMES, _IDENTITY) if info.get(name)]
-    return ":".join([f"{info.get('size')}", *times])
-
-
-def _walks(filesystem: AbstractFileSystem) -> bool:
-    """Whether a filesystem lists by fsspec's general walk, folder by folder."""
-    from fsspec import AbstractFileSystem
-    from fsspec.asyn import AsyncFileSystem
-
-    if isinstance(filesystem, AsyncFileSystem):
-        return bool(type(filesystem)._find is AsyncFileSystem._find)
-    return bool(type(filesystem).find is AbstractFileSystem.find)
+                raise StoreError(message, key) from fit_cause(error, self._scrub)
+            raise failure from fit_cause(error, self._scrub)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from mlsession.clock import Clock
-from mlsession.errors import InvalidParameter, StoreUnavailable
+from mlsession.errors import CredentialsExpired, InvalidParameter, StoreUnavailable
 from mlsession.randomness import keyed_generator
+from mlsession.store.bulk import delete_some, get_many, list_page
 from mlsession.store.protocol import Entry, Store
 
 T = TypeVar("T")
@@ -45,15 +46,19 @@ class Backoff:
 class RetryingStore:
     """Repeats what a store answers with `StoreUnavailable`.
 
+    `caller` names who asks, among all that may use the same service: after an outage those with different names come
+    back at different moments.
+
     After a lost reply, `put_if_absent` may raise `KeyExists` for the caller's own bytes: whoever creates keys must
     read back and look whose they are.
     """
 
-    def __init__(self, store: Store, clock: Clock, backoff: Backoff, on_retry: OnRetry) -> None:
+    def __init__(self, store: Store, clock: Clock, backoff: Backoff, on_retry: OnRetry, caller: str = "") -> None:
         self._store = store
         self._clock = clock
         self._backoff = backoff
         self._on_retry = on_retry
+        self._caller = caller
         self._closed = False
 
     @property
@@ -71,6 +76,14 @@ class RetryingStore:
     def get_range(self, key: str, start: int, stop: int) -> bytes:
         return self._retry(f"get {key}", lambda: self._store.get_range(key, start, stop))
 
+    def get_many(self, limits: Mapping[str, int]) -> dict[str, bytes]:
+        """All of them again if one fails."""
+        return self._retry(f"get {next(iter(limits), '')}", lambda: get_many(self._store, limits))
+
+    def list_page(self, prefix: str, after: str, count: int) -> tuple[Entry, ...] | None:
+        """None where the store behind cannot do that."""
+        return self._retry(f"list {prefix}", lambda: list_page(self._store, prefix, after, count))
+
     def put(self, key: str, data: bytes) -> None:
         self._retry(f"put {key}", lambda: self._store.put(key, data))
 
@@ -83,6 +96,10 @@ class RetryingStore:
 
     def delete(self, key: str) -> None:
         self._retry(f"delete {key}", lambda: self._store.delete(key))
+
+    def delete_some(self, keys: Sequence[str]) -> int:
+        """As many at once as the store behind can remove."""
+        return self._retry(f"delete {keys[0]}", lambda: delete_some(self._store, keys))
 
     def close(self) -> None:
         """Closes the store; a call of another thread that is still going on is not repeated."""
@@ -98,15 +115,20 @@ class RetryingStore:
             except StoreUnavailable as error:
                 if self._closed:
                     raise
-                delay = self._backoff.delay(attempt, operation)
+                delay = self._backoff.delay(attempt, f"{self._caller} {operation}")
                 now = self._clock.monotonic()
                 began = now if began is None else began
                 waited = now - began
                 if waited + delay > self._backoff.give_up_after:
-                    raise StoreUnavailable(
-                        f"{self.url} has not answered for {waited:.0f} s ({operation}: {error}); "
-                        "the session can be resumed when the store is back",
-                        error.key,
-                    ) from error
+                    raise self._surrender(operation, error, waited) from error
                 self._on_retry(operation, error, attempt, delay)
                 self._clock.sleep(delay)
+
+    def _surrender(self, operation: str, error: StoreUnavailable, waited: float) -> StoreUnavailable:
+        if isinstance(error, CredentialsExpired):
+            what, when = f"has refused these credentials for {waited:.0f} s", "they are renewed"
+        else:
+            what, when = f"has not answered for {waited:.0f} s", "the store is back"
+        return type(error)(
+            f"{self.url} {what} ({operation}: {error}); the session can be resumed when {when}", error.key
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from mlsession.store.location import redact, url_secrets
 
@@ -30,6 +30,18 @@ class Scrubber:
         for secret in self._secrets:
             text = secret.sub("***", text)
         return _URL.sub(lambda match: redact(match.group(0)), text)
+
+
+def fit_cause(error: BaseException, scrub: Callable[[str], str]) -> BaseException | None:
+    """What an error that people see may be raised from: None if anything in the chain of `error` tells a secret.
+
+    A traceback prints the text of every cause, and client libraries put into theirs what they were given.
+    """
+    told, chain = "", [error]
+    for each in chain:
+        told += f"{each}\n{each.args!r}\n"
+        chain += [other for other in (each.__cause__, each.__context__) if other is not None and other not in chain]
+    return error if scrub(told) == told else None
 
 
 def _pattern(secret: str) -> re.Pattern[str]:

@@ -7,13 +7,17 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from mlsession.errors import InvalidParameter, KeyMissing, StoreError
+from mlsession.errors import InvalidParameter, KeyMissing, MLSessionError, StoreError
+from mlsession.store.clients import time_limits
+from mlsession.store.credentials import changed_options, configuration, present_options
 from mlsession.store.failures import remote_failure
 from mlsession.store.local import LocalStore
 from mlsession.store.location import is_local, local_path, redact, scheme_of, schemes_of
+from mlsession.store.objects import ObjectStore
 from mlsession.store.protocol import Store
-from mlsession.store.remote import FsspecStore
-from mlsession.store.scrubbing import Scrubber
+from mlsession.store.remote import FsspecStore, Scrub
+from mlsession.store.scrubbing import Scrubber, fit_cause
+from mlsession.store.services import OBJECT_STORES
 from mlsession.store.shared_memory import SharedMemoryStore
 
 if TYPE_CHECKING:
@@ -37,7 +41,9 @@ def open_store(url: str | os.PathLike[str], storage_options: Mapping[str, object
     A plain path, "~", a Windows drive or "file://" give a `LocalStore`; "memory://" is fsspec's memory of this
     process; anything else that fsspec knows is opened through it, chains such as "zip://photos::s3://bucket/all.zip"
     too. `storage_options` are fsspec's, for the outermost filesystem; those of the others go under their scheme, as in
-    {"s3": {"key": ...}}. They do not concern local paths. Credentials appear in no message and in no `url`.
+    {"s3": {"key": ...}}. They do not concern local paths. Credentials appear in no message and in no `url`; once they
+    have expired, each further call reads them anew: `FreshOptions`, fsspec's configuration and environment, and what
+    the client library itself looks at.
 
     Raises `InvalidParameter` for a scheme that is unknown or whose package is missing, and `StoreError` where opening
     alone already fails (an archive that is not there, an FTP server that does not answer).
@@ -45,21 +51,53 @@ def open_store(url: str | os.PathLike[str], storage_options: Mapping[str, object
     location = os.fspath(url)
     if is_local(location):
         return LocalStore(local_path(location))
-    options = dict(storage_options or {})
-    scrub = Scrubber(location, options)
     for scheme in schemes_of(location):
         _check_scheme(scheme, redact(location))
-    options = _uncached(location, options)
-    try:
-        filesystem, path = _open_filesystem(location, options)
-    except Exception as error:
-        failure = remote_failure(error, redact(location), "", scrub)
-        if isinstance(failure, KeyMissing):
-            raise StoreError(f"{redact(location)}: there is nothing here; correct the URL") from error
-        raise failure from error
+    access = _Access(location, storage_options)
+    filesystem, path, scrub = access.connect()
     scheme = scheme_of(location)
-    kind = SharedMemoryStore if scheme == "memory" else FsspecStore
-    return kind(filesystem, path, scheme=scheme, url=_trimmed(redact(location)), scrub=scrub)
+    return _kind_of(scheme)(
+        filesystem, path, scheme=scheme, url=_trimmed(redact(location)), scrub=scrub, renew=access.connect_again
+    )
+
+
+def _kind_of(scheme: str) -> type[FsspecStore]:
+    if scheme in OBJECT_STORES:
+        return ObjectStore
+    return SharedMemoryStore if scheme == "memory" else FsspecStore
+
+
+class _Access:
+    """How to reach a location: makes a client, and another one when the credentials of the first have expired."""
+
+    def __init__(self, location: str, storage_options: Mapping[str, object] | None) -> None:
+        self._location = location
+        self._given = storage_options
+        self._configured = configuration()
+        self._options: Mapping[str, object] = {}
+
+    def connect(self) -> tuple[AbstractFileSystem, str, Scrub]:
+        """fsspec's filesystem with what the options are now, the path in it, and what hides their secrets."""
+        before = self._options
+        scrub = Scrubber(self._location, before)
+        try:
+            changed = changed_options(self._configured, configuration(), schemes_of(self._location))
+            self._options = {**changed, **present_options(self._given)}
+            # A late error of the client before may still show what that one had.
+            scrub = Scrubber(self._location, {"before": before, "now": self._options})
+            filesystem, path = _open_filesystem(self._location, _uncached(self._location, self._options))
+        except (MLSessionError, MemoryError):
+            raise
+        except Exception as error:
+            failure = remote_failure(error, redact(self._location), "", scrub)
+            if isinstance(failure, KeyMissing):
+                failure = StoreError(f"{redact(self._location)}: there is nothing here; correct the URL")
+            raise failure from fit_cause(error, scrub)
+        return filesystem, path, scrub
+
+    def connect_again(self) -> tuple[AbstractFileSystem, Scrub]:
+        filesystem, _, scrub = self.connect()
+        return filesystem, scrub
 
 
 def _open_filesystem(url: str, options: Mapping[str, object]) -> tuple[AbstractFileSystem, str]:
@@ -71,13 +109,15 @@ def _open_filesystem(url: str, options: Mapping[str, object]) -> tuple[AbstractF
 
 
 def _uncached(url: str, options: Mapping[str, object]) -> dict[str, object]:
-    """The options with caches off at every link of a chain: each instance is one store's, each listing is new."""
-    all_options = {**options, **_UNCACHED}
+    """The options with caches off at every link of a chain, so that each instance is one store's and each listing new,
+    and with an end to waiting.
+    """
+    all_options = {**time_limits(scheme_of(url)), **options, **_UNCACHED}
     for scheme in schemes_of(url)[1:]:
         given = options.get(scheme or "file", {})
         if not isinstance(given, Mapping):
             raise InvalidParameter("storage_options", scheme, "has to be the options of that scheme, by name")
-        all_options[scheme or "file"] = {**given, **_UNCACHED}
+        all_options[scheme or "file"] = {**time_limits(scheme), **given, **_UNCACHED}
     return all_options
 
 

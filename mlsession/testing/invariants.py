@@ -5,9 +5,10 @@ The check folds the whole log itself, without the index, so it is an independent
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from mlsession.errors import KeyMissing
+from mlsession.errors import DamagedData, KeyMissing
 from mlsession.session.identity import Identity
 from mlsession.session.log.blobs import decode_arrays, decode_state, read_blob
 from mlsession.session.log.canonical import sha256
@@ -30,15 +31,18 @@ class Facts:
     """What an undamaged log says, found without its index."""
 
     records: tuple[Record, ...]
-    """All records in the order of their numbers."""
+    """All whole records in the order of their numbers."""
     timeline: tuple[Record, ...]
     """Those that the newest record builds on, and itself."""
     checkpoints: tuple[CheckpointEntry, ...]
     """Those of the timeline that were not removed, oldest first."""
 
 
-def check_session(store: Store) -> Facts | None:
+def check_session(store: Store, torn: Collection[int] = ()) -> Facts | None:
     """Checks an undamaged session; returns what it says, or None where none was created yet.
+
+    `torn`: the numbers of records that kills left half-written, on a store where that can happen; they must be
+    unreadable, and nothing may build on them.
 
     Raises `InvariantBroken` if a key is foreign, the log has a gap, a record is too large, does not continue the one
     before it, or was written by a writer that had been fenced out; if a blob that a live checkpoint rests on, or of the
@@ -51,21 +55,27 @@ def check_session(store: Store) -> Facts | None:
     if not numbers:
         return None
     _demand(numbers == list(range(len(numbers))), f"the log has gaps: {numbers}")
-    records = _records(store, len(numbers))
+    records = _records(store, len(numbers), torn)
+    if not records:
+        return None
     timeline = _timeline(records)
     commits, live = _commits(timeline)
     for entry in live:
         _check_blobs(store, entry, _rows(commits, entry))
     _check_removals(timeline, commits, live)
-    _check_fold(store, records[-1], commits, live)
+    _check_fold(store, records[-1], numbers[-1], torn, commits, live)
     return Facts(records=records, timeline=timeline, checkpoints=live)
 
 
-def _records(store: Store, count: int) -> tuple[Record, ...]:
+def _records(store: Store, count: int, torn: Collection[int]) -> tuple[Record, ...]:
     records: list[Record] = []
     previous, opening, writer = "", 0, ""
     for number in range(count):
         data = store.get(record_key(number))
+        if number in torn:
+            _demand(not is_whole(data, number), f"record {number} should be torn, and is whole")
+            previous = sha256(data)
+            continue
         record = Record.decode(data, number)
         _demand(len(data) < MOST_BYTES, f"record {number} has {len(data)} bytes")
         _demand(record.encode() == data, f"record {number} is not what it decodes to")
@@ -84,7 +94,17 @@ def _records(store: Store, count: int) -> tuple[Record, ...]:
     return tuple(records)
 
 
+def is_whole(data: bytes, number: int) -> bool:
+    """Whether these bytes are record `number`."""
+    try:
+        Record.decode(data, number)
+    except DamagedData:
+        return False
+    return True
+
+
 def _timeline(records: tuple[Record, ...]) -> tuple[Record, ...]:
+    by_number = {record.number: record for record in records}
     timeline = [records[-1]]
     while (parent := timeline[-1].parent) is not None:
         child = timeline[-1]
@@ -93,7 +113,10 @@ def _timeline(records: tuple[Record, ...]) -> tuple[Record, ...]:
             parent == child.number - 1 or child.kind is Kind.OPENED,
             f"record {child.number} skips back to {parent} without an opening",
         )
-        timeline.append(records[parent])
+        if parent == 0 and parent not in by_number:
+            break  # Torn, and every opening repeats what it says.
+        _demand(parent in by_number, f"record {child.number} builds on {parent}, which is torn")
+        timeline.append(by_number[parent])
     return tuple(reversed(timeline))
 
 
@@ -154,7 +177,12 @@ def _check_removals(
 
 
 def _check_fold(
-    store: Store, tip: Record, commits: tuple[CheckpointEntry, ...], live: tuple[CheckpointEntry, ...]
+    store: Store,
+    tip: Record,
+    end: int,
+    torn: Collection[int],
+    commits: tuple[CheckpointEntry, ...],
+    live: tuple[CheckpointEntry, ...],
 ) -> None:
     def read(ref: BlobRef) -> bytes:
         return read_blob(store, ref)
@@ -164,7 +192,8 @@ def _check_fold(
         raise InvariantBroken("the log has records, and the journal sees none")
     timeline = state.timeline
     _demand(timeline.tip == tip, f"the journal stands at {timeline.tip.number}, not {tip.number}")
-    _demand(state.end == tip.number and not state.damaged, f"the journal sees damage: {state.damaged}")
+    damaged = {damage.key for damage in state.damaged} - {record_key(number) for number in torn}
+    _demand(state.end == end and not damaged, f"the journal sees damage: {state.damaged}")
     newest = {entry.phase: entry for entry in commits}
     _demand(dict(timeline.newest) == newest, "the index gives other newest checkpoints than the log")
     _demand(live_checkpoints(timeline, read) == live, "the index gives other checkpoints than the log")

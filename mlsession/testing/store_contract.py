@@ -18,6 +18,7 @@ import pytest
 from mlsession.errors import InvalidParameter, KeyExists, KeyMissing, StoreError, StoreUnavailable
 from mlsession.store.probe import probe_exclusive
 from mlsession.store.protocol import Entry, Store
+from mlsession.testing.bulk_contract import BulkContract
 
 OpenHandle: TypeAlias = Callable[[], Store]
 
@@ -30,7 +31,7 @@ UNPORTABLE_KEYS = ("a//b", "a/", "./a", "a/.", "con", "log/NUL.json", "com1.txt"
 """Keys that some disk or operating system cannot hold: refused for writing."""
 
 
-class StoreContract:
+class StoreContract(BulkContract):
     """The tests; `open_handle` is the one thing to give."""
 
     creates_exclusively: ClassVar[bool] = True

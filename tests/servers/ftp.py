@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import threading
 from pathlib import Path
@@ -19,6 +20,11 @@ class FtpServer(ServerProcess):
     def __init__(self, folder: Path) -> None:
         super().__init__(str(Path(__file__)), str(folder))
         self.url = f"ftp://me:password@127.0.0.1:{self.said}"
+        self._numbers = itertools.count()
+
+    def new_url(self) -> str:
+        """A folder that nobody has used, which is not there yet."""
+        return f"{self.url}/place-{next(self._numbers)}"
 
 
 def serve(folder: str) -> None:

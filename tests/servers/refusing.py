@@ -1,4 +1,4 @@
-"""A server that speaks enough S3 to refuse everything, in the words it is given."""
+"""A server that speaks enough S3 (or Azure) to refuse everything, in the words it is given."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+POLL_SECONDS = 0.02
+"""How often it is looked whether to stop."""
+
 
 @contextmanager
-def refusing_server(status: int, code: str, message: str) -> Iterator[str]:
-    """The endpoint URL of a server that answers every request with one HTTP status and one S3 error."""
-    body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
+def refusing_server(status: int, code: str, message: str, details: str = "") -> Iterator[str]:
+    """The endpoint URL of a server that answers every request with one HTTP status and one error as S3 writes it.
+
+    Azure writes them so as well, at times with `details` in elements of their own.
+    """
+    body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{message}</Message>{details}</Error>".encode()
 
     class Handler(BaseHTTPRequestHandler):
         # Clients wait for "100 Continue" before they send a body; only this version of HTTP says it.
@@ -31,7 +37,7 @@ def refusing_server(status: int, code: str, message: str) -> Iterator[str]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(POLL_SECONDS,))
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"

@@ -28,6 +28,12 @@ def caused(error: Exception, cause: Exception) -> Exception:
     return error
 
 
+def named(name: str, text: str) -> Exception:
+    """An error of a library that is not here, known by the name of its class."""
+    error: Exception = type(name, (Exception,), {})(text)
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "failure"),
     [
@@ -41,6 +47,11 @@ def caused(error: Exception, cause: Exception) -> Exception:
         (client_error("NoSuchBucket", 404), Failure.CONTAINER_MISSING),
         (client_error("ExpiredToken", 400), Failure.EXPIRED),
         (client_error("AccessDenied", 403), Failure.DENIED),
+        (PermissionError("Access to expired-photos was refused"), Failure.DENIED),
+        (caused(OSError(5, "x"), PermissionError("Token has been expired or revoked.")), Failure.EXPIRED),
+        (named("RefreshError", "invalid_grant: Token has been expired or revoked."), Failure.EXPIRED),
+        (named("RefreshError", "no such account"), Failure.DENIED),
+        (named("TokenRetrievalError", "Token has expired and refresh failed"), Failure.EXPIRED),
         (client_error("Odd", 507), Failure.FULL),
         (FileNotFoundError("The specified bucket does not exist"), Failure.CONTAINER_MISSING),
         (FileNotFoundError("bucket/key"), Failure.MISSING),

@@ -29,6 +29,8 @@ def test_what_a_killed_writer_left_is_not_listed_and_goes_after_a_day(tmp_path: 
     assert store.remove_leftovers() == 1
     assert temporaries(tmp_path) == [young]
     assert store.get("blobs/0/kept") == b"x"
+    assert store.remove_leftovers("blobs/0", older_than=0) == 1
+    assert temporaries(tmp_path) == []
     assert LocalStore(tmp_path / "missing").remove_leftovers() == 0
     assert not (tmp_path / "missing").exists()
 

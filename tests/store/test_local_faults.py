@@ -115,7 +115,7 @@ def test_a_limit_on_file_sizes_keeps_what_was_saved(tmp_path: Path) -> None:
             try:
                 write("state" if "absent" not in write.__name__ else "new", b"y" * 700_000)
             except StoreFull as error:
-                print(type(error.__cause__).__name__, "free some space" in str(error))
+                print(type(error.__cause__).__name__, "ulimit -f" in str(error))
     """
     assert run(program) == "OSError True\nOSError True\n"
     assert LocalStore(tmp_path).get("state") == OLD

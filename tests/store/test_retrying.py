@@ -205,6 +205,18 @@ def test_different_operations_wait_differently() -> None:
     assert len({Backoff().delay(9, f"put blobs/{number}") for number in range(20)}) == 20
 
 
+def test_the_processes_of_a_fleet_come_back_at_different_moments() -> None:
+    def waits(caller: str) -> tuple[float, ...]:
+        delays: list[float] = []
+        store = RetryingStore(Failing(6), FakeClock(), Backoff(), lambda *said: delays.append(said[3]), caller)
+        store.put("heartbeat", b"x")
+        return tuple(delays)
+
+    fleet = [waits(f"host-{number}:17") for number in range(20)]
+    assert all(len(set(moment)) == 20 for moment in zip(*fleet, strict=True))
+    assert waits("host-3:17") == fleet[3]
+
+
 @pytest.mark.parametrize(
     ("values", "parameter"),
     [

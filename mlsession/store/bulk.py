@@ -1,0 +1,135 @@
+"""Several keys in one go: what a store may offer beyond `Store`, and the same for those that do not.
+
+On a bucket a request takes as long as light and queues take, however small it is; so what matters is how many of them
+wait for each other. A store that can ask for several values at once has `get_many`, one that can list from the middle
+has `list_page`, one that can remove several keys at once has `delete_some`. Callers use the functions of this module,
+which make do without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol, runtime_checkable
+
+from mlsession.errors import KeyMissing
+from mlsession.store.protocol import Entry, Store
+
+PAGE = 1_000
+"""Keys of one page of a listing; S3 gives no more."""
+
+
+@runtime_checkable
+class ReadsMany(Protocol):
+    """A store that asks for several values at once."""
+
+    def get_many(self, limits: Mapping[str, int]) -> dict[str, bytes]:
+        """Of each key the first bytes, as many as `limits` says or fewer; missing keys are absent.
+
+        Raises what `Store.get` raises, but for `KeyMissing`, if any of them fails.
+        """
+        ...
+
+
+@runtime_checkable
+class ListsPages(Protocol):
+    """A store that lists from the middle."""
+
+    def list_page(self, prefix: str, after: str, count: int) -> tuple[Entry, ...] | None:
+        """The first `count` keys below the folder `prefix` that sort after the key `after` ("": all), in that order.
+
+        Keys sort as their UTF-8 bytes do. Fewer are all that there are. None where it turns out that this place cannot
+        do it. Raises what `Store.list` raises.
+        """
+        ...
+
+
+@runtime_checkable
+class DeletesSome(Protocol):
+    """A store that removes several keys at once."""
+
+    def delete_some(self, keys: Sequence[str]) -> int:
+        """Removes the first of `keys` (at least one is given), as many as one request can; returns how many.
+
+        A missing one is no error. If it raises, which it does as `Store.delete`, any of them may be gone.
+        """
+        ...
+
+
+class Readable(Protocol):
+    """Whatever values can be read from."""
+
+    def get_range(self, key: str, start: int, stop: int) -> bytes:
+        """As `Store.get_range`."""
+        ...
+
+
+def get_many(store: Store, limits: Mapping[str, int]) -> dict[str, bytes]:
+    """See `ReadsMany`; one after the other where the store cannot do it at once. All are held in memory."""
+    if isinstance(store, ReadsMany):
+        return store.get_many(limits)
+    found: dict[str, bytes] = {}
+    for key, limit in limits.items():
+        try:
+            found[key] = store.get_range(key, 0, limit)
+        except KeyMissing:
+            continue
+    return found
+
+
+def list_page(store: Store, prefix: str, after: str, count: int) -> tuple[Entry, ...] | None:
+    """See `ListsPages`; None for a store that has to list everything."""
+    return store.list_page(prefix, after, count) if isinstance(store, ListsPages) else None
+
+
+def list_between(store: Store, prefix: str, after: str, last: str) -> Iterator[Entry]:
+    """The keys below the folder `prefix` that sort after the key `after` and not after `last`; few requests for few.
+
+    In no particular order, and some may come twice.
+    """
+    while (page := list_page(store, prefix, after, PAGE)) is not None:
+        yield from (entry for entry in page if entry.key <= last)
+        if len(page) < PAGE or page[-1].key >= last:
+            return
+        after = page[-1].key
+    yield from (entry for entry in store.list(prefix) if after < entry.key <= last)
+
+
+def delete_some(store: Store, keys: Sequence[str]) -> int:
+    """See `DeletesSome`; the first one where the store cannot do several."""
+    if isinstance(store, DeletesSome):
+        return store.delete_some(keys)
+    store.delete(keys[0])
+    return 1
+
+
+class ReadAhead:
+    """Values that do not change, asked for before they are needed, several at once; kept as long as this is.
+
+    Belongs to the thread of its store.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._held: dict[str, bytes | None] = {}
+        self._limits: dict[str, int] = {}
+
+    def fetch(self, limits: Mapping[str, int]) -> None:
+        """Has the first bytes of these keys here from now on, or that they are missing. Raises as `get_many` does."""
+        wanted = {key: limit for key, limit in limits.items() if self._limits.get(key, -1) < limit}
+        if wanted:
+            found = get_many(self._store, wanted)
+            self._limits |= wanted
+            self._held |= {key: found.get(key) for key in wanted}
+
+    def holds(self, key: str) -> bool:
+        """Whether the key was fetched, be it missing or not."""
+        return key in self._held
+
+    def get_range(self, key: str, start: int, stop: int) -> bytes:
+        """As `Store.get_range`; asks for nothing that is here. Raises `KeyMissing`."""
+        if self._limits.get(key, -1) < stop:
+            return self._store.get_range(key, start, stop)
+        data = self._held[key]
+        if data is None:
+            raise KeyMissing(f"{self._store.url}: there is no {key}", key)
+        return data[start:stop]

@@ -1,0 +1,66 @@
+"""A store on an object store, which does several things in one request, or at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+from mlsession.errors import KeyMissing
+from mlsession.store.keys import check_read_key, check_written_key
+from mlsession.store.protocol import Entry
+from mlsession.store.remote import FsspecStore
+from mlsession.store.s3 import MOST_DELETED, S3, delete_objects, page_after
+
+
+class ObjectStore(FsspecStore):
+    """Keys below one path of a bucket."""
+
+    def get_many(self, limits: Mapping[str, int]) -> dict[str, bytes]:
+        """See `mlsession.store.bulk`; asked for at once: the clients can wait for several replies."""
+        for key in limits:
+            check_read_key(key)
+        replies: dict[str, object] = dict.fromkeys(limits)
+        if len(limits) > 1:
+            paths = [self._path(key) for key in limits]
+            with self._reporting(next(iter(limits))):
+                starts, stops = [0] * len(paths), list(limits.values())
+                replies = dict(zip(limits, self._open.cat_ranges(paths, starts, stops, on_error="return"), strict=True))
+        found: dict[str, bytes] = {}
+        for key, reply in replies.items():
+            # One that failed is asked for again by itself, unless it failed for being missing.
+            with suppress(KeyMissing):
+                if isinstance(reply, FileNotFoundError):
+                    with self._reporting(key):
+                        raise reply
+                found[key] = reply[: limits[key]] if isinstance(reply, bytes) else self.get_range(key, 0, limits[key])
+        return found
+
+    def list_page(self, prefix: str, after: str, count: int) -> tuple[Entry, ...] | None:
+        """See `mlsession.store.bulk`; None but from S3."""
+        folder = prefix.rstrip("/")
+        if folder:
+            check_read_key(folder)
+        path, found = self._path(folder) if folder else self._base, list[Entry]()
+        last = self._path(after) if after else ""
+        while self._scheme in S3:
+            with self._reporting(folder):
+                page = page_after(self._open, path, last, count)
+            if page is None:
+                break
+            found += self._entries(page.infos, f"{folder}/" if folder else "")
+            if page.is_last or len(found) >= count:
+                return tuple(found[:count])
+            last = page.last
+        return None
+
+    def delete_some(self, keys: Sequence[str]) -> int:
+        """See `mlsession.store.bulk`; several at once from S3."""
+        some = keys[:MOST_DELETED]
+        for key in some:
+            check_written_key(key)
+        if self._scheme in S3 and len(some) > 1:
+            with self._reporting(some[0]):
+                if delete_objects(self._open, [self._path(key) for key in some]):
+                    return len(some)
+        self.delete(keys[0])
+        return 1

@@ -1,0 +1,40 @@
+"""What `mlsession.store.bulk` must do with every store, as tests; a part of `StoreContract`."""
+
+from __future__ import annotations
+
+from mlsession.store.bulk import delete_some, get_many, list_page
+from mlsession.store.protocol import Store
+
+
+class BulkContract:
+    """The tests; the fixture `store` is an empty one."""
+
+    def test_several_values_at_once(self, store: Store) -> None:
+        for key, data in (("a", b"first"), ("folder/b", b""), ("folder/c", b"third")):
+            store.put(key, data)
+        limits = {"folder/c": 2, "none": 5, "a": 100, "folder/b": 3, "folder/none": 1}
+        assert get_many(store, limits) == {"folder/c": b"th", "a": b"first", "folder/b": b""}
+        assert get_many(store, {}) == {}
+        assert get_many(store, {"folder/c": 9}) == {"folder/c": b"third"}
+        assert get_many(store, {"none": 9}) == {}
+
+    def test_several_deletions_at_once(self, store: Store) -> None:
+        for key in ("a", "folder/b", "folder/c", "folder/d"):
+            store.put(key, b"data")
+        keys = ["folder/b", "folder/none", "folder/d", "a"]
+        while keys:
+            del keys[: delete_some(store, keys)]
+        assert [entry.key for entry in store.list()] == ["folder/c"]
+
+    def test_pages_of_a_listing(self, store: Store) -> None:
+        for key in ("log/10", "log/2", "log/below/1", "log/3", "lo", "log-book", "other/5"):
+            store.put(key, key.encode())
+        page = list_page(store, "log", "", 3)
+        if page is None:
+            return  # It lists everything or nothing; nobody counts on more.
+        assert list(page) == sorted((entry for entry in store.list("log")), key=lambda entry: entry.key)[:3]
+        assert [entry.key for entry in page] == ["log/10", "log/2", "log/3"]
+        for after, keys in (("log/2", ["log/3", "log/below/1"]), ("log/3x", ["log/below/1"]), ("log/c", [])):
+            assert [entry.key for entry in list_page(store, "log", after, 9) or ()] == keys
+        assert [entry.key for entry in list_page(store, "", "log/3", 2) or ()] == ["log/below/1", "other/5"]
+        assert list_page(store, "nothing", "", 2) == ()

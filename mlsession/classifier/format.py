@@ -9,8 +9,6 @@ their library, or out of a file that the reader names.
 
 from __future__ import annotations
 
-import json
-import struct
 from collections.abc import Mapping
 
 from safetensors.numpy import save as save_arrays
@@ -20,11 +18,13 @@ from mlsession.errors import DamagedData, InvalidParameter, ModelNotFound, Newer
 from mlsession.extractors.catalog import extractor_from_json
 from mlsession.heads.kinds import head_from_tensors
 from mlsession.heads.protocol import Head
-from mlsession.session.log.blobs import decode_arrays
+from mlsession.session.log.blobs import as_written, decode_arrays, decode_metadata
 from mlsession.session.log.canonical import canonical_json, parse_object
 from mlsession.session.phase import Arrays, Json
 
 FORMAT = 1
+MOST_BYTES = 2 * 2**30
+"""A saved classifier is smaller: of a larger file no more is read."""
 _MEMBER = "mlsession"
 
 
@@ -56,10 +56,11 @@ def decode_model(
     """
     tensors = decode_arrays(data, name)
     about = _about(data, name)
-    _check_format(about.get("format"), name)
-    labels, extractor = about.get("labels"), about.get("feature_extractor")
-    if not isinstance(labels, list) or not isinstance(extractor, dict):
+    _check_format(about, name)
+    extractor = about.get("feature_extractor")
+    if not isinstance(extractor, dict):
         raise DamagedData(name, "its labels or extractor are missing")
+    labels = _labels(about.get("labels"), name)
     try:
         spec = extractor_from_json(extractor, extractor_weights, storage_options)
     except InvalidParameter as error:
@@ -75,14 +76,35 @@ def decode_model(
     if (len(labels), spec.dimension) != (head.num_classes, head.num_features):
         has = f"{len(labels)} labels and {spec.dimension} features"
         raise DamagedData(name, f"it has {has} for a head of {head.num_classes} and {head.num_features}")
-    return ImageModel(labels=tuple(str(label) for label in labels), feature_extractor=spec, head=head)
+    return ImageModel(labels=labels, feature_extractor=spec, head=head)
 
 
-def _check_format(version: Json, name: str) -> None:
+def _labels(value: Json, name: str) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise DamagedData(name, "its labels or extractor are missing")
+    labels = tuple(label for label in value if isinstance(label, str))
+    if len(labels) < len(value) or len(set(labels)) < len(labels):
+        raise DamagedData(name, "its labels are not texts, each once")
+    return labels
+
+
+def _check_format(about: Mapping[str, Json], name: str) -> None:
+    version = about.get("format")
     if type(version) is not int or version < 1:
         raise DamagedData(name, f"its format is {version!r}, which no version of mlsession has written")
     if version > FORMAT:
-        raise NewerFormat(f"{name} has model format {version}; this version of mlsession reads up to {FORMAT}")
+        raise NewerFormat(
+            f"{name} has model format {version}, written by {_writer(about)}, and this version reads up to "
+            f"{FORMAT}: use the newer version (pip install --upgrade mlsession)"
+        )
+
+
+def _writer(about: Mapping[str, Json]) -> str:
+    """The version that wrote a model, as far as its metadata say so."""
+    found: Json = dict(about)
+    for name in ("metadata", "additional", "mlsession.version"):
+        found = found.get(name) if isinstance(found, dict) else None
+    return f"mlsession {found}" if isinstance(found, str) else "a later version of mlsession"
 
 
 def _head(kind: Json, tensors: Arrays, name: str) -> Head:
@@ -95,8 +117,8 @@ def _head(kind: Json, tensors: Arrays, name: str) -> Head:
 
 
 def _about(data: bytes, name: str) -> dict[str, Json]:
-    length = struct.unpack("<Q", data[:8])[0]
-    text = json.loads(data[8 : 8 + length]).get("__metadata__", {}).get(_MEMBER)
-    if not isinstance(text, str):
+    text = decode_metadata(data, name).get(_MEMBER)
+    if text is None:
         raise DamagedData(name, "it is a safetensors file, but not one of mlsession's classifiers")
-    return parse_object(text.encode(), name)
+    with as_written(name):
+        return parse_object(text.encode(), name)

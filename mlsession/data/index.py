@@ -127,17 +127,19 @@ class ImageIndex:
 
         try:
             table = pa.ipc.open_stream(data).read_all()
+            # Arrow trusts what it reads: an offset that leads out of its buffer would be followed.
+            table.validate(full=True)
             about = {name.decode(): value.decode() for name, value in (table.schema.metadata or {}).items()}
             return cls(
-                keys=_texts(table, "key"),
+                keys=_texts(table["key"].to_pylist()),
                 labels=_column(table, "label", np.int32),
                 sizes=_column(table, "size", np.int64),
-                versions=_texts(table, "version"),
-                classes=tuple(json.loads(about["classes"])),
+                versions=_texts(table["version"].to_pylist()),
+                classes=_texts(json.loads(about["classes"])),
                 ignored=int(about["ignored"]),
             )
-        except (pa.ArrowInvalid, KeyError, TypeError, ValueError, InternalError) as error:
-            raise DamagedData("image index", str(error)) from error
+        except (pa.ArrowException, LookupError, TypeError, ValueError, OSError, RecursionError, InternalError) as error:
+            raise DamagedData("image index", " ".join(str(error).split())[:300]) from error
 
     def compare(self, now: ImageIndex) -> IndexChange:
         """What changed from this index to `now`.
@@ -185,15 +187,18 @@ def _moves(
             yield rows[0], old[0]
 
 
-def _texts(table: pyarrow.Table, name: str) -> tuple[str, ...]:
-    texts = table[name].to_pylist()
-    if not all(isinstance(text, str) for text in texts):
-        raise ValueError(f"column {name} holds something else than text")
-    return tuple(map(str, texts))
+def _texts(values: object) -> tuple[str, ...]:
+    if not isinstance(values, list) or not all(isinstance(text, str) for text in values):
+        raise ValueError("something else than text stands where only text may")
+    for text in values:
+        text.encode()  # Half a character cannot be written again.
+    return tuple(values)
 
 
 def _column(table: pyarrow.Table, name: str, dtype: type[np.generic]) -> Array:
-    column: Array = table[name].to_numpy()
-    if column.dtype != dtype:
-        raise ValueError(f"column {name} is {column.dtype}")
-    return np.array(column)
+    column = table[name]
+    if str(column.type) != np.dtype(dtype).name or column.null_count:
+        raise ValueError(f"column {name} is {column.type}, {column.null_count} of it missing")
+    # `to_numpy` of a table would import pandas, which takes longer than all else that shows a session.
+    parts: list[Array] = [np.from_dlpack(chunk) for chunk in column.chunks]
+    return np.concatenate(parts) if parts else np.empty(0, dtype)

@@ -12,7 +12,7 @@ from mlsession.errors import InvalidParameter
 from mlsession.extractors.embedded import DEFAULT_REVISION, Lite1, ScenePrint
 from mlsession.extractors.library import LibraryExtractor, TimmExtractor, TorchvisionExtractor
 from mlsession.extractors.numerics import default_threads
-from mlsession.extractors.protocol import FeatureExtractor
+from mlsession.extractors.protocol import FeatureExtractor, OwnExtractor
 from mlsession.extractors.weights import load_weights
 from mlsession.store import is_local, local_path
 
@@ -21,7 +21,7 @@ Library = TypeVar("Library", bound=LibraryExtractor)
 EmbeddedExtractor: TypeAlias = ScenePrint | Lite1
 """One whose weights come with a Python package."""
 
-FeatureExtractorSpec: TypeAlias = ScenePrint | Lite1 | TimmExtractor | TorchvisionExtractor
+FeatureExtractorSpec: TypeAlias = ScenePrint | Lite1 | TimmExtractor | TorchvisionExtractor | OwnExtractor
 """Any extractor as an option value: frozen, storable, and loaded by `load_extractor`."""
 
 NAMES: Mapping[str, EmbeddedExtractor] = MappingProxyType(
@@ -138,6 +138,8 @@ def load_extractor(spec: FeatureExtractorSpec, threads: int | None = None) -> Fe
         from mlsession.extractors.library_networks import loaded
 
         return loaded(spec, count)
+    if not isinstance(spec, EmbeddedExtractor):
+        return spec.load(count)
     from mlsession.extractors.lite import build_network
     from mlsession.extractors.network import NetworkExtractor
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
+
+from mlsession.session.phase import Json
 
 if TYPE_CHECKING:
     import torch
@@ -56,4 +58,34 @@ class FeatureExtractor(Protocol):
         The crop to the network's own input and the normalisation are inside. In `eval` mode, without gradients; it
         can be traced (`torch.jit.trace`) and exported (`torch.export`). Do not change it.
         """
+        ...
+
+
+@runtime_checkable
+class OwnExtractor(Protocol):
+    """An extractor as an option value that brings its network along, where the catalogue has none of that kind.
+
+    A session stores what it is called, not how to load it: it goes on only where the value is given again.
+    """
+
+    @property
+    def name(self) -> str:
+        """See `FeatureExtractor`, here and below; all are known without loading it."""
+        ...
+
+    @property
+    def identity(self) -> str: ...
+
+    @property
+    def dimension(self) -> int: ...
+
+    @property
+    def input_side(self) -> int: ...
+
+    def to_json(self) -> dict[str, Json]:
+        """For a session's record; its `kind` must be none of the catalogue's."""
+        ...
+
+    def load(self, threads: int) -> FeatureExtractor:
+        """The network, ready to extract with `threads` intra-op threads."""
         ...

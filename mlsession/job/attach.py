@@ -93,7 +93,7 @@ class _Follower:
         self._asked: tuple[str, int] | None = None
         """Writer and opening that were asked to stop."""
         backoff = Backoff(longest=10.0, give_up_after=options.store_patience)
-        self._store = RetryingStore(store, context.clock, backoff, self._on_retry)
+        self._store = RetryingStore(store, context.clock, backoff, self._on_retry, self._us.name)
         self._tail = SessionTail(self._store, context.emit)
 
     def run(self) -> None:

@@ -14,6 +14,7 @@ from mlsession.job.job import Job, JobContext
 from mlsession.session.attempt import Surroundings, advance_session, retry_teller
 from mlsession.session.drive import DriveOptions
 from mlsession.session.identity import Identity, check_compatible
+from mlsession.session.liveness import this_process
 from mlsession.session.log.journal import LogState
 from mlsession.session.opening import Emit, OpenOptions, create_session, find_session
 from mlsession.session.parameters import SessionParameters
@@ -59,9 +60,9 @@ def run_task(
     identity = Identity(task=task.name, phases=task.phases, parameters=parameters)
 
     def work(context: JobContext) -> T:
-        ensure_session(place, session, context.clock, identity, context.emit)
+        known = ensure_session(place, session, context.clock, identity, context.emit)
         return advance_session(
-            task, surroundings(place, session, context), open_options(session), drive_options(session)
+            task, surroundings(place, session, context), open_options(session), drive_options(session), known
         )
 
     return Job(work)
@@ -82,7 +83,7 @@ def ensure_session(
     `attachments` and `numerics` are only asked for to make one. Raises `IncompatibleParameters` where there is one of
     other parameters, and what reading it raises.
     """
-    store = RetryingStore(place.open(), clock, session.backoff, retry_teller(emit))
+    store = RetryingStore(place.open(), clock, session.backoff, retry_teller(emit), this_process().name)
 
     def announce(event: object) -> None:
         if isinstance(event, SessionCreated):
@@ -117,6 +118,7 @@ def surroundings(place: SessionPlace, session: SessionParameters, context: JobCo
         backoff=session.backoff,
         emit=context.emit,
         stop=context.stop,
+        caller=this_process().name,
     )
 
 

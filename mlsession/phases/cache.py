@@ -16,17 +16,19 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
 from mlsession.augment.views import ViewPlan
-from mlsession.errors import KeyExists, StoreError
+from mlsession.errors import DamagedData, KeyExists, StoreError
+from mlsession.session.log.blobs import decode_arrays
 from mlsession.session.log.canonical import canonical_json, sha256
+from mlsession.session.log.members import as_count
 from mlsession.session.phase import Json
 from mlsession.store.protocol import Store
 
 PACK_ROWS = 4_096
+_MOST_BYTES = 2**30
+"""A pack is smaller: of more than 60,000 features a row there would be no cache."""
 _HEADER_BYTES = 4_096
 """More than the header of a pack takes."""
 
@@ -166,8 +168,10 @@ def _read_digests(store: Store, key: str) -> list[bytes]:
     try:
         length = struct.unpack("<Q", start[:8])[0]
         about = json.loads(start[8 : 8 + length])["digest"]
-        first, last = (8 + length + offset for offset in about["data_offsets"])
-    except (struct.error, ValueError, KeyError, TypeError):
+        first, last = (8 + length + as_count(offset) for offset in about["data_offsets"])
+    except (struct.error, ValueError, LookupError, TypeError, RecursionError):
+        return []
+    if not 0 <= last - first <= 32 * PACK_ROWS:
         return []
     data = store.get_range(key, first, last)
     return [data[at : at + 32] for at in range(0, len(data) - 31, 32)]
@@ -175,10 +179,14 @@ def _read_digests(store: Store, key: str) -> list[bytes]:
 
 def _read_pack(store: Store, key: str) -> Features | None:
     """The rows of a pack; None if its bytes are not those that its name promises."""
-    data = store.get(key)
+    data = store.get_range(key, 0, _MOST_BYTES)
     if hashlib.sha256(data).hexdigest() != key.rpartition("/")[2]:
         return None
     try:
-        return np.asarray(load_arrays(data)["features"], dtype=np.float32)
-    except (SafetensorError, KeyError):
+        arrays = decode_arrays(data, key)
+        features, digests = arrays["features"], arrays["digest"]
+    except (DamagedData, KeyError):
         return None
+    # Whoever may write to the cache may write what he likes under its own hash.
+    fits = features.dtype == np.float32 and features.ndim == 2 and len(features) == len(digests)
+    return features if fits else None

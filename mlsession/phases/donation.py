@@ -48,7 +48,7 @@ class DonatedRows:
 
 
 def collect_rows(blocks: Iterator[Arrays], count: int, keys_of: Callable[[Arrays], list[bytes]]) -> DonatedRows:
-    """The `count` rows of an extraction's additive output, in memory or in a temporary file.
+    """The rows of an extraction's additive output, `count` at most, in memory or in a temporary file.
 
     `keys_of` gives the key of each row of a block, empty for one that is not to be used.
     """

@@ -27,6 +27,8 @@ from mlsession.phases.evaluated import PARTS, encode_sums, sums_of
 from mlsession.phases.features import BLOCK, FeatureTable
 from mlsession.phases.featurize import Featurizer, Picture
 from mlsession.phases.pictures import BATCH, prepared_batches
+from mlsession.session.log.blobs import as_written
+from mlsession.session.log.members import as_count, as_list
 from mlsession.session.phase import Array, Arrays, Json, Notice, PhaseState, Step
 
 
@@ -86,11 +88,12 @@ class Evaluating:
     def _restore(self, state: PhaseState | None) -> _Done:
         if state is None:
             return _Done(sums={part: EvaluationSums.zero(len(self._classes)) for part in PARTS})
-        iteration, items, skipped = (state.data[name] for name in ("iteration", "items", "skipped"))
-        assert isinstance(iteration, int)
-        assert isinstance(items, int)
-        assert isinstance(skipped, list)
-        return _Done(sums=sums_of(state), skipped=list(skipped), items=items, iteration=iteration)
+        with as_written("state of evaluating"):
+            iteration, items = (as_count(state.data[name]) for name in ("iteration", "items"))
+            skipped = as_list(state.data["skipped"])
+            return _Done(
+                sums=sums_of(state, len(self._classes)), skipped=list(skipped), items=items, iteration=iteration
+            )
 
     def _turns(
         self, table: FeatureTable, originals: npt.NDArray[np.int64], blocks: int, done: _Done

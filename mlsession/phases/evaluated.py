@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from mlsession.errors import DamagedData
 from mlsession.metrics.evaluation import EvaluationSums
 from mlsession.metrics.report import ClassifierMetrics
 from mlsession.session.phase import Array, Json, Past, Phase, PhaseState
@@ -22,10 +23,13 @@ def encode_sums(sums: Mapping[str, EvaluationSums]) -> tuple[dict[str, Array], d
     return arrays, {part: state.data["loss_units"] for part, state in saved.items()}
 
 
-def sums_of(state: PhaseState) -> dict[str, EvaluationSums]:
-    """The sums by part in a state of evaluating."""
+def sums_of(state: PhaseState, num_classes: int) -> dict[str, EvaluationSums]:
+    """The sums by part in a state of evaluating. Raises `DamagedData` for those of another number of classes."""
     units = state.data["loss_units"]
-    assert isinstance(units, dict)
+    # Tables of K by K are made of what is said here: not of any K that a state claims.
+    ranks = [state.arrays[f"{part}.ranks"] for part in PARTS]
+    if not isinstance(units, dict) or any(array.shape != (num_classes,) for array in ranks):
+        raise DamagedData("state of evaluating", f"it does not hold the sums of {num_classes} classes")
     return {
         part: EvaluationSums.from_phase_state(
             PhaseState(
@@ -43,7 +47,9 @@ def sums_of(state: PhaseState) -> dict[str, EvaluationSums]:
 
 def metrics_of(state: PhaseState, classes: tuple[str, ...]) -> dict[str, ClassifierMetrics]:
     """The metrics by part that the last state of evaluating amounts to; parts without images are absent."""
-    return {part: ClassifierMetrics.of(sums, classes) for part, sums in sums_of(state).items() if sums.count}
+    return {
+        part: ClassifierMetrics.of(sums, classes) for part, sums in sums_of(state, len(classes)).items() if sums.count
+    }
 
 
 def results_of(past: Past, part: PartName) -> dict[str, Array]:

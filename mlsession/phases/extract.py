@@ -26,6 +26,8 @@ from mlsession.errors import UnreadableImage, UnusableData
 from mlsession.phases.corpus import Corpus
 from mlsession.phases.featurize import Featurizer, Picture
 from mlsession.phases.pictures import BATCH, prepared_batches
+from mlsession.session.log.blobs import as_written
+from mlsession.session.log.members import as_count, as_list
 from mlsession.session.phase import Array, Arrays, Json, Notice, Past, Phase, PhaseState, Step
 
 ROWS = 32
@@ -120,11 +122,12 @@ class Extracting:
     def _restore(self, state: PhaseState | None) -> _Seen:
         if state is None:
             return _Seen()
-        skipped = state.data["skipped"]
-        assert isinstance(skipped, list)
-        seen = _Seen(skipped=list(skipped))
-        for block in self._past.rows(Phase.EXTRACTING):
-            seen.add(block)
+        with as_written("state of extracting"):
+            seen = _Seen(skipped=list(as_list(state.data["skipped"])))
+            for block in self._past.rows(Phase.EXTRACTING):
+                seen.add(block)
+            if seen.rows != as_count(state.data["rows"]):
+                raise ValueError(f"{seen.rows} rows in place of {state.data['rows']}")
         return seen
 
     def _extract(self, pictures: tuple[Picture, ...]) -> dict[str, Array]:

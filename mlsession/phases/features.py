@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,8 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mlsession.errors import InternalError
-from mlsession.session.phase import Array, Arrays, Past, Phase
+from mlsession.errors import InternalError, StoreFull
+from mlsession.session.log.blobs import as_written
+from mlsession.session.log.members import as_count
+from mlsession.session.phase import Array, Arrays, Past, Phase, PhaseState
+from mlsession.store.failures import FULL_NUMBERS
 
 BLOCK = 4_096
 """Rows are read and consumed in blocks of this many, wherever shards and commits fell."""
@@ -49,17 +53,21 @@ def load_features(past: Past, labels: npt.NDArray[np.int64]) -> FeatureTable:
 
     Raises `DamagedData`.
     """
-    state = past.state(Phase.EXTRACTING)
-    count = state.data["rows"]
-    assert isinstance(count, int)
-    features, views, done = None, np.empty(count, dtype=np.uint8), 0
+    with as_written("state of extracting"):
+        return _loaded(past, past.state(Phase.EXTRACTING), labels)
+
+
+def _loaded(past: Past, state: PhaseState, labels: npt.NDArray[np.int64]) -> FeatureTable:
+    count = as_count(state.data["rows"])
+    features, views, done = None, list[Array](), 0
     for block in past.rows(Phase.EXTRACTING, BLOCK):
         if features is None:
             features = make_room(count, block["features"].shape[1])
         place = slice(done, done + len(block["view"]))
-        features[place], views[place] = block["features"], block["view"]
+        features[place] = block["features"]
+        views.append(np.array(block["view"]))
         done = place.stop
-    original = views == 0
+    original = np.concatenate(views) == 0 if views else np.empty(0, dtype=bool)
     if features is None or done != count or original.sum() != len(labels):
         raise InternalError(f"extracting left {done} rows of {count}, for {len(labels)} images")
     image = np.cumsum(original) - 1
@@ -80,4 +88,24 @@ def make_room(rows: int, width: int) -> Array:
         return np.empty((rows, width), dtype=np.float32)
     # The file has no name: it goes when the array does, or the process, however that ends.
     with tempfile.TemporaryFile(prefix="mlsession-features-") as file:
+        _reserve(file.fileno(), rows * width * 4)
         return np.memmap(file, dtype=np.float32, mode="w+", shape=(rows, width))
+
+
+def _reserve(descriptor: int, num_bytes: int) -> None:
+    """Makes a file as large as it will be. Raises `StoreFull` where its disk has no room for it.
+
+    A mapped file may have holes, and who fills one on a full disk is killed by a signal (SIGBUS), without a word.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        os.posix_fallocate(descriptor, 0, num_bytes)
+    except OSError as error:
+        if error.errno in FULL_NUMBERS:
+            raise StoreFull(
+                f"{tempfile.gettempdir()}: {error.strerror}; the features need {num_bytes / 2**20:,.0f} MiB there: "
+                "free some space, or name another folder in the environment variable TMPDIR, then run the same command "
+                "again"
+            ) from error
+        # Whatever else forbids it says nothing about the space.

@@ -101,7 +101,7 @@ class Featurizer:
             key, pixels = self._key(picture.digest, view), picture.pixels[view]
             if pixels is not None:
                 pending.append((place, key, pixels))
-            elif (cached := None if self._cache is None else self._cache.get(key)) is not None:
+            elif (cached := self._reusable(key)) is not None:
                 rows[place] = cached
                 self.num_reused += 1
             else:
@@ -120,6 +120,11 @@ class Featurizer:
         """Writes what the cache still holds back."""
         if self._cache is not None:
             self._cache.close()
+
+    def _reusable(self, key: bytes) -> npt.NDArray[np.float32] | None:
+        """A row that need not be computed, if there is one of the right length."""
+        cached = None if self._cache is None else self._cache.get(key)
+        return cached if cached is not None and cached.shape == (self._dimension,) else None
 
     def _key(self, digest: bytes, view: int) -> bytes:
         return view_key(self._views, self._augmenter_identity, digest, view)

@@ -18,6 +18,7 @@ from mlsession.heads.protocol import Fit, Head
 from mlsession.metrics.sums import MetricSums
 from mlsession.phases.features import FeatureTable
 from mlsession.phases.trained import FIT_PREFIX, HEAD_KIND, HEAD_PREFIX
+from mlsession.session.log.blobs import as_written
 from mlsession.session.phase import HISTORY_PREFIX, Array, Arrays, PhaseState, Step
 
 
@@ -85,11 +86,12 @@ class Training:
     def _restore(self, state: PhaseState | None, rows: TableRows) -> tuple[Fit, list[tuple[float, float]]]:
         if state is None:
             return begin_fit(rows, self._classes, self._options, self._seed), []
-        losses, accuracies = (
-            state.arrays.get(f"{HISTORY_PREFIX}validation_{name}", np.empty(0)) for name in ("loss", "accuracy")
-        )
-        pairs = [(float(loss), float(accuracy)) for loss, accuracy in zip(losses, accuracies, strict=True)]
-        return restore_fit(_fit_state(state), self._options, self._seed), pairs
+        with as_written("state of training"):
+            losses, accuracies = (
+                state.arrays.get(f"{HISTORY_PREFIX}validation_{name}", np.empty(0)) for name in ("loss", "accuracy")
+            )
+            pairs = [(float(loss), float(accuracy)) for loss, accuracy in zip(losses, accuracies, strict=True)]
+            return restore_fit(_fit_state(state), self._options, self._seed), pairs
 
 
 def _fit_state(state: PhaseState) -> PhaseState:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from mlsession.heads.kinds import head_from_tensors
 from mlsession.heads.protocol import Head
+from mlsession.session.log.blobs import as_written
+from mlsession.session.log.members import as_count
 from mlsession.session.phase import PhaseState
 
 HEAD_PREFIX = "head."
@@ -23,7 +25,6 @@ def trained_head(state: PhaseState) -> Head:
 
 
 def is_fitted(state: PhaseState, limit: int) -> bool:
-    """Whether a fit has nothing more to do under an iteration limit."""
-    iteration = state.data["iteration"]
-    assert isinstance(iteration, int)
-    return state.data["converged"] is True or iteration >= limit
+    """Whether a fit has nothing more to do under an iteration limit. Raises `DamagedData`."""
+    with as_written("state of training"):
+        return state.data["converged"] is True or as_count(state.data["iteration"]) >= limit

@@ -12,6 +12,7 @@ from mlsession.errors import Cancelled, DamagedData, Interrupted, MLSessionError
 from mlsession.events import CheckpointSkipped, Event, HeartbeatMissed, StoreRetried
 from mlsession.session.beat import NewestReport
 from mlsession.session.drive import DriveOptions, Driver
+from mlsession.session.leftovers import tidy_after
 from mlsession.session.liveness import BEAT_SECONDS, Heartbeat
 from mlsession.session.log.journal import LogState
 from mlsession.session.log.layout import record_of
@@ -43,10 +44,12 @@ class Surroundings:
     stop: StopFlag
     beat_seconds: float = BEAT_SECONDS
     """Between two signs of life."""
+    caller: str = ""
+    """Who this is among all that use the store; see `RetryingStore`."""
 
     def open_patient_store(self) -> RetryingStore:
         """A handle that tries again what is worth it, and says so."""
-        return RetryingStore(self.open_store(), self.clock, self.backoff, retry_teller(self.emit))
+        return RetryingStore(self.open_store(), self.clock, self.backoff, retry_teller(self.emit), self.caller)
 
 
 def retry_teller(emit: Emit) -> OnRetry:
@@ -74,18 +77,24 @@ def finished_result(task: Task[T], store: Store, state: LogState) -> tuple[T] | 
         return None  # Opening the session will say what is damaged, and mend it by going back.
 
 
-def advance_session(task: Task[T], around: Surroundings, opening: OpenOptions, drive: DriveOptions) -> T:
+def advance_session(
+    task: Task[T], around: Surroundings, opening: OpenOptions, drive: DriveOptions, known: LogState | None = None
+) -> T:
     """Takes a session from where it stands to its result, and returns that.
+
+    `known` is what a look at the session showed a moment ago, and saves another one. If it is out of date by now,
+    opening the session shows that.
 
     Raises what `open_session` and `Driver.run` raise. The log then says how the attempt ended, as far as the store
     could be reached.
     """
     store = around.open_patient_store()
     try:
-        known = require_session(store)
+        known = known or require_session(store)
         if (done := finished_result(task, store, known)) is not None:
             return done[0]
         writer, state = open_session(store, around.clock, opening, around.emit, known, around.stop)
+        tidy_after(state.timeline, around.open_store)
         for damage in state.damaged:
             number = record_of(damage.key) or 0
             around.emit(CheckpointSkipped(checkpoint=number, key=damage.key, reason=damage.reason))

@@ -36,7 +36,7 @@ def branch_from(store: Store, timeline: Timeline, end: int) -> Branch:
         tip = timeline.tip.number
         gone |= _removed_between(journal, tip, end)
         end = tip
-        lost = [entry for entry in _resting(timeline) if entry.number in gone] if gone else []
+        lost = [entry for entry in resting_commits(timeline) if entry.number in gone] if gone else []
         if not lost:
             return Branch(timeline=timeline, removed=tuple(sorted(number for number in gone if number <= tip)))
         timeline = _before(journal, timeline, min(lost, key=lambda entry: entry.number), gone)
@@ -45,7 +45,7 @@ def branch_from(store: Store, timeline: Timeline, end: int) -> Branch:
 def _removed_between(journal: Journal, first: int, last: int) -> set[int]:
     """What the records after `first` up to `last` remove, on whatever branch, as far as they can be read."""
     gone: set[int] = set()
-    for number in range(first + 1, last + 1):
+    for number in journal.numbers(first + 1, last):
         try:
             gone |= removed_by(journal.read(number))
         except DamagedData:
@@ -53,7 +53,7 @@ def _removed_between(journal: Journal, first: int, last: int) -> set[int]:
     return gone
 
 
-def _resting(timeline: Timeline) -> tuple[CheckpointEntry, ...]:
+def resting_commits(timeline: Timeline) -> tuple[CheckpointEntry, ...]:
     """The commits whose state going on may need; all of them where the order of the phases is not known."""
     newest, phases = timeline.newest, Identity.from_record(timeline.opened).phases
     counted = valid_commits(phases, newest, lambda phase: newest[phase].inputs) if phases else newest

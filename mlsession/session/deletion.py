@@ -40,7 +40,7 @@ def delete_session(store: Store, clock: Clock, stale_after: float, emit: Callabl
     writer, _ = open_session(store, clock, repeating(known.timeline.opened, stale_after), emit)
     sizes = {entry.key: entry.size for entry in store.list()}
     ours = deletion_order(filter(is_ours, sizes), writer.opening)
-    for key in ours:
+    for key in deletion_order((*ours, *_unlisted_records(sizes, writer.opening)), writer.opening):
         store.delete(key)
     if isinstance(store, LocalStore):
         store.remove_empty_folders(FOLDERS)
@@ -50,6 +50,16 @@ def delete_session(store: Store, clock: Clock, stale_after: float, emit: Callabl
         size_bytes=sum(sizes[key] for key in ours),
         kept=tuple(sorted(key for key in sizes if not is_ours(key))),
     )
+
+
+def _unlisted_records(listed: Iterable[str], opening: int) -> tuple[str, ...]:
+    """The records that a stale listing does not show yet: the newest ones.
+
+    If they outlived record 0, the folder could neither be opened nor used again. Blobs that such a listing hides stay
+    behind; they belong to nothing, and are deleted with the next session there.
+    """
+    last = max((number for key in listed if (number := record_number(key)) is not None), default=-1)
+    return tuple(record_key(number) for number in range(last + 1, opening + 1))
 
 
 def deletion_order(keys: Iterable[str], opening: int) -> tuple[str, ...]:

@@ -41,6 +41,8 @@ from mlsession.store.protocol import Store
 
 T = TypeVar("T")
 HELD_BYTES = 256 * 2**20
+_LOOK_SECONDS = 0.5
+"""How often a phase that waits for the store looks whether it was asked to stop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +81,9 @@ class Driver(Generic[T]):
         self._emit = emit
         self._clock = clock
         self._save_seconds: float | None = None
+        self._copy_seconds = 0.0
+        self._read_again: set[str] = set()
+        self._is_stopping = False
 
     @property
     def past(self) -> StoredPast:
@@ -124,6 +129,7 @@ class Driver(Generic[T]):
         steps = self._task.runner(phase, past).run(state)
         try:
             for step in steps:
+                turn.end_step(self._clock.monotonic())
                 self._report(turn, step)
                 self._save(turn, step)
                 if step.last:
@@ -153,39 +159,65 @@ class Driver(Generic[T]):
     def _save(self, turn: _Turn, step: Step) -> None:
         self._committed(self._saver.poll())
         turn.hold(step.adds)
-        asked = self._stop.request
+        is_due = self._is_due(turn, step)
+        if is_due:
+            self._wait()  # For the save before; a stop may be asked for meanwhile.
+        asked = self._heed_stop()
         must_wait = step.last or asked is not None or turn.held_bytes > self._options.held_bytes
-        if asked is not None:
-            self._emit(JobStopping(reason=asked.reason))
         if must_wait:
-            self._wait(asked)
+            self._wait()
+        if must_wait or is_due:
+            self._submit(turn, step)
+        if must_wait:
+            self._wait()
+        if asked is not None and not step.last:
+            raise asked.error()
+        turn.begin_step(self._clock.monotonic())
+
+    def _is_due(self, turn: _Turn, step: Step) -> bool:
         pace = Pace(
             iteration=step.iteration,
             seconds=self._clock.monotonic() - turn.last_save,
+            step_seconds=turn.longest_step,
             save_seconds=self._save_seconds,
         )
         policy = self._options.policy
         may_save = waits_for_store(policy) or not self._saver.is_busy
-        if must_wait or (may_save and is_save_due(policy, pace)):
-            self._committed(self._saver.submit(turn.stage(step, self._clock.monotonic())))
-        if must_wait:
-            self._wait(asked)
-        if asked is not None and not step.last:
-            raise asked.error()
+        return may_save and is_save_due(policy, pace)
 
-    def _wait(self, asked: StopRequest | None) -> None:
-        if asked is None:
-            self._committed(self._saver.wait())
-            return
-        left = asked.since + self._options.grace_seconds - self._clock.monotonic()
-        self._committed(self._saver.wait(timeout=max(left, 0.0)))
-        if self._saver.is_busy:
-            raise asked.error()
+    def _submit(self, turn: _Turn, step: Step) -> None:
+        began = self._clock.monotonic()
+        stage = turn.stage(step, began)
+        copied = self._clock.monotonic() - began
+        self._committed(self._saver.submit(stage))  # The save before this one, and its own copy.
+        self._copy_seconds = copied
+
+    def _wait(self) -> None:
+        """Waits until no save is in flight; once a stop is asked for, only for the grace time, and then raises that."""
+        while True:
+            asked = self._heed_stop()
+            left = _LOOK_SECONDS
+            if asked is not None:
+                left = max(asked.since + self._options.grace_seconds - self._clock.monotonic(), 0.0)
+            self._committed(self._saver.wait(timeout=left))
+            if not self._saver.is_busy:
+                self._committed(self._saver.poll())
+                return
+            if asked is not None:
+                raise asked.error()
+
+    def _heed_stop(self) -> StopRequest | None:
+        """What the job was asked, if it was; says so once."""
+        asked = self._stop.request
+        if asked is not None and not self._is_stopping:
+            self._is_stopping = True
+            self._emit(JobStopping(reason=asked.reason))
+        return asked
 
     def _committed(self, saved: Saved | None) -> None:
         if saved is None:
             return
-        self._save_seconds = saved.seconds
+        self._save_seconds = self._copy_seconds + saved.seconds
         entry = saved.entry
         self._emit(
             CheckpointCommitted(
@@ -200,7 +232,10 @@ class Driver(Generic[T]):
         )
 
     def _pass_over(self, damage: DamagedData) -> None:
-        """Goes back to before the record that committed what is damaged; raises it if none of this session did."""
+        """Goes back to before the record that committed what is damaged, the second time that it looks so.
+
+        Raises it if none of this session did.
+        """
         self._committed(self._saver.wait())
         timeline = self._writer.timeline
         try:
@@ -210,6 +245,9 @@ class Driver(Generic[T]):
         number = record_of(damage.key)
         if not is_ours or number is None:
             raise damage
+        if damage.key not in self._read_again:
+            self._read_again.add(damage.key)
+            return  # It may have been damaged on its way here.
         self._emit(CheckpointSkipped(checkpoint=number, key=damage.key, reason=damage.reason))
         self._saver.step_back(number)
 
@@ -221,10 +259,18 @@ class _Turn:
         self.phase = phase
         self.began = began
         self.last_save = began
+        self.longest_step = 0.0
         self.held_bytes = 0
+        self._step_began = began
         self._fresh = fresh
         self._inputs = inputs
         self._held: list[Arrays] = []
+
+    def begin_step(self, now: float) -> None:
+        self._step_began = now
+
+    def end_step(self, now: float) -> None:
+        self.longest_step = max(self.longest_step, now - self._step_began)
 
     def hold(self, adds: Arrays) -> None:
         if adds:
@@ -245,5 +291,5 @@ class _Turn:
             inputs=self._inputs,
         )
         self._fresh, self._held, self.held_bytes = False, [], 0
-        self.last_save = now
+        self.last_save, self.longest_step = now, 0.0
         return stage

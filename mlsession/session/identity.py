@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import cast
 
 from mlsession.errors import DamagedData, IncompatibleParameters
+from mlsession.session.log.blobs import as_written
 from mlsession.session.log.canonical import canonical_json
 from mlsession.session.log.layout import record_key
+from mlsession.session.log.members import as_list, as_object, as_text
 from mlsession.session.log.records import BlobRef, JsonObject, Record
 from mlsession.session.phase import Json
 
@@ -46,17 +47,27 @@ class Identity:
     def from_record(record: Record) -> Identity:
         """The identity that a `created` or `opened` record states. Raises `DamagedData`."""
         try:
-            body = cast(dict[str, JsonObject], record.body["identity"])
+            body = as_object(record.body["identity"])
             return Identity(
-                task=str(body["task"]),
-                phases=tuple(str(phase) for phase in body["phases"]),
-                parameters=dict(body["parameters"]),
-                attachments={name: BlobRef.from_json(ref) for name, ref in body["attachments"].items()},
-                numerics=dict(body["numerics"]),
-                exclusive=bool(body["exclusive"]),
+                task=as_text(body["task"]),
+                phases=tuple(as_text(phase) for phase in as_list(body["phases"])),
+                parameters=as_object(body["parameters"]),
+                attachments={name: BlobRef.from_json(ref) for name, ref in as_object(body["attachments"]).items()},
+                numerics=as_object(body["numerics"]),
+                exclusive=body["exclusive"] is True,
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, ValueError) as error:
             raise DamagedData(record_key(record.number), f"it does not say what the session is ({error})") from error
+
+
+def opened_attachments(opened: Record) -> dict[str, BlobRef]:
+    """The inputs that an `opened` record brings; none of `created`, whose inputs are part of what the session is.
+
+    Raises `DamagedData`.
+    """
+    attachments = opened.body.get("attachments")
+    with as_written(record_key(opened.number)):
+        return {name: BlobRef.from_json(ref) for name, ref in as_object(attachments or {}).items()}
 
 
 def check_compatible(original: Mapping[str, Json], new: Mapping[str, Json], cure: str, prefix: str = "") -> None:

@@ -17,7 +17,7 @@ from mlsession.clock import Clock
 from mlsession.errors import KeyMissing, StoreError
 from mlsession.session.beat import NewestReport
 from mlsession.session.log.layout import heartbeat_key
-from mlsession.session.log.records import JsonObject
+from mlsession.session.log.records import MOST_BYTES, JsonObject
 from mlsession.session.phase import Json
 from mlsession.session.stop import StopFlag, stop_requested
 from mlsession.store.protocol import Store
@@ -36,6 +36,11 @@ class ProcessIdentity:
     boot_id: str = ""
     pid_namespace: str = ""
     start_time: str = ""
+
+    @property
+    def name(self) -> str:
+        """One text that tells it apart from any other process, of this machine or another."""
+        return f"{self.host}:{self.pid}:{self.boot_id}:{self.pid_namespace}:{self.start_time}"
 
     def to_json(self) -> JsonObject:
         return {
@@ -158,9 +163,9 @@ class Heartbeat:
 
 
 def read_beat(store: Store, opening: int) -> bytes:
-    """The heartbeat of an opening as it is stored; empty where there is none."""
+    """The heartbeat of an opening as it is stored, its beginning where it is too long; empty where there is none."""
     try:
-        return store.get(heartbeat_key(opening))
+        return store.get_range(heartbeat_key(opening), 0, MOST_BYTES)
     except KeyMissing:
         return b""
 

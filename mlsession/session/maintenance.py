@@ -1,9 +1,10 @@
-"""Work on a session that is not its task: removing checkpoints that somebody has chosen."""
+"""Work on a session that is not its task: what it needs, and removing checkpoints that somebody has chosen."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 
 from mlsession.clock import Clock
 from mlsession.errors import MLSessionError, SessionTakenOver, StoreError
@@ -11,42 +12,58 @@ from mlsession.events import Event, HeartbeatMissed
 from mlsession.session.checkpoint import Checkpoint, checkpoint_of
 from mlsession.session.identity import Identity
 from mlsession.session.liveness import Heartbeat
-from mlsession.session.log.journal import Journal
+from mlsession.session.log.journal import Journal, LogState
 from mlsession.session.log.records import Outcome
 from mlsession.session.log.timeline import Timeline
 from mlsession.session.opening import open_session, repeating, require_session
 from mlsession.session.removal import Remover, leftover_keys
 from mlsession.session.retention import removable
 from mlsession.session.writer import SessionWriter
+from mlsession.store.bulk import delete_some
 from mlsession.store.protocol import Store
 
 
-def remove_checkpoints(
-    store: Store,
-    open_store: Callable[[], Store],
-    clock: Clock,
-    stale_after: float,
-    predicate: Callable[[Checkpoint], bool],
-    emit: Callable[[Event], None],
-) -> tuple[Checkpoint, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Maintenance:
+    """All that such work needs."""
+
+    store: Store
+    open_store: Callable[[], Store]
+    """Gives the sign of life a handle of its own."""
+    clock: Clock
+    stale_after: float
+    emit: Callable[[Event], None]
+
+    @contextmanager
+    def opened(self, known: LogState) -> Iterator[tuple[SessionWriter, LogState]]:
+        """The session's writer meanwhile, and what it was opened on; `known` is what the caller has seen of it.
+
+        It is left with the outcome that it had: one that was cut short by a crash counts as interrupted afterwards,
+        too. Raises `SessionInUse` and what opening and closing raise.
+        """
+        options = repeating(known.timeline.opened, self.stale_after)
+        writer, state = open_session(self.store, self.clock, options, self.emit, known)
+        with _beating(self, writer), _closing_as(writer, state.timeline):
+            yield writer, state
+
+
+def remove_checkpoints(work: Maintenance, predicate: Callable[[Checkpoint], bool]) -> tuple[Checkpoint, ...]:
     """Removes the checkpoints that `predicate` chooses and that can go; returns these, oldest first.
 
-    The session is opened for it, and left with the outcome that it had: one that was cut short by a crash counts as
-    interrupted afterwards, too. `open_store` gives the sign of life a handle of its own. Writes nothing where nothing
-    can go, but still deletes what an earlier removal could not. Raises `SessionInUse`, `SessionTakenOver`,
-    `DamagedData` where neither index nor records list the checkpoints, and `StoreError`; the same call goes on after
-    each of them.
+    Writes nothing where nothing can go, but still deletes what an earlier removal could not. Raises `SessionInUse`,
+    `SessionTakenOver`, `DamagedData` where neither index nor records list the checkpoints, and `StoreError`; the same
+    call goes on after each of them.
     """
+    store = work.store
     known = require_session(store)
     timeline = known.timeline
-    live = Journal(store).checkpoints(timeline)
-    chosen = frozenset(entry.number for entry in live if predicate(checkpoint_of(entry, store.url)))
-    if not removable(live, timeline.newest, Identity.from_record(timeline.opened).phases, chosen):
-        for key in leftover_keys(store, timeline):
-            store.delete(key)
+    chosen = _removable_choice(store, timeline, predicate)
+    if not chosen:
+        left = list(leftover_keys(store, timeline))
+        while left:
+            del left[: delete_some(store, left)]
         return ()
-    writer, state = open_session(store, clock, repeating(timeline.opened, stale_after), emit, known)
-    with _beating(open_store, writer, clock, emit), _closing_as(writer, state.timeline):
+    with work.opened(known) as (writer, _):
         remover = Remover(store, writer)
         gone = remover.plan(remover.live(), chosen)
         while remover.is_busy:
@@ -54,17 +71,23 @@ def remove_checkpoints(
     return tuple(checkpoint_of(entry, store.url) for entry in gone)
 
 
+def _removable_choice(store: Store, timeline: Timeline, predicate: Callable[[Checkpoint], bool]) -> frozenset[int]:
+    """The numbers that `predicate` chooses, if any of them can go; the list, which may be long, is let go of."""
+    live = Journal(store).checkpoints(timeline)
+    chosen = frozenset(entry.number for entry in live if predicate(checkpoint_of(entry, store.url)))
+    phases = Identity.from_record(timeline.opened).phases
+    return chosen if removable(live, timeline.newest, phases, chosen) else frozenset()
+
+
 @contextmanager
-def _beating(
-    open_store: Callable[[], Store], writer: SessionWriter, clock: Clock, emit: Callable[[Event], None]
-) -> Iterator[None]:
-    """A removal ends by itself, so a request to stop is nothing to it."""
+def _beating(work: Maintenance, writer: SessionWriter) -> Iterator[None]:
+    """Such work ends by itself, so a request to stop is nothing to it."""
     heartbeat = Heartbeat(
-        open_store(),
+        work.open_store(),
         lambda: writer.opening,
-        clock,
+        work.clock,
         on_stop=lambda reason: None,
-        on_missed=lambda reason: emit(HeartbeatMissed(reason=reason)),
+        on_missed=lambda reason: work.emit(HeartbeatMissed(reason=reason)),
     )
     with closing(heartbeat):
         yield
@@ -72,7 +95,7 @@ def _beating(
 
 @contextmanager
 def _closing_as(writer: SessionWriter, before: Timeline) -> Iterator[None]:
-    """Closes with the outcome that the session had, so that removing checkpoints does not change what it is."""
+    """Closes with the outcome that the session had, so that the work does not change what it is."""
     body = {"outcome": Outcome.INTERRUPTED.value, "reason": ""} if before.closed is None else before.closed.body
     outcome, reason = Outcome(str(body["outcome"])), str(body.get("reason", ""))
     try:

@@ -7,14 +7,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from mlsession.clock import Clock
-from mlsession.errors import ForeignFiles, SessionInUse, SessionNotFound, SessionTakenOver
+from mlsession.errors import (
+    DamagedData,
+    ForeignFiles,
+    KeyMissing,
+    SessionInUse,
+    SessionNotFound,
+    SessionTakenOver,
+)
 from mlsession.events import Event, SessionCreated, SessionOpened, Unprotected, WaitingForWriter
-from mlsession.session.identity import Identity
+from mlsession.session.identity import Identity, opened_attachments
 from mlsession.session.liveness import ProcessIdentity, is_beating, is_known_dead, start_time_of, this_process
-from mlsession.session.log.blobs import write_blob
+from mlsession.session.log.blobs import read_blob, write_blob
+from mlsession.session.log.canonical import sha256
 from mlsession.session.log.journal import Journal, LogState
-from mlsession.session.log.layout import is_ours
-from mlsession.session.log.records import BlobRef, JsonObject, Kind, Record
+from mlsession.session.log.layout import blob_key, is_ours, opening_of, record_key, record_number
+from mlsession.session.log.reading import stored_bytes
+from mlsession.session.log.records import BlobRef, JsonObject, Kind, Outcome, Record
+from mlsession.session.log.timeline import advance
 from mlsession.session.phase import Json
 from mlsession.session.stop import StopFlag
 from mlsession.session.writer import SessionWriter
@@ -24,6 +34,8 @@ from mlsession.store.protocol import Store
 Emit = Callable[[Event], None]
 _MOST_TRIES = 20
 """Openers that keep losing the race for the next record give up after this many rounds."""
+_MOST_NEW = 64
+"""Records that an opener that lost a race reads one by one; where there are more, it looks at the whole log again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,19 +60,19 @@ def repeating(opened: Record, stale_after: float) -> OpenOptions:
     )
 
 
-def opened_attachments(opened: Record) -> dict[str, BlobRef]:
-    """The inputs that an `opened` record brings; none of `created`, whose inputs are part of what the session is."""
-    attachments = opened.body.get("attachments")
-    return {name: BlobRef.from_json(ref) for name, ref in attachments.items()} if isinstance(attachments, dict) else {}
-
-
 def find_session(store: Store) -> LogState | None:
     """The session under the store's root, or None where one may be created.
 
+    That is also where a kill cut the very first records short, on a store that tears: nothing had been saved yet.
     Raises `ForeignFiles` if the folder holds something else, and `DamagedData` or `NewerFormat` for a session that
     cannot be read. Only reads.
     """
-    state = Journal(store).load()
+    try:
+        state = Journal(store).load()
+    except DamagedData:
+        if not _is_cut_short(store):
+            raise
+        state = None
     if state is None:
         foreign = next((entry.key for entry in store.list() if not is_ours(entry.key)), None)
         if foreign is not None:
@@ -111,16 +123,69 @@ def create_session(
         },
     )
     try:
-        Journal(store).append(record)
+        record = _append_first(store, record)
         emit(SessionCreated(url=store.url))
     except SessionTakenOver:
         pass  # Another creator was first: its session is the session, and the caller compares parameters.
+    else:
+        if record.kind is Kind.OPENED:  # Nobody has it open: the next opener need not wait for a heartbeat.
+            reason = f"the first attempt to create it was cut short, in {record_key(0)}"
+            SessionWriter(store, clock, require_session(store), writer_id).close(Outcome.INTERRUPTED, reason)
     return require_session(store)
 
 
+def _append_first(store: Store, created: Record) -> Record:
+    """Commits `created`, and returns it; where kills left its number half-written, an `opened` record in its place.
+
+    That says what the session is as well, and takes the first number that is free: no number is ever written again.
+    """
+    record, journal = created, Journal(store)
+    while True:
+        try:
+            return journal.append(record)
+        except DamagedData:
+            if not _is_cut_short(store):
+                raise
+        number = record.number + 1
+        record = replace(
+            created,
+            kind=Kind.OPENED,
+            number=number,
+            parent=0,
+            previous=sha256(stored_bytes(store, record.number)),
+            opening=number,
+            body={**created.body, "attachments": {}, "process": this_process().to_json()},
+        )
+
+
+def _is_cut_short(store: Store) -> bool:
+    """Whether all that there is of a session are its first records, none of which can be read, and no saved state."""
+    keys = [entry.key for entry in store.list()]
+    numbers = sorted(number for key in keys if (number := record_number(key)) is not None)
+    has_saved = any(opening_of(key) for key in keys)  # What a session is created with lies under opening 0.
+    return numbers == list(range(len(numbers))) and not has_saved and not any(_is_readable(store, n) for n in numbers)
+
+
+def _is_readable(store: Store, number: int) -> bool:
+    try:
+        Record.decode(stored_bytes(store, number), number)
+    except (DamagedData, KeyMissing):
+        return False
+    return True
+
+
 def attach(store: Store, data: bytes) -> BlobRef:
-    """Stores an input of the session under its hash; the same bytes always get the same key."""
-    return write_blob(store, 0, 0, data)
+    """Stores an input of the session under its hash; the same bytes always get the same key.
+
+    What is there already is not written again: a finished session gives its result from a disk that is full, too.
+    """
+    digest = sha256(data)
+    ref = BlobRef(key=blob_key(0, 0, digest), size=len(data), sha256=digest)
+    try:
+        read_blob(store, ref)
+    except DamagedData:
+        return write_blob(store, 0, 0, data)
+    return ref
 
 
 def open_session(
@@ -138,9 +203,8 @@ def open_session(
     """
     stop = stop or StopFlag()
     writer_id, us = uuid.uuid4().hex, this_process()
+    state = known or require_session(store)  # If it is out of date, `opened` fails.
     for _ in range(_MOST_TRIES):
-        state = known or require_session(store)
-        known = None  # If it was out of date, `opened` fails, and the next round looks again.
         _check_writer(store, state, us, clock, options, emit, stop)
         identity = Identity.from_record(state.timeline.opened)
         writer = SessionWriter(store, clock, state, writer_id)
@@ -155,7 +219,10 @@ def open_session(
                 }
             )
         except SessionTakenOver:
-            continue  # Somebody else opened it between our look and our record: look again.
+            # Somebody else wrote a record between our look and ours. One who commits without a pause would win again
+            # and again if we read the whole log each time, so only what is new is read.
+            state = _caught_up(store, state)
+            continue
         if not (identity.exclusive and getattr(store, "creates_exclusively", True)):
             emit(Unprotected(url=store.url))
         commit = state.timeline.last_commit
@@ -168,6 +235,26 @@ def open_session(
         )
         return writer, state
     raise _in_use(store, state)
+
+
+def _caught_up(store: Store, state: LogState) -> LogState:
+    """The session's state now, from an earlier one and the records since; from the whole log where those do not do."""
+    timeline, end, digest = state.timeline, state.end, state.end_digest
+    for _ in range(_MOST_NEW):
+        try:
+            data = stored_bytes(store, end + 1)
+        except KeyMissing:
+            return replace(state, timeline=timeline, end=end, end_digest=digest)
+        try:
+            record = Record.decode(data, end + 1)
+            continues = (record.parent, record.previous, record.session) == (end, digest, timeline.tip.session)
+            if not continues or record.index != timeline.tip.index:
+                break
+            timeline = advance(timeline, record)
+        except DamagedData:
+            break
+        end, digest = record.number, sha256(data)
+    return require_session(store)
 
 
 def _check_writer(

@@ -53,7 +53,7 @@ class SessionParameters:
     cache: str | None = "auto"
     """The shared feature cache: a URL, None to do without, or "auto" for `.mlsession-cache` beside the session."""
     storage_options: Mapping[str, object] = field(default_factory=dict, repr=False)
-    """For fsspec: credentials, endpoints. Never stored, never printed."""
+    """For fsspec: credentials, endpoints; `FreshOptions` for credentials with an end. Never stored, never printed."""
 
     def __post_init__(self) -> None:
         _whole("report_interval", self.report_interval)

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from mlsession.errors import InternalError
-from mlsession.session.identity import Identity
-from mlsession.session.log.blobs import decode_arrays, decode_state, read_blob
+from mlsession.errors import DamagedData, InternalError
+from mlsession.session.identity import Identity, opened_attachments
+from mlsession.session.log.blobs import decode_arrays, decode_state, read_blob, reading_ahead
 from mlsession.session.log.pages import additive_blobs
 from mlsession.session.log.records import BlobRef, CheckpointEntry
 from mlsession.session.log.timeline import Timeline
@@ -38,8 +38,10 @@ class StoredPast:
     def rows(self, phase: str, block: int = 4096) -> Iterator[Arrays]:
         held: list[dict[str, Array]] = []
         num_held = 0
-        for ref in additive_blobs(self._timeline, phase, self.read):
-            held.append(decode_arrays(self.read(ref), ref.key))
+        refs = additive_blobs(self._timeline, phase, self.read)
+        read = reading_ahead(self._store, refs)
+        for ref in refs:
+            held.append(_rows_of(decode_arrays(read(ref), ref.key), held, ref.key))
             num_held += _num_rows(held[-1])
             if num_held >= block:
                 # Joined once a block, not once a blob: a blob may hold a single row.
@@ -51,13 +53,23 @@ class StoredPast:
         if num_held:
             yield _join(held)
 
+    def whole_rows(self, phase: str) -> Iterator[Arrays]:
+        """What is whole of the additive output of a phase, in order, blob by blob.
+
+        Raises `DamagedData` where the index hides which blobs there are.
+        """
+        for ref in additive_blobs(self._timeline, phase, self.read):
+            try:
+                rows = decode_arrays(self.read(ref), ref.key)
+            except DamagedData:
+                continue
+            yield rows
+
     def attachment(self, name: str) -> bytes:
         """A named input of the session, checked. Raises `KeyError` if it has none of that name."""
         opened = self._timeline.opened
-        extra = opened.body.get("attachments")
-        if isinstance(extra, dict) and name in extra:
-            return self.read(BlobRef.from_json(extra[name]))
-        return self.read(Identity.from_record(opened).attachments[name])
+        refs = {**Identity.from_record(opened).attachments, **opened_attachments(opened)}
+        return self.read(refs[name])
 
     def read(self, ref: BlobRef) -> bytes:
         """The checked bytes of a blob. Raises `DamagedData`."""
@@ -70,9 +82,22 @@ class StoredPast:
         return entry
 
 
+def _rows_of(arrays: dict[str, Array], before: list[dict[str, Array]], key: str) -> dict[str, Array]:
+    """The arrays, if they are rows, and go on from those before. Raises `DamagedData`."""
+    if not arrays or any(array.ndim == 0 for array in arrays.values()):
+        raise DamagedData(key, "it holds no rows")
+    if len({len(array) for array in arrays.values()}) != 1:
+        raise DamagedData(key, "its arrays have not equally many rows")
+    if before and _form_of(arrays) != _form_of(before[-1]):
+        raise DamagedData(key, "its rows are of another form than those before")
+    return arrays
+
+
+def _form_of(arrays: dict[str, Array]) -> dict[str, tuple[str, tuple[int, ...]]]:
+    return {name: (str(array.dtype), array.shape[1:]) for name, array in arrays.items()}
+
+
 def _join(parts: list[dict[str, Array]]) -> dict[str, Array]:
-    if any(part.keys() != parts[0].keys() for part in parts):
-        raise InternalError("a phase's additive output changed its names from one save to the next")
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 

@@ -1,4 +1,13 @@
-"""When to save: pure decisions on plain numbers."""
+"""When to save: pure decisions on plain numbers.
+
+A save holds the state of the moment at which it begins, and counts from when it is durable. So a kill costs the work
+since the newest durable save *began*:
+
+    in seconds   a save is begun early, by what the one before it took: it is durable one interval after that one began
+    in steps     a save is begun at fixed steps: one interval may be in flight while the next one is worked on
+
+While a store does not answer, saves take longer than anyone could foresee, and that much more is at risk.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +21,9 @@ from mlsession.errors import InvalidParameter
 class EveryIterations:
     """Save after each step whose number is a multiple of `iterations`: the same checkpoints on every run.
 
-    Where the store is slower than the steps, the phase waits for it.
+    The phase goes on while a save is written, and waits at the next multiple if the store is slower than the steps. So
+    a kill costs the steps since the newest commit: fewer than `iterations` and those done while the save in flight was
+    written, never more than twice `iterations`.
     """
 
     iterations: int
@@ -24,7 +35,12 @@ class EveryIterations:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EverySeconds:
-    """Save when `seconds` have passed since the last save began."""
+    """Save so that a kill costs at most the work of `seconds`, and no more often than that needs.
+
+    A save is begun as much early as the last one took; the first, which nobody has measured, at half the time. Where
+    two saves and a step take longer than `seconds`, the bound is what they take: saves never overlap, and one is begun
+    at most twice in `seconds`.
+    """
 
     seconds: float
 
@@ -35,10 +51,11 @@ class EverySeconds:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Automatic:
-    """Save as often as costs at most a share `overhead` of the time, and at least each `longest` seconds.
+    """Save as often as costs at most a share `overhead` of the time; a kill costs at most `longest` seconds of work.
 
     The rule of CheckFreq (Mohan et al., FAST 2021): measure what a save costs, then space saves so that the cost
-    stays below a bound.
+    stays below a bound. `longest` is kept to as by `EverySeconds`, also where that costs more; `shortest` is the least
+    from one begin to the next otherwise.
     """
 
     overhead: float = 0.01
@@ -63,6 +80,8 @@ class Pace:
     """The step just done, counted over all attempts."""
     seconds: float
     """Seconds since the last save began."""
+    step_seconds: float
+    """The longest step since then, in seconds: how long the next one may take."""
     save_seconds: float | None
     """What the last save took, copy and background work together; None before the first."""
 
@@ -73,9 +92,21 @@ def is_save_due(policy: SavePolicy, pace: Pace) -> bool:
         case EveryIterations(iterations=iterations):
             return pace.iteration % iterations == 0
         case EverySeconds(seconds=seconds):
-            return pace.seconds >= seconds
+            return is_last_chance(seconds, pace)
         case Automatic():
-            return pace.seconds >= automatic_interval(policy, pace.save_seconds)
+            is_paid_for = pace.seconds >= automatic_interval(policy, pace.save_seconds)
+            return is_paid_for or is_last_chance(policy.longest, pace)
+
+
+def is_last_chance(interval: float, pace: Pace) -> bool:
+    """Whether a save begun a step later would be durable only more than `interval` seconds after the last one began.
+
+    A save is expected to take what the last one took, but at most half of `interval`: of longer ones two cannot fit
+    into it whatever is done, and more of them would only keep the store busy.
+    """
+    half = interval / 2
+    expected = half if pace.save_seconds is None else min(pace.save_seconds, half)
+    return pace.seconds + pace.step_seconds + expected > interval
 
 
 def waits_for_store(policy: SavePolicy) -> bool:
@@ -84,7 +115,7 @@ def waits_for_store(policy: SavePolicy) -> bool:
 
 
 def automatic_interval(policy: Automatic, save_seconds: float | None) -> float:
-    """Seconds between saves; before anything was measured, a save is taken to cost 50 ms."""
+    """Seconds from one save to the next that pay for it; before anything was measured, it is taken to cost 50 ms."""
     wanted = (0.05 if save_seconds is None else save_seconds) / policy.overhead
     return min(max(wanted, policy.shortest), policy.longest)
 

@@ -1,7 +1,7 @@
 """Removing checkpoints: commit a record that says what goes, and only then delete it.
 
     plan    what is named in which `removed` record         pure, but for reading how an old run's rows are called
-    step    commit one record, or delete one key            so that whoever has something better to do may come between
+    step    commit one record, or delete a few keys         so that whoever has something better to do may come between
 
 A crash after a record leaves keys that it names; they belong to nothing any more, and the next removal deletes them
 first. So at any time only the newest `removed` record can have such keys.
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 
 from mlsession.errors import DamagedData
 from mlsession.session.identity import Identity
@@ -24,6 +24,7 @@ from mlsession.session.log.records import BlobRef, CheckpointEntry
 from mlsession.session.log.timeline import Timeline
 from mlsession.session.retention import removable
 from mlsession.session.writer import SessionWriter
+from mlsession.store.bulk import delete_some, list_between
 from mlsession.store.protocol import Store
 
 MOST_CHECKPOINTS = 1_000
@@ -38,6 +39,9 @@ class Removal:
     checkpoints: tuple[int, ...]
     keys: tuple[str, ...]
 
+
+MOST_AT_ONCE = 100
+"""Keys that are deleted together, where the store can do that: so many take no longer than a record."""
 
 RowsOf = Callable[[CheckpointEntry], Sequence[BlobRef]]
 """The blobs of a phase's additive output as of one of its checkpoints, in order."""
@@ -97,8 +101,14 @@ def leftover_keys(store: Store, timeline: Timeline) -> tuple[str, ...]:
         for key in (named if isinstance(named, list) else ())
         if isinstance(key, str) and 0 < (record_of(key) or 0) < timeline.removal and key.startswith("blobs/")
     }
-    folders = sorted({key.rpartition("/")[0] for key in keys})
-    return tuple(sorted(entry.key for folder in folders for entry in store.list(folder) if entry.key in keys))
+    folders: dict[str, list[str]] = {}
+    for key in sorted(keys):
+        folders.setdefault(key.rpartition("/")[0], []).append(key)
+    there: set[str] = set()
+    for folder, some in folders.items():
+        # A beginning of a key sorts right before it.
+        there |= {entry.key for entry in list_between(store, folder, some[0][:-1], some[-1]) if entry.key in keys}
+    return tuple(sorted(there))
 
 
 def rows_as_of(store: Store, entry: CheckpointEntry) -> tuple[BlobRef, ...]:
@@ -152,7 +162,7 @@ class Remover:
         return gone
 
     def step(self) -> tuple[int, ...]:
-        """Deletes one key, or else commits the next record; returns the checkpoints that are gone by that.
+        """Deletes a few keys, or else commits the next record; returns the checkpoints that are gone by that.
 
         The first step only looks what an earlier writer left. Raises `StoreError`, and for a record
         `SessionTakenOver`.
@@ -161,8 +171,8 @@ class Remover:
             self._keys = deque(leftover_keys(self._store, self._writer.timeline))
             return ()
         if self._keys:
-            self._store.delete(self._keys[0])
-            self._keys.popleft()
+            for _ in range(delete_some(self._store, list(islice(self._keys, MOST_AT_ONCE)))):
+                self._keys.popleft()
             return ()
         if not self._planned:
             return ()

@@ -48,8 +48,8 @@ class Retainer:
     """Removes what the rule does not keep.
 
     Superseded checkpoints are removed in batches, so that a record is not written for each; a step writes one record
-    or deletes one key. Where the store refuses to delete, or the list of checkpoints is damaged, that is said once, and
-    all stays from then on.
+    or deletes a few keys. Where the store refuses to delete, or the list of checkpoints is damaged, that is said once,
+    and all stays from then on.
     """
 
     def __init__(

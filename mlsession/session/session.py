@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from datetime import datetime
+from typing import Any
 
 from mlsession.clock import Clock, SystemClock
-from mlsession.errors import DamagedData, NoUsableCheckpoint
 from mlsession.events import Event
 from mlsession.session.attempt import retry_teller
 from mlsession.session.checkpoint import Checkpoint, checkpoint_of
 from mlsession.session.donor import accept_donor
-from mlsession.session.identity import Identity
-from mlsession.session.log.journal import Journal
-from mlsession.session.log.records import BlobRef, Kind
+from mlsession.session.earlier import past_at
+from mlsession.session.garbage import Garbage, collect_garbage
+from mlsession.session.identity import Identity, opened_attachments
+from mlsession.session.integrity import Repair, Verification
+from mlsession.session.liveness import this_process
+from mlsession.session.log.journal import Journal, LogState
+from mlsession.session.log.records import BlobRef
 from mlsession.session.log.timeline import Timeline
-from mlsession.session.maintenance import remove_checkpoints
-from mlsession.session.opening import opened_attachments, require_session
+from mlsession.session.maintenance import Maintenance, remove_checkpoints
+from mlsession.session.opening import require_session
 from mlsession.session.page import session_html
 from mlsession.session.parameters import SessionParameters
 from mlsession.session.past import StoredPast
-from mlsession.session.phase import HISTORY_PREFIX, Json, PhaseState
+from mlsession.session.phase import HISTORY_PREFIX, Json, PhaseState, Task
+from mlsession.session.repair import repair_session
 from mlsession.session.retention import Retention, superseded
 from mlsession.session.status import Status, heartbeat_age, read_status
-from mlsession.session.verification import Verification, verify_session
+from mlsession.session.verification import verify_session
 from mlsession.store.protocol import Store
 from mlsession.store.retrying import RetryingStore
 
@@ -39,14 +44,19 @@ class TrainingSession:
     """
 
     def __init__(
-        self, open_store: Callable[[], Store], parameters: SessionParameters, clock: Clock | None = None
+        self,
+        open_store: Callable[[], Store],
+        parameters: SessionParameters,
+        clock: Clock | None = None,
+        known: LogState | None = None,
     ) -> None:
+        """`known` is the picture itself, where somebody has taken it just now; None takes one."""
         self._open_store = open_store
         self._parameters = parameters
         self._clock = clock or SystemClock()
         self._store = open_store()
         try:
-            self._state = require_session(self._store)
+            self._state = known or require_session(self._store)
         except BaseException:
             self._store.close()
             raise
@@ -110,6 +120,18 @@ class TrainingSession:
         entries = Journal(self._store).checkpoints(self._state.timeline)
         return tuple(checkpoint_of(entry, self.url) for entry in entries)
 
+    @property
+    def num_checkpoints(self) -> int:
+        """How many checkpoints there are; asks for no list of them unless some were removed of late."""
+        return Journal(self._store).count_checkpoints(self._state.timeline)
+
+    @property
+    def newest_checkpoint(self) -> Checkpoint | None:
+        """The last of `checkpoints`, which are not listed for it; None if there are none."""
+        timeline = self._state.timeline
+        entry = timeline.recent[-1] if timeline.recent else timeline.last_commit
+        return None if entry is None else checkpoint_of(entry, self.url)
+
     def superseded_checkpoints(
         self, keep_last: int | None = None, keep_best: int | None = None
     ) -> tuple[Checkpoint, ...]:
@@ -134,23 +156,56 @@ class TrainingSession:
         `predicate` is asked about each checkpoint once, as the store has them now; `on_event` hears of waiting for an
         earlier writer and of retries. Raises `SessionInUse` while a job runs, and what `predicate` raises.
         """
-        emit = on_event or (lambda event: None)
-        backoff, stale_after = self._parameters.backoff, self._parameters.stale_after
-        store = RetryingStore(self._open_store(), self._clock, backoff, retry_teller(emit))
-        with closing(store):
-            gone = remove_checkpoints(store, self._open_store, self._clock, stale_after, predicate, emit)
-        self.refresh()
-        return gone
+        with self._maintaining(on_event) as work:
+            return remove_checkpoints(work, predicate)
 
-    def verify(self) -> Verification:
-        """Reads and hashes all that the checkpoints rest on, as they are now; only reads, and names what is damaged."""
+    def verify(self, deep: bool = False) -> Verification:
+        """Looks at all that the checkpoints rest on, as they are now; only reads, and names what is damaged.
+
+        Every record is read, and every other file must be there in its size; `deep` also reads and hashes all of it.
+        """
         for _ in range(_MOST_LOOKS):
             self.refresh()
-            found = verify_session(self._store, self._state)
+            found = verify_session(self._store, self._state, deep)
             if found.is_whole or require_session(self._store).timeline.tip == self._state.timeline.tip:
                 break
             # A job that runs may have removed what we missed: look again.
         return found
+
+    def repair(
+        self,
+        task: Task[Any] | None = None,
+        on_event: Callable[[Event], None] | None = None,
+        without_task: str = "nobody said how it is made",
+    ) -> Repair:
+        """Mends what is damaged, after a deep look: see `session.repair`.
+
+        `task` is that of the session; without one nothing is computed again, and `without_task` says why. Of image
+        classification `Classifier.repair_training_session` knows the task. Raises `SessionInUse` while a job runs.
+        """
+        with self._maintaining(on_event) as work:
+            return repair_session(work, task, without_task)
+
+    def collect_garbage(self, dry_run: bool = False, on_event: Callable[[Event], None] | None = None) -> Garbage:
+        """Deletes what nothing in the session needs any more, such as what a kill left; says what that was.
+
+        With `dry_run` it only says it. Raises `SessionInUse` while a job runs, and `DamagedData` where damage may hide
+        that something is needed: then nothing is deleted.
+        """
+        with self._maintaining(on_event) as work:
+            return collect_garbage(work, dry_run)
+
+    @contextmanager
+    def _maintaining(self, on_event: Callable[[Event], None] | None) -> Iterator[Maintenance]:
+        """What work on the session needs; afterwards this picture is a new one."""
+        emit = on_event or (lambda event: None)
+        backoff, stale_after = self._parameters.backoff, self._parameters.stale_after
+        store = RetryingStore(self._open_store(), self._clock, backoff, retry_teller(emit), this_process().name)
+        with closing(store):
+            yield Maintenance(
+                store=store, open_store=self._open_store, clock=self._clock, stale_after=stale_after, emit=emit
+            )
+        self.refresh()
 
     def reuse_extracted_features(self, donor: TrainingSession, on_event: Callable[[Event], None] | None = None) -> None:
         """Lets this session, which has no checkpoints yet, take over what another one has extracted.
@@ -180,6 +235,11 @@ class TrainingSession:
         return self._state.timeline
 
     @property
+    def state(self) -> LogState:
+        """The same with where the log ends, for whoever writes on."""
+        return self._state
+
+    @property
     def past(self) -> StoredPast:
         """What the phases have committed."""
         return StoredPast(self._store, self._state.timeline)
@@ -189,26 +249,7 @@ class TrainingSession:
 
         Raises `NoUsableCheckpoint` if it is none of this session's, or was removed.
         """
-        state = Journal(self._store).load(number) if number >= 0 else None
-        if state is None or state.timeline.tip.number != number or state.timeline.tip.kind is not Kind.CHECKPOINT:
-            raise NoUsableCheckpoint(f"{self.url} has no checkpoint {number}; `mlsession status` lists those it has")
-        if not self._is_live(number):
-            raise NoUsableCheckpoint(
-                f"checkpoint {number} of {self.url} was removed, or given up after damage; "
-                "`mlsession checkpoints list` shows those that are left"
-            )
-        return StoredPast(self._store, state.timeline)
-
-    def _is_live(self, number: int) -> bool:
-        timeline = self._state.timeline
-        if number > timeline.tip.number:
-            timeline = require_session(self._store).timeline  # It is newer than this picture.
-        if number in timeline.removed or any(entry.number == number for entry in timeline.recent):
-            return number not in timeline.removed
-        try:
-            return any(entry.number == number for entry in Journal(self._store).checkpoints(timeline))
-        except DamagedData:
-            return True  # What could tell is damaged; the checkpoint itself may be whole.
+        return past_at(self._store, self._state.timeline, number)
 
     @property
     def attachments(self) -> Mapping[str, BlobRef]:
@@ -243,7 +284,7 @@ class TrainingSession:
 def history_of(state: PhaseState) -> dict[str, list[float]]:
     """The metrics by iteration in a state of training."""
     return {
-        name.removeprefix(HISTORY_PREFIX): [float(value) for value in array]
+        name.removeprefix(HISTORY_PREFIX): [float(value) for value in array.reshape(-1)]
         for name, array in sorted(state.arrays.items())
         if name.startswith(HISTORY_PREFIX)
     }

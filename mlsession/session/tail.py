@@ -21,7 +21,7 @@ from mlsession.session.following import (
     standing_of,
 )
 from mlsession.session.log.blobs import read_blob
-from mlsession.session.log.journal import Journal, LogState
+from mlsession.session.log.journal import Journal, LogState, stored_bytes
 from mlsession.session.log.layout import record_key, record_of
 from mlsession.session.log.pages import live_checkpoints
 from mlsession.session.log.records import CheckpointEntry, Kind, Record
@@ -88,7 +88,7 @@ class SessionTail:
         while True:
             number = self._known.end + 1
             try:
-                record = Record.decode(self._store.get(record_key(number)), number)
+                record = Record.decode(stored_bytes(self._store, number), number)
             except KeyMissing:
                 return None
             except DamagedData as damage:

@@ -40,7 +40,8 @@ class Stage:
 class SessionWriter:
     """Writes one opening of a session. Belongs to one thread at a time.
 
-    Every method may raise `SessionTakenOver`: another writer has opened the session, and this one must stop.
+    Every method may raise `SessionTakenOver`: another writer has opened the session, and this one must stop; and
+    `StoreError`, also where the session's own records have gone.
     """
 
     def __init__(self, store: Store, clock: Clock, state: LogState, writer_id: str) -> None:
@@ -70,7 +71,7 @@ class SessionWriter:
         """Writes and verifies all blobs, then the record. Returns the entry and the bytes written in blobs."""
         number = self._number + 1
         state = self._blob(encode_state(stage.state))
-        adds = tuple(self._blob(encode_arrays(joined)) for joined in _joined(stage.adds))
+        adds = tuple(self._blob(encode_arrays(joined)) for joined in joined_rows(stage.adds))
         entry = CheckpointEntry(
             number=number,
             parent=self._timeline.tip.number,
@@ -86,12 +87,21 @@ class SessionWriter:
             inputs=stage.inputs,
             run=number,
         )
-        self._append(Kind.CHECKPOINT, body_of(entry), self.opening)
+        self._append(Kind.CHECKPOINT, body_of(entry), self.opening, with_index=needs_roll(self._timeline))
         return self._timeline.newest[stage.phase], state.size + sum(ref.size for ref in adds)
 
     def remove(self, checkpoints: tuple[int, ...], keys: tuple[str, ...]) -> None:
         """Takes checkpoints off the list; the keys may be deleted once this returns, and not before."""
-        self._append(Kind.REMOVED, {"checkpoints": list(checkpoints), "keys": list(keys)}, self.opening)
+        body: JsonObject = {"checkpoints": list(checkpoints), "keys": list(keys)}
+        self._append(Kind.REMOVED, body, self.opening, with_index=needs_roll(self._timeline))
+
+    def reindex(self) -> None:
+        """Makes the index anew, out of the records alone; commits it with a removal of nothing.
+
+        What the newest removal has named must be deleted before. Raises `DamagedData` if a record is damaged.
+        """
+        self._timeline = self._journal.load_unindexed(self._timeline.tip.number)
+        self._append(Kind.REMOVED, {"checkpoints": [], "keys": []}, self.opening, with_index=True)
 
     def close(self, outcome: Outcome, reason: str) -> None:
         """Says how this opening ended; of a long reason the beginning."""
@@ -118,13 +128,14 @@ class SessionWriter:
             kept["removed"] = list(branch.removed)
         self._append(Kind.OPENED, kept, opening=self._number + 1)
 
-    def _append(self, kind: Kind, body: JsonObject, opening: int) -> None:
+    def _append(self, kind: Kind, body: JsonObject, opening: int, *, with_index: bool = False) -> None:
         timeline, number = self._timeline, self._number + 1
         index = timeline.tip.index
-        if kind is Kind.CHECKPOINT and needs_roll(timeline):
+        if with_index:
             index, summary = roll(timeline, number, lambda ref: read_blob(self._store, ref), self._blob)
         else:
             summary = None
+        self._journal.check_present(self._number)
         record = self._journal.append(
             Record(
                 number=number,
@@ -149,7 +160,7 @@ class SessionWriter:
         return write_blob(self._store, self.opening, self._number + 1, data)
 
 
-def _joined(adds: tuple[Arrays, ...]) -> tuple[dict[str, Array], ...]:
+def joined_rows(adds: tuple[Arrays, ...]) -> tuple[dict[str, Array], ...]:
     """All steps' rows as one mapping of arrays, joined along the first axis; nothing if there are none."""
     filled = [arrays for arrays in adds if arrays]
     if not filled:

@@ -23,6 +23,7 @@ from mlsession.metrics.report import ClassifierMetrics
 from mlsession.session.attempt import advance_session
 from mlsession.session.checkpoint import Checkpoint
 from mlsession.session.deletion import DeletedSession, delete_session
+from mlsession.session.integrity import Repair
 from mlsession.session.parameters import SessionParameters
 from mlsession.session.session import TrainingSession
 from mlsession.training.evaluation import Evaluation, evaluate_source
@@ -32,6 +33,7 @@ from mlsession.training.parameters import ModelParameters
 from mlsession.training.pictures import read_picture
 from mlsession.training.prepare import made_session, prepared, restored
 from mlsession.training.record import ClassifierRecord, Findings
+from mlsession.training.repairing import repair_training_session
 from mlsession.training.request import Request
 from mlsession.training.restore import from_checkpoint, load_model
 from mlsession.training.results import StoredResults
@@ -101,9 +103,9 @@ class Classifier(ClassifierRecord):
         request = _request(data, parameters, session, testing)
 
         def work(context: JobContext) -> Classifier:
-            with prepared(request, context.clock, context.emit) as (task, opening):
+            with prepared(request, context.clock, context.emit) as (task, opening, known):
                 around = surroundings(request.place, request.session, context)
-                trained = advance_session(task, around, opening, drive_options(request.session))
+                trained = advance_session(task, around, opening, drive_options(request.session), known)
             return cls._of(trained, request.parameters, request.place)
 
         return Job(work)
@@ -140,6 +142,13 @@ class Classifier(ClassifierRecord):
             return delete_session(store, SystemClock(), session.stale_after, on_event or (lambda event: None))
 
     @classmethod
+    def repair_training_session(
+        cls, session: SessionParameters, on_event: Callable[[Event], None] | None = None
+    ) -> Repair:
+        """Mends what is damaged in a session, out of its log and its data; see `TrainingSession.repair`."""
+        return repair_training_session(session, SystemClock(), on_event or (lambda event: None))
+
+    @classmethod
     def resume(cls, session: TrainingSession, extractor_weights: str | Path | None = None) -> Job[Classifier]:
         """Goes on with a session, with the data, parameters and test set that it recorded; see `train`.
 
@@ -151,9 +160,9 @@ class Classifier(ClassifierRecord):
 
         def work(context: JobContext) -> Classifier:
             session.refresh()
-            with restored(session, context.clock, context.emit, weights) as (task, opening):
+            with restored(session, context.clock, context.emit, weights) as (task, opening, known):
                 around = surroundings(place, session.parameters, context)
-                trained = advance_session(task, around, opening, drive_options(session.parameters))
+                trained = advance_session(task, around, opening, drive_options(session.parameters), known)
             return cls._of(trained, task.parameters, place)
 
         return Job(work)

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from mlsession.augment.views import ViewPlan
+from mlsession.errors import DamagedData
 from mlsession.phases.cache import view_key
 from mlsession.phases.donation import DonatedRows, collect_rows
 from mlsession.session.donor import Donor, check_alike
 from mlsession.session.identity import Identity
+from mlsession.session.log.blobs import as_written
+from mlsession.session.log.members import as_count
 from mlsession.session.parameters import SessionParameters
+from mlsession.session.past import StoredPast
 from mlsession.session.phase import Arrays, Phase
 from mlsession.session.session import TrainingSession
 from mlsession.store import open_store
@@ -21,7 +25,7 @@ from mlsession.training.task import AUGMENTER
 def donated_rows(
     donor: Donor, identity: Identity, own: Callable[[], Store], storage_options: Mapping[str, object]
 ) -> DonatedRows:
-    """All that a donor has extracted, for the session of this `identity`, whose folder `own` opens.
+    """All that is whole of what a donor has extracted, for the session of this `identity`, whose folder `own` opens.
 
     Raises `SessionNotFound` or `NoUsableCheckpoint` where the donor is gone, `IncompatibleParameters` where it
     extracts otherwise, `DamagedData`, `StoreError`.
@@ -33,9 +37,17 @@ def donated_rows(
         plan = ModelParameters.from_json(session.identity.parameters, session.settings).views
         augmenter = str(session.identity.numerics.get(AUGMENTER, ""))
         past = session.at_checkpoint(donor.checkpoint)
-        count = past.state(Phase.EXTRACTING).data["rows"]
-        assert isinstance(count, int)
-        return collect_rows(past.rows(Phase.EXTRACTING), count, lambda block: _keys(block, plan, augmenter))
+        with as_written("donor"):
+            rows = past.whole_rows(Phase.EXTRACTING)
+            return collect_rows(rows, _most_rows(past), lambda block: _keys(block, plan, augmenter))
+
+
+def _most_rows(past: StoredPast) -> int:
+    """As many rows as there are, or more."""
+    try:
+        return as_count(past.state(Phase.EXTRACTING).data["rows"])
+    except DamagedData:
+        return sum(len(block["view"]) for block in past.whole_rows(Phase.EXTRACTING))
 
 
 def _keys(block: Arrays, plan: ViewPlan, augmenter: str) -> list[bytes]:

@@ -49,6 +49,7 @@ def encode_sides(sides: Mapping[bytes, bool]) -> bytes:
 def decode_sides(data: bytes) -> dict[bytes, bool]:
     """Reads `encode_sides` back. Raises `DamagedData`."""
     arrays = decode_arrays(data, SPLIT_SIDES)
-    if not {"digest", "held_out"} <= arrays.keys() or len(arrays["digest"]) != len(arrays["held_out"]):
+    digests, sides = arrays.get("digest", np.empty(0)), arrays.get("held_out", np.empty(0))
+    if digests.dtype != np.uint8 or digests.shape[1:] != (32,) or sides.shape != (len(digests),):
         raise DamagedData(SPLIT_SIDES, "it does not hold digests and sides")
-    return {digest.tobytes(): bool(side) for digest, side in zip(arrays["digest"], arrays["held_out"], strict=True)}
+    return {digest.tobytes(): bool(side) for digest, side in zip(digests, sides, strict=True)}

@@ -13,6 +13,8 @@ from mlsession.errors import InvalidParameter
 from mlsession.extractors.catalog import FeatureExtractorSpec, extractor_from_json, scene_print
 from mlsession.extractors.library import LibraryExtractor
 from mlsession.heads.options import HeadOptions, LogisticRegressor, options_from_json
+from mlsession.session.log.blobs import as_written
+from mlsession.session.log.members import as_text
 from mlsession.session.phase import Json
 from mlsession.store import redact
 
@@ -105,16 +107,29 @@ class ModelParameters:
         """The parameters of a session, from what it fixes and from the settings of its newest attempt.
 
         `storage_options` are fsspec's, to reach the weights of a library's network.
-        Raises `InvalidParameter` for an extractor or head that this version does not have.
+        Raises `InvalidParameter` for an extractor or head that this version does not have, `DamagedData` for what was
+        never written.
         """
+        with as_written("the session's parameters"):
+            return cls._from_json(stored, settings, storage_options)
+
+    @classmethod
+    def _from_json(
+        cls,
+        stored: Mapping[str, Json],
+        settings: Mapping[str, Json],
+        storage_options: Mapping[str, object] | None,
+    ) -> ModelParameters:
         algorithm = cast(dict[str, dict[str, Json]], stored["algorithm"])
-        weights = cast(str | None, settings.get(EXTRACTOR_WEIGHTS))
+        place = settings.get(EXTRACTOR_WEIGHTS)
+        weights = None if place is None else as_text(place)
         validation = cast(dict[str, Json], stored["validation"])
         if validation["kind"] == ValidationKind.DATA.value:
             validation = {**validation, "source": settings["validation_source"]}
         iterations, seed = settings.get("iterations"), stored["seed"]
         augmentation = cast(list[dict[str, Json]], stored.get("augmentation", []))
-        assert isinstance(seed, int)
+        if not isinstance(seed, int):
+            raise ValueError("the seed is no whole number")
         return cls(
             validation=Validation.from_json(validation),
             max_iterations=iterations if isinstance(iterations, int) else DEFAULT_ITERATIONS,

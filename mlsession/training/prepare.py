@@ -23,7 +23,9 @@ from mlsession.phases.donation import DonatedRows
 from mlsession.session.attempt import retry_teller
 from mlsession.session.donor import DONOR, Donor
 from mlsession.session.identity import Identity
+from mlsession.session.liveness import this_process
 from mlsession.session.log.blobs import read_blob
+from mlsession.session.log.journal import LogState
 from mlsession.session.log.records import BlobRef
 from mlsession.session.opening import Emit, OpenOptions, attach
 from mlsession.session.phase import Json, Phase
@@ -46,8 +48,8 @@ from mlsession.training.revision import Revision, original_digests, recorded_rev
 from mlsession.training.task import AUGMENTER, PHASES, TASK, ImageClassification, index_digest, part_of
 
 
-def ensured_session(request: Request, found: Indexes, clock: Clock, emit: Emit) -> None:
-    """Makes the session if there is none. Raises `IncompatibleParameters` if there is one of other parameters.
+def ensured_session(request: Request, found: Indexes, clock: Clock, emit: Emit) -> LogState:
+    """The session, made now if there is none. Raises `IncompatibleParameters` if there is one of other parameters.
 
     A new one is not made of images with labels that do not fit: then it raises `UnusableData`.
     """
@@ -56,7 +58,7 @@ def ensured_session(request: Request, found: Indexes, clock: Clock, emit: Emit) 
         check_labels(request, found)
         return found.attachments()
 
-    ensure_session(
+    return ensure_session(
         request.place,
         request.session,
         clock,
@@ -71,35 +73,36 @@ def ensured_session(request: Request, found: Indexes, clock: Clock, emit: Emit) 
 def made_session(request: Request, clock: Clock, emit: Emit) -> None:
     """Makes the session if there is none, and compares one that is there; runs nothing. Raises as `prepared` does."""
     found = list_sources(request)
-    ensured_session(request, found, clock, emit)
+    known = ensured_session(request, found, clock, emit)
     if request.session.on_modified_data == "fail":
-        with closing(TrainingSession(request.place.open, request.session, clock)) as session, ExitStack() as stack:
+        looking = TrainingSession(request.place.open, request.session, clock, known)
+        with closing(looking) as session, ExitStack() as stack:
             _check_unchanged(session, recorded_revision(session), found, _readers(request, stack, clock, emit))
 
 
 @contextmanager
-def prepared(request: Request, clock: Clock, emit: Emit) -> Iterator[tuple[ImageClassification, OpenOptions]]:
-    """The task of a session that exists from now on, and how to open it; the sources are open meanwhile.
+def prepared(request: Request, clock: Clock, emit: Emit) -> Iterator[tuple[ImageClassification, OpenOptions, LogState]]:
+    """The task of a session that exists from now on, how to open it, and how it stands; the sources are open meanwhile.
 
     Raises `UnusableData`, `IncompatibleParameters`, `ModifiedTrainingData`, and what reading the session raises.
     """
     found = list_sources(request)
-    ensured_session(request, found, clock, emit)
+    known = ensured_session(request, found, clock, emit)
 
     def open_patiently() -> Store:
-        return RetryingStore(request.place.open(), clock, request.session.backoff, retry_teller(emit))
+        return _patient(request.place.open(), request, clock, emit)
 
-    with closing(TrainingSession(open_patiently, request.session, clock)) as session, ExitStack() as stack:
+    with closing(TrainingSession(open_patiently, request.session, clock, known)) as session, ExitStack() as stack:
         readers = _readers(request, stack, clock, emit)
         revision = _revision_of(request, session, found, readers)
         store = stack.enter_context(closing(open_patiently()))
-        yield _ready(request, session, revision, found.test, readers, store, emit)
+        yield *_ready(request, session, revision, found.test, readers, store, emit), known
 
 
 @contextmanager
 def restored(
     session: TrainingSession, clock: Clock, emit: Emit, extractor_weights: str | None = None
-) -> Iterator[tuple[ImageClassification, OpenOptions]]:
+) -> Iterator[tuple[ImageClassification, OpenOptions, LogState]]:
     """The same from the store alone: data, parameters and test set as the session recorded them.
 
     `extractor_weights` says where the weights of its extractor lie, if not where they did.
@@ -120,7 +123,20 @@ def restored(
         else:
             revision, test = recorded_revision(session), _recorded_test(request, session)
         store = stack.enter_context(closing(request.place.open()))
-        yield _ready(request, session, revision, test, readers, store, emit)
+        yield *_ready(request, session, revision, test, readers, store, emit), session.state
+
+
+@contextmanager
+def recorded(session: TrainingSession, clock: Clock, emit: Emit) -> Iterator[ImageClassification]:
+    """The task of what the session's newest attempt worked on, whatever has become of the data; only reads.
+
+    Raises `DamagedData`, and `UnusableData` for a session that does not say where its data are.
+    """
+    request = recorded_request(session)
+    with ExitStack() as stack:
+        readers, store = _readers(request, stack, clock, emit), stack.enter_context(closing(request.place.open()))
+        revision, test = recorded_revision(session), _recorded_test(request, session)
+        yield _task(request, session, revision, test, readers, store, emit, session.attachments)
 
 
 def _recorded_test(request: Request, session: TrainingSession) -> ImageIndex | None:
@@ -141,7 +157,7 @@ def _readers(request: Request, stack: ExitStack, clock: Clock, emit: Emit) -> _R
 
     def reader(source: DataSource) -> Callable[[str], bytes]:
         # A read that fails for a while is retried; only what the bytes say may leave an image out.
-        return stack.enter_context(closing(SourceReader(lambda: _patient(source, request, clock, emit)))).read
+        return stack.enter_context(closing(SourceReader(lambda: _patient(source.open(), request, clock, emit)))).read
 
     return _Readers(
         training=reader(request.data),
@@ -179,11 +195,30 @@ def _ready(
     attachments = {**revision.carried, **{name: attach(store, data) for name, data in revision.new.items()}}
     if test is not None:
         attachments[TEST_INDEX] = attach(store, test.to_bytes())
+    options = OpenOptions(
+        stale_after=request.session.stale_after,
+        take_over=request.session.take_over,
+        settings=request.settings,
+        attachments=attachments,
+    )
+    return _task(request, session, revision, test, readers, store, emit, attachments), options
+
+
+def _task(
+    request: Request,
+    session: TrainingSession,
+    revision: Revision,
+    test: ImageIndex | None,
+    readers: _Readers,
+    store: Store,
+    emit: Emit,
+    attachments: Mapping[str, BlobRef],
+) -> ImageClassification:
     classes = revision.training.classes
     validation = None
     if revision.validation is not None and readers.validation is not None:
         validation = part_of(revision.validation, classes, readers.validation)
-    task = ImageClassification(
+    return ImageClassification(
         parameters=request.parameters,
         limit=request.limit,
         numerics=session.identity.numerics,
@@ -200,13 +235,6 @@ def _ready(
         sides=lambda: _sides(store, attachments),
         donation=_donation(request, session, store, attachments),
     )
-    options = OpenOptions(
-        stale_after=request.session.stale_after,
-        take_over=request.session.take_over,
-        settings=request.settings,
-        attachments=attachments,
-    )
-    return task, options
 
 
 def _sides(store: Store, attachments: Mapping[str, BlobRef]) -> Mapping[bytes, bool]:
@@ -227,8 +255,8 @@ def _donation(
     return read
 
 
-def _patient(source: DataSource, request: Request, clock: Clock, emit: Emit) -> Store:
-    return RetryingStore(source.open(), clock, request.session.backoff, retry_teller(emit))
+def _patient(store: Store, request: Request, clock: Clock, emit: Emit) -> Store:
+    return RetryingStore(store, clock, request.session.backoff, retry_teller(emit), this_process().name)
 
 
 def _check_unchanged(session: TrainingSession, recorded: Revision, found: Indexes, readers: _Readers) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from typing import TypeAlias
 
-from mlsession.classifier.format import decode_model
+from mlsession.classifier.format import MOST_BYTES, decode_model
 from mlsession.data.index import ImageIndex
 from mlsession.errors import (
     ForeignFiles,
@@ -115,7 +115,7 @@ def _session(url: str, storage_options: Mapping[str, object]) -> TrainingSession
 def _load_file(url: str, storage_options: Mapping[str, object], extractor_weights: str | None) -> Trained:
     try:
         with closing(open_store(parent_url(url), storage_options)) as store:
-            data = store.get(url_name(url))
+            data = store.get_range(url_name(url), 0, MOST_BYTES)
     except KeyMissing as error:
         raise ModelNotFound(f"{redact(url)}: there is no such file; check the path") from error
     return Trained(model=decode_model(data, redact(url), extractor_weights, storage_options), metrics={})

@@ -10,6 +10,7 @@ from mlsession.errors import InvalidParameter, UsageError
 from mlsession.job.run import SessionPlace
 from mlsession.metrics.images import ImageResults
 from mlsession.phases.evaluated import PARTS, PartName, results_of
+from mlsession.session.log.blobs import as_written
 from mlsession.session.parameters import SessionParameters
 from mlsession.session.past import StoredPast
 from mlsession.session.session import TrainingSession
@@ -36,6 +37,11 @@ def image_results(past: StoredPast, part: PartName) -> ImageResults:
 
     Raises `UsageError` where there are none, and `DamagedData`.
     """
+    with as_written("results of images"):
+        return _image_results(past, part)
+
+
+def _image_results(past: StoredPast, part: PartName) -> ImageResults:
     columns = results_of(past, part)
     if not columns:
         raise no_results(part)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mlsession.data.index import ImageIndex
+from mlsession.errors import DamagedData
 from mlsession.session.donor import DONOR, Donor
 from mlsession.session.log.records import BlobRef, CheckpointEntry
 from mlsession.session.phase import Arrays, Phase
@@ -50,7 +51,7 @@ def updated_revision(session: TrainingSession, training: ImageIndex, validation:
     """The images of today in place of the recorded ones.
 
     Extracting starts over and finds the rows it made before through a donor: the session itself, as of now. Images
-    that were on one side of the split stay there.
+    that were on one side of the split stay there. Raises `DamagedData` where nobody can tell on which they were.
     """
     carried = {name: ref for name, ref in session.attachments.items() if name in (SPLIT_SIDES, DONOR)}
     new = {TRAINING_INDEX: training.to_bytes()}
@@ -58,7 +59,7 @@ def updated_revision(session: TrainingSession, training: ImageIndex, validation:
         new[VALIDATION_INDEX] = validation.to_bytes()
     extracted = session.timeline.newest.get(Phase.EXTRACTING)
     if extracted is not None and _is_of_now(session, extracted):
-        sides = split_sides(session) if extracted.ended else {}
+        sides = _known_sides(session) if extracted.ended else {}
         if sides:
             new[SPLIT_SIDES] = encode_sides({**recorded_sides(session), **sides})
         # What was extracted of an update that was cut short is less than what its own donor has.
@@ -84,6 +85,18 @@ def split_sides(session: TrainingSession) -> dict[bytes, bool]:
     digests = np.concatenate([original_digests(block) for block in session.past.rows(Phase.EXTRACTING)])
     from_split = len(ImageIndex.from_bytes(session.attachment(TRAINING_INDEX)))
     return {digests[image].tobytes(): bool(held_out[image]) for image in np.flatnonzero(readable[:from_split]).tolist()}
+
+
+def _known_sides(session: TrainingSession) -> dict[bytes, bool]:
+    try:
+        return split_sides(session)
+    except DamagedData as damage:
+        cure = (
+            "it says which images are held out, and taken on without it some would change sides: "
+            f"`mlsession checkpoints repair {session.url}` makes it again from its images "
+            "(put those of them back that have changed), then the same call goes on"
+        )
+        raise DamagedData(damage.key, f"{damage.reason}; {cure}") from damage
 
 
 def original_digests(block: Arrays) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:

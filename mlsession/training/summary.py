@@ -79,14 +79,17 @@ class SessionSummary:
     """`tensor_digest` of the trained head; None before training has ended."""
     history: Mapping[str, list[float]]
     """See `TrainingSession.history`."""
+    num_checkpoints: int
     checkpoints: tuple[Checkpoint, ...]
+    """All of them, oldest first; where they were not asked for, the newest one."""
     damaged: tuple[str, ...] = field(default=())
     """What could not be read because its stored bytes are not those that were written."""
 
     @classmethod
-    def of(cls, session: TrainingSession) -> SessionSummary:
+    def of(cls, session: TrainingSession, *, all_checkpoints: bool = True) -> SessionSummary:
         """Reads a session of image classification; disturbs no writer.
 
+        `all_checkpoints`: whether to read the whole list, which takes a while where it is a hundred thousand.
         Raises `UsageError` for a session of another task, `StoreError`, and `DamagedData` where even the index of
         its images cannot be read.
         """
@@ -112,7 +115,8 @@ class SessionSummary:
             metrics=look.metrics(),
             model_digest=look.model_digest(),
             history=history_of(look.states[Phase.TRAINING]) if Phase.TRAINING in look.states else {},
-            checkpoints=session.checkpoints,
+            num_checkpoints=session.num_checkpoints,
+            checkpoints=session.checkpoints if all_checkpoints else tuple(filter(None, [session.newest_checkpoint])),
             damaged=tuple(look.damaged),
         )
 

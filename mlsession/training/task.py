@@ -15,7 +15,7 @@ from mlsession.augment.identity import augmenter_identity
 from mlsession.classifier.model import ImageModel
 from mlsession.data.index import ImageIndex
 from mlsession.data.resplit import split_with_past
-from mlsession.errors import InternalError
+from mlsession.errors import DamagedData, InternalError
 from mlsession.events import CacheFailed, DonorFailed, Event, NumericsChanged
 from mlsession.extractors.catalog import load_extractor
 from mlsession.extractors.numerics import torch_numerics
@@ -27,6 +27,8 @@ from mlsession.phases.donation import DonatedRows, Donation, FeatureRows
 from mlsession.phases.evaluated import metrics_of
 from mlsession.phases.featurize import Featurizer
 from mlsession.phases.trained import is_fitted, trained_head
+from mlsession.session.log.blobs import as_written
+from mlsession.session.log.layout import record_key
 from mlsession.session.phase import Json, Past, Phase, PhaseRunner, PhaseState
 from mlsession.session.session import history_of
 from mlsession.store.protocol import Store
@@ -186,16 +188,24 @@ class ImageClassification:
 
 
 def trained(past: Past, parameters: ModelParameters, classes: tuple[str, ...], evaluated: bool) -> Trained:
-    """The classifier that a training state holds, with its metrics if it was `evaluated`."""
-    state = past.state(Phase.TRAINING)
-    model = ImageModel(
-        labels=classes, feature_extractor=parameters.algorithm.feature_extractor, head=trained_head(state)
-    )
+    """The classifier that a training state holds, with its metrics if it was `evaluated`. Raises `DamagedData`."""
+    key = record_key(past.newest_commit(Phase.TRAINING))
+    state, spec = past.state(Phase.TRAINING), parameters.algorithm.feature_extractor
+    with as_written(key):
+        head, history = trained_head(state), history_of(state)
+    if (len(classes), spec.dimension) != (head.num_classes, head.num_features):
+        wanted = f"{len(classes)} labels and {spec.dimension} features"
+        raise DamagedData(key, f"{wanted}, and its head is of {head.num_classes} and {head.num_features}")
+    evaluation = past.newest_commit(Phase.EVALUATING) if evaluated else None
+    metrics: Mapping[str, ClassifierMetrics] = {}
+    if evaluation is not None:
+        with as_written(record_key(evaluation)):
+            metrics = metrics_of(past.state(Phase.EVALUATING), classes)
     return Trained(
-        model=model,
-        metrics=metrics_of(past.state(Phase.EVALUATING), classes) if evaluated else {},
-        history=history_of(state),
-        evaluation=past.newest_commit(Phase.EVALUATING) if evaluated else None,
+        model=ImageModel(labels=classes, feature_extractor=spec, head=head),
+        metrics=metrics,
+        history=history,
+        evaluation=evaluation,
     )
 
 

@@ -53,7 +53,7 @@ def test_says_what_it_is() -> None:
 @pytest.mark.parametrize(
     ("changes", "error", "reason"),
     [
-        ({"format": FORMAT + 1}, NewerFormat, r"file has model format 2; this version of mlsession reads up to 1"),
+        ({"format": FORMAT + 1}, NewerFormat, r"file has model format 2, .* reads up to 1: use the newer"),
         ({"format": 0}, DamagedData, "its format is 0"),
         ({"format": None}, DamagedData, "its format is None"),
         ({"format": True}, DamagedData, "its format is True"),

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -163,3 +166,15 @@ def test_the_same_key_under_another_label_is_relabeled() -> None:
         classes=before.classes,
     )
     assert before.compare(now) == IndexChange(relabeled=("cat/1.jpg",))
+
+
+def test_reading_an_index_does_not_import_pandas(tmp_path: Path) -> None:
+    stored = index_of(cat__a="1", dog__b="22")
+    (tmp_path / "index").write_bytes(stored.to_bytes())
+    program = (
+        "import sys; from pathlib import Path; from mlsession.data.index import ImageIndex\n"
+        f"index = ImageIndex.from_bytes(Path({str(tmp_path / 'index')!r}).read_bytes())\n"
+        "print(index.labels, index.sizes, [name for name in ('pandas', 'torch') if name in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert found == "[0 1] [1 2] []\n"

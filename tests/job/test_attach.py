@@ -49,10 +49,10 @@ from mlsession.session.stop import StopFlag, StopKind, stop_requested
 from mlsession.store.memory import MemorySpace, MemoryStore
 from mlsession.store.protocol import Store
 from mlsession.testing.clock import FakeClock
+from mlsession.testing.walk import Walk
 from tests.session.attempts import Attempt, attempt_on
 from tests.session.elsewhere import Elsewhere
 from tests.session.stores import CountingStore, HookedStore
-from tests.session.walk import Walk
 
 SECONDS = 120
 """More than anything here takes; a test that waits so long has failed."""

@@ -18,10 +18,10 @@ from mlsession.session.session import TrainingSession
 from mlsession.session.status import Status
 from mlsession.store import open_store
 from mlsession.testing.invariants import check_session, stored_bytes
+from mlsession.testing.walk import Walk
 from tests.servers.s3 import S3Server
 from tests.session.attempts import unbroken
 from tests.session.one_phase import OnePhase
-from tests.session.walk import Walk
 
 SECONDS = 120
 TASK = Walk(limit=10)

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from pathlib import Path
 
 import pytest
 
 from mlsession.errors import Interrupted
-from mlsession.job.job import Job
+from mlsession.job.job import Job, JobContext
 from mlsession.job.signals import SIGNALS, stop_on_signals
 from mlsession.store import open_store
 from mlsession.testing.invariants import check_session
@@ -55,7 +56,7 @@ def test_handlers_are_put_back(tmp_path: Path) -> None:
     job.exception(SECONDS)
 
 
-def test_the_second_signal_has_its_usual_effect() -> None:
+def test_a_second_ctrl_c_has_its_usual_effect() -> None:
     job = Job(waits_for_stop)
     with stop_on_signals(job):
         os.kill(os.getpid(), signal.SIGINT)
@@ -63,6 +64,38 @@ def test_the_second_signal_has_its_usual_effect() -> None:
             job.result(SECONDS)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("first", SIGNALS, ids=lambda number: number.name)
+def test_those_that_are_sent_twice_do_not_end_the_save(first: signal.Signals) -> None:
+    let_go = threading.Event()
+
+    def saves(context: JobContext) -> None:
+        assert let_go.wait(SECONDS)
+        context.stop.check()
+
+    job = Job(saves)
+    with stop_on_signals(job):
+        signal.raise_signal(first)
+        for again in set(SIGNALS) - {signal.SIGINT}:
+            signal.raise_signal(again)  # Would kill this process.
+        let_go.set()
+        with pytest.raises(Interrupted, match=f"signal {first.name}"):
+            job.result(SECONDS)
+
+
+def test_a_hangup_that_is_turned_off_stays_so() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    job = Job(waits_for_stop)
+    try:
+        with stop_on_signals(job):
+            signal.raise_signal(signal.SIGHUP)
+            assert not job.is_cancelled
+            signal.raise_signal(signal.SIGTERM)
+            with pytest.raises(Interrupted, match="signal SIGTERM"):
+                job.result(SECONDS)
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_handlers_are_put_back_after_an_error() -> None:

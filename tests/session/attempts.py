@@ -20,7 +20,7 @@ from mlsession.store.memory import MemorySpace, MemoryStore
 from mlsession.store.protocol import Store
 from mlsession.store.retrying import Backoff
 from mlsession.testing.invariants import Facts, check_session
-from tests.session.walk import Walk
+from mlsession.testing.walk import Walk
 
 T = TypeVar("T")
 WalkResult = tuple[int, bytes, str, str]

@@ -11,11 +11,11 @@ from mlsession.session.log.layout import record_key
 from mlsession.session.log.records import Kind, Outcome
 from mlsession.session.removal import Remover
 from mlsession.store.memory import MemorySpace, MemoryStore
+from mlsession.testing.walk import Walk
 from tests.session.attempts import attempt_on, facts_of, unbroken
 from tests.session.log.test_journal import load, stage, writer_of
 from tests.session.test_damage import damage
 from tests.session.test_removal import anything, numbers, view_of, walked
-from tests.session.walk import Walk
 
 
 def newest_state(space: MemorySpace, phase: str) -> str:
@@ -41,7 +41,7 @@ def test_the_newest_checkpoint_that_is_left_is_gone_on_from(limit: int) -> None:
     assert not set(left) & set(numbers(gone))
     (branch,) = [record for record in facts.timeline if "removed" in record.body]
     assert (branch.kind, branch.parent, branch.body["removed"]) == (Kind.OPENED, 6, [2, 3, 4])
-    assert view_of(space).verify().is_whole
+    assert view_of(space).verify(deep=True).is_whole
 
 
 def test_with_nothing_left_to_go_back_to_the_phase_starts_anew() -> None:
@@ -52,7 +52,7 @@ def test_with_nothing_left_to_go_back_to_the_phase_starts_anew() -> None:
     assert attempt.walk(Walk(limit=12)) == unbroken(Walk(limit=12))
     assert len(attempt.of(CheckpointSkipped)) == 1
     facts_of(space)
-    assert view_of(space).verify().is_whole
+    assert view_of(space).verify(deep=True).is_whole
 
 
 def test_an_old_evaluation_that_is_gone_costs_no_training() -> None:
@@ -80,7 +80,7 @@ def test_a_damaged_record_after_a_removal(what: str) -> None:
     damage(space, record_key(number), "flipped")
     # Without the record of it the removal is forgotten, and the verification says what is missing.
     missing = numbers(gone) if what == "removed" else []
-    problems = view_of(space).verify().problems
+    problems = view_of(space).verify(deep=True).problems
     assert [problem.checkpoint for problem in problems if problem.reason == "it is missing"] == missing
     assert record_key(number) in {problem.key for problem in problems}
     attempt = attempt_on(space, 1)
@@ -89,7 +89,7 @@ def test_a_damaged_record_after_a_removal(what: str) -> None:
     # What is listed and lost can be removed, and then all is well.
     view = view_of(space)
     view.remove_checkpoints(lambda item: item.phase == "walking" and item.iteration < 5)
-    assert view.verify().is_whole
+    assert view.verify(deep=True).is_whole
     assert attempt_on(space).walk(Walk(limit=15)) == unbroken(Walk(limit=15))
 
 
@@ -158,7 +158,7 @@ def test_any_removal_and_any_damage_to_what_is_left() -> None:
         assert {event.key for event in attempt.of(CheckpointSkipped)} <= keys
         view = view_of(space)
         assert not set(numbers(view.checkpoints)) & set(gone), f"trial {trial}: {gone}, {keys}"
-        problems = {problem.key for problem in view.verify().problems}
+        problems = {problem.key for problem in view.verify(deep=True).problems}
         assert problems <= keys, f"trial {trial}"
         if not problems:
             facts_of(space)

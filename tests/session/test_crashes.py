@@ -10,9 +10,9 @@ from mlsession.randomness import keyed_generator
 from mlsession.session.policy import EveryIterations
 from mlsession.store.memory import MemorySpace, MemoryStore
 from mlsession.testing.invariants import check_session
+from mlsession.testing.walk import Walk
 from tests.session.attempts import Attempt, WalkResult, attempt_on, unbroken
 from tests.session.stores import Crash, Fate, MortalStore
-from tests.session.walk import Walk
 
 TASK = Walk(limit=10)
 

@@ -15,11 +15,12 @@ from mlsession.session.phase import Past
 from mlsession.session.policy import EveryIterations
 from mlsession.session.stop import StopFlag
 from mlsession.store.memory import MemorySpace, MemoryStore
+from mlsession.testing.faults import WRITES, Fault, FaultyStore, Process, at, can_befall
 from mlsession.testing.invariants import check_session
+from mlsession.testing.walk import Walk
 from tests.session.attempts import Attempt, WalkResult, attempt_on, unbroken
 from tests.session.one_phase import OnePhase
 from tests.session.stores import HookedStore
-from tests.session.walk import Walk
 
 HOW = pytest.mark.parametrize("how", ["flipped", "cut", "empty", "missing"])
 
@@ -43,6 +44,13 @@ def session_of(task: Walk, interval: int = 3) -> MemorySpace:
     space = MemorySpace()
     attempt_on(space, interval).walk(task)
     return space
+
+
+def copied(space: MemorySpace) -> MemorySpace:
+    other = MemorySpace()
+    for key, value in space.values.items():
+        MemoryStore(other).put(key, value.data)
+    return other
 
 
 def keys_of(space: MemorySpace) -> list[str]:
@@ -208,6 +216,31 @@ def test_damage_that_the_result_meets_is_mended_too() -> None:
     attempt = attempt_on(space)
     assert attempt.run(Reading(), {}) == "{}"
     assert [event.checkpoint for event in attempt.of(CheckpointSkipped)] == [2]
+
+
+@pytest.mark.parametrize("fault", [Fault.FLIPPED_BIT, Fault.TRUNCATED, Fault.SWAPPED])
+def test_damage_on_the_way_costs_nothing(fault: Fault) -> None:
+    """What is read wrong once is read again, before any checkpoint is passed over."""
+    whole = session_of(Walk(limit=10))
+    expected, undisturbed = unbroken(Walk(limit=14)), Process()
+    extended(copied(whole), undisturbed)
+    reads = [call for call in undisturbed.calls if can_befall(fault, call.operation) and call.operation not in WRITES]
+    assert len(reads) > 20
+    for call in reads[::3]:
+        space, process = copied(whole), Process(at(call.number, fault))
+        attempt, result, steps = extended(space, process)
+        assert process.met
+        assert result == expected, call
+        assert not attempt.of(CheckpointSkipped), call
+        assert steps == [11, 12, 13, 14], call
+        check_session(MemoryStore(space))
+
+
+def extended(space: MemorySpace, process: Process) -> tuple[Attempt, WalkResult, list[int]]:
+    """A session taken on to 14 steps by a process, and the steps that this took."""
+    steps: list[int] = []
+    attempt = Attempt(open_store=lambda: FaultyStore(MemoryStore(space), process))
+    return attempt, attempt.walk(Walk(limit=14, on_step=steps.append)), steps
 
 
 def test_damage_of_something_else_is_not_taken_for_ours() -> None:

@@ -17,10 +17,11 @@ from mlsession.store.local import LocalStore
 from mlsession.store.memory import MemorySpace, MemoryStore
 from mlsession.store.protocol import Store
 from mlsession.testing.clock import FakeClock
+from mlsession.testing.faults import Fault, FaultyStore, Operation, Process
 from mlsession.testing.invariants import stored_bytes
+from mlsession.testing.walk import Walk
 from tests.session.attempts import Attempt, attempt_on, unbroken
 from tests.session.stores import Crash, Fate, MortalStore
-from tests.session.walk import Walk
 
 
 def ignore(event: Event) -> None:
@@ -132,6 +133,16 @@ def test_the_newest_records_go_first_and_record_0_last() -> None:
         record_key(3),
         record_key(0),
     )
+
+
+def test_a_listing_that_lags_behind_leaves_no_record() -> None:
+    space = finished()
+    process = Process(lambda call: Fault.STALE_LISTING if call.operation is Operation.LIST else None, stale_keys=7)
+    delete_session(FaultyStore(MemoryStore(space), process), FakeClock(), 20.0, ignore)
+    assert not [key for key in stored_bytes(MemoryStore(space)) if key.startswith("log/")]
+    assert attempt_on(space).walk(Walk()) == unbroken(Walk())
+    delete_session(MemoryStore(space), FakeClock(), 20.0, ignore)
+    assert stored_bytes(MemoryStore(space)) == {}
 
 
 def test_of_a_local_folder_nothing_is_left(tmp_path: Path) -> None:

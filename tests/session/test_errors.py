@@ -23,10 +23,10 @@ from mlsession.session.policy import EveryIterations
 from mlsession.store.memory import MemorySpace, MemoryStore
 from mlsession.store.retrying import Backoff
 from mlsession.testing.clock import FakeClock
+from mlsession.testing.walk import Walk
 from tests.session.attempts import Attempt, attempt_on, facts_of, outcome_of, unbroken
 from tests.session.one_phase import OnePhase, a_step
 from tests.session.stores import HookedStore
-from tests.session.walk import Walk
 
 TASK = Walk(limit=10)
 

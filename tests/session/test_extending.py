@@ -17,9 +17,9 @@ from mlsession.session.log.records import Kind
 from mlsession.store.local import LocalStore
 from mlsession.store.memory import MemorySpace, MemoryStore
 from mlsession.testing.invariants import stored_bytes
+from mlsession.testing.walk import Walk
 from tests.session.attempts import Attempt, attempt_on, facts_of, unbroken
 from tests.session.stores import CountingStore
-from tests.session.walk import Walk
 
 TASK = Walk(limit=10)
 

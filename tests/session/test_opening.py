@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from mlsession.errors import (
     StoreUnavailable,
 )
 from mlsession.events import Event, SessionCreated, SessionOpened, Unprotected, WaitingForWriter
+from mlsession.randomness import keyed_generator
 from mlsession.session.identity import Identity
 from mlsession.session.liveness import ProcessIdentity, start_time_of, this_process
 from mlsession.session.log.blobs import read_blob
@@ -33,6 +35,7 @@ from mlsession.store.memory import MemorySpace, MemoryStore
 from mlsession.store.protocol import Store
 from mlsession.store.retrying import Backoff, RetryingStore
 from mlsession.testing.clock import FakeClock
+from mlsession.testing.faults import Fault, FaultyStore, Operation, Process, ProcessDied, only
 from mlsession.testing.invariants import check_session, stored_bytes
 from tests.session.log.test_journal import stage
 from tests.session.stores import CountingStore, HookedStore, LostReplyStore, WrappedStore
@@ -122,6 +125,57 @@ class TestCreating:
         store.put(record_key(2), b"?")
         with pytest.raises(DamagedData, match="restore the folder from a copy"):
             find_session(store)
+
+    def test_records_that_kills_cut_short_at_the_very_beginning_are_passed_over(self) -> None:
+        """On a store that tears, a kill may leave record 0 half-written, and further kills what came in its place."""
+        for crashes in range(1, 5):
+            space, clock = MemorySpace(), FakeClock()
+            for number in range(crashes):
+                halfway = only(lambda call: Fault.CRASH_HALFWAY, {Operation.CREATE}, record_key(number))
+                process = Process(halfway)
+                with pytest.raises(ProcessDied):
+                    created(FaultyStore(MemoryStore(space), process, tears=True))
+            store = MemoryStore(space)
+            torn = {record_key(number): store.get(record_key(number)) for number in range(crashes)}
+            assert find_session(store) is None
+            assert created(store) == [SessionCreated(url=store.url)]
+            assert {key: store.get(key) for key in torn} == torn, "no number is written again"
+            state = require_session(store)
+            identity = Identity.from_record(state.timeline.opened)
+            assert (identity.task, identity.parameters) == ("test", {"seed": 1})
+            assert read_blob(store, identity.attachments["index"]) == b"rows"
+            writer, state = open_session(store, clock, OpenOptions(), lambda event: None)
+            assert clock.monotonic() == 0.0, "nobody can have it open"
+            assert writer.opening == crashes + 2
+            writer.commit(stage(1))
+            assert require_session(store).timeline.newest["training"].iteration == 1
+
+    def test_of_two_creators_after_a_cut_one_wins(self) -> None:
+        space = MemorySpace()
+        MemoryStore(space).put(record_key(0), b'{"format":1,')
+
+        def race(operation: str, key: str) -> None:
+            if (operation, key) == ("create", record_key(1)):
+                created(MemoryStore(space))
+
+        late: list[Event] = []
+        other = replace(IDENTITY, parameters={"seed": 2})
+        state = create_session(HookedStore(MemoryStore(space), race), FakeClock(), other, {}, late.append)
+        assert late == []
+        assert Identity.from_record(state.timeline.opened).parameters == {"seed": 1}
+
+    def test_a_session_that_has_saved_something_is_never_made_anew(self) -> None:
+        store = MemoryStore()
+        created(store)
+        opened(store)[0].commit(stage(1))
+        for number in range(3):
+            store.put(record_key(number), store.get(record_key(number))[:40])
+        for _ in range(2):
+            with pytest.raises(DamagedData, match="restore the folder from a copy"):
+                find_session(store)
+            with pytest.raises(DamagedData):
+                created(store)
+        assert len(list(store.list("log"))) == 3
 
     def test_a_lost_reply_to_record_0_is_success(self) -> None:
         inner = MemoryStore()
@@ -281,6 +335,49 @@ class TestOpening:
         writer, state = open_session(store, FakeClock(), options, lambda event: None, known)
         assert (writer.opening, state.timeline.newest["training"].iteration) == (3, 1)
         check_session(store)
+
+    @pytest.mark.parametrize("commits", [3, 60, 63, 64, 200])
+    def test_taking_over_from_a_writer_that_commits_without_a_pause(self, commits: int) -> None:
+        """It commits with every 4 to 7 of our calls, as long as its own take (put, get, look, create)."""
+        space, random = MemorySpace(), keyed_generator(commits, "hammer")
+        created(MemoryStore(space))
+        rival, _ = opened(MemoryStore(space))
+        for iteration in range(1, commits + 1):
+            rival.commit(stage(iteration))
+        before, iterations, left = rival.timeline.tip.number, itertools.count(commits + 1), 4
+        assert before == commits + 1
+
+        def hammer(operation: str, key: str) -> None:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                left = int(random.integers(4, 8))
+                rival.commit(stage(next(iterations)))
+
+        writer, _ = opened(HookedStore(MemoryStore(space), hammer), OpenOptions(take_over=True))
+        assert writer.opening > before + 1, "no race was lost, so this shows nothing"
+        with pytest.raises(SessionTakenOver):
+            rival.commit(stage(next(iterations)))
+        facts = check_session(MemoryStore(space))
+        assert facts is not None
+        assert facts.checkpoints[-1].number == writer.opening - 1, "all that it committed is kept"
+
+    def test_what_is_caught_up_with_is_what_reading_the_whole_log_gives(self) -> None:
+        space = MemorySpace()
+        created(MemoryStore(space))
+        rival, _ = opened(MemoryStore(space))
+        for iteration in range(1, 90):
+            known = require_session(MemoryStore(space))
+            for step in range(iteration % 3):
+                rival.commit(stage(iteration * 3 + step))
+            options = OpenOptions(take_over=True)
+            writer, state = open_session(MemoryStore(space), FakeClock(), options, lambda event: None, known)
+            assert writer.opening == state.end + 1
+            whole = Journal(MemoryStore(space)).load(state.end)
+            assert whole is not None
+            assert replace(state.timeline, opened=whole.timeline.opened) == whole.timeline
+            rival = writer
+        check_session(MemoryStore(space))
 
     def test_a_lost_reply_to_opened_is_success(self) -> None:
         inner = MemoryStore()

@@ -21,12 +21,12 @@ from mlsession.store.memory import MemorySpace, MemoryStore
 from mlsession.store.protocol import Store
 from mlsession.testing.clock import FakeClock
 from mlsession.testing.invariants import check_session, stored_bytes
+from mlsession.testing.walk import Walk
 from tests.session.attempts import attempt_on, facts_of, outcome_of, unbroken
 from tests.session.log.test_journal import ignore, load, stage, writer_of
 from tests.session.log.values import blob
 from tests.session.stores import Crash, Fate, HookedStore, LostReplyStore, MortalStore
 from tests.session.test_retention import commit
-from tests.session.walk import Walk
 
 Predicate = Callable[[Checkpoint], bool]
 
@@ -74,7 +74,7 @@ def test_all_that_can_go() -> None:
     assert [(item.phase, item.iteration) for item in session.checkpoints] == [("walking", 10), ("summing", 2)]
     assert session.checkpoints == tuple(item for item in before if item not in gone)
     assert sum(len(block["turn"]) for block in session.past.rows("walking")) == sum(n % 4 for n in range(11))
-    assert session.verify().is_whole
+    assert session.verify(deep=True).is_whole
     assert session.remove_checkpoints(anything) == ()
 
 
@@ -93,7 +93,7 @@ def test_what_was_extracted_stays_while_a_checkpoint_builds_on_it() -> None:
     assert numbers(session.remove_checkpoints(anything)) == [2, 7]
     assert blob_numbers(space) == [6, 7, 8, 8]
     facts_of(space)
-    assert session.verify().is_whole
+    assert session.verify(deep=True).is_whole
 
 
 def test_at_once_it_comes_to_the_same() -> None:
@@ -250,7 +250,7 @@ def test_crash_at_every_call(make: Callable[[], MemorySpace], after: bool) -> No
             facts = facts_of(space)
             assert [e.number for e in facts.checkpoints][-1] == [e.number for e in facts_of(whole).checkpoints][-1]
             session = view_of(space)
-            assert session.verify().is_whole, f"call {at}"
+            assert session.verify(deep=True).is_whole, f"call {at}"
             if set(gone) & set(numbers(session.checkpoints)):
                 assert numbers(session.remove_checkpoints(anything)) == gone
             else:
@@ -313,7 +313,7 @@ def test_checkpoints_that_lie_in_pages_of_the_index() -> None:
     with pytest.raises(NoUsableCheckpoint, match="was removed"):
         session.at_checkpoint(odd[0].number)
     session.remove_checkpoints(anything)
-    assert session.verify().is_whole
+    assert session.verify(deep=True).is_whole
     assert attempt_on(space).walk(Walk(limit=175)) == unbroken(Walk(limit=175))
     facts_of(space)
 

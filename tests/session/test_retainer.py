@@ -22,12 +22,12 @@ from mlsession.session.stop import StopKind
 from mlsession.store.local import LocalStore
 from mlsession.store.memory import MemorySpace, MemoryStore
 from mlsession.testing.clock import FakeClock
+from mlsession.testing.walk import Walk
 from tests.session.attempts import Attempt, attempt_on, facts_of, unbroken
 from tests.session.log.test_journal import ignore, load
 from tests.session.stores import Crash, Fate, HookedStore, MortalStore, WrappedStore
 from tests.session.test_damage import damage
 from tests.session.test_removal import view_of
-from tests.session.walk import Walk
 
 RULE = Retention(keep_last=3)
 
@@ -60,7 +60,7 @@ def test_a_finished_session_holds_what_the_rule_keeps() -> None:
     live = {entry.number for entry in facts.checkpoints}
     assert sorted(told) == [r.number for r in facts.records if r.kind is Kind.CHECKPOINT and r.number not in live]
     assert leftover_keys(MemoryStore(space), load(MemoryStore(space)).timeline) == ()
-    assert view_of(space).verify().is_whole
+    assert view_of(space).verify(deep=True).is_whole
 
 
 def test_a_session_with_an_index_keeps_to_it_too() -> None:
@@ -136,7 +136,7 @@ def test_a_crash_at_any_call_leaves_a_way_on(after: bool) -> None:
             commits = [record for record in facts.records if record.kind is Kind.CHECKPOINT]
             # After the first commit one verified checkpoint always exists.
             assert bool(facts.checkpoints) == bool(commits)
-            assert view_of(space).verify().is_whole
+            assert view_of(space).verify(deep=True).is_whole
         assert keeping(space).walk(task) == expected, f"call {at}"
         assert len(left(space)) == 6
         timeline = load(MemoryStore(space)).timeline
@@ -240,7 +240,7 @@ def test_a_removal_that_is_fenced_ends_the_job() -> None:
         attempt.walk(Walk(limit=60))
     facts = facts_of(space)
     assert facts.records[-1].kind is Kind.OPENED
-    assert view_of(space).verify().is_whole
+    assert view_of(space).verify(deep=True).is_whole
     assert keeping(space).walk(Walk(limit=60)) == unbroken(Walk(limit=60))
 
 

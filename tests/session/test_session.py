@@ -14,10 +14,10 @@ from mlsession.store.local import LocalStore
 from mlsession.store.memory import MemorySpace, MemoryStore
 from mlsession.testing.clock import FakeClock
 from mlsession.testing.invariants import stored_bytes
+from mlsession.testing.walk import Walk
 from tests.session.attempts import attempt_on
 from tests.session.log.test_journal import ignore, stage
 from tests.session.test_opening import created
-from tests.session.walk import Walk
 
 
 def view_of(space: MemorySpace) -> TrainingSession:

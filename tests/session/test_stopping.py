@@ -25,10 +25,10 @@ from mlsession.session.stop import StopFlag, StopKind
 from mlsession.store.memory import MemorySpace, MemoryStore
 from mlsession.testing.clock import FakeClock
 from mlsession.testing.invariants import stored_bytes
+from mlsession.testing.walk import Walk
 from tests.session.attempts import attempt_on, facts_of, outcome_of, unbroken
 from tests.session.one_phase import OnePhase, a_step
 from tests.session.stores import HookedStore
-from tests.session.walk import Walk
 
 TASK = Walk(limit=10)
 
@@ -165,6 +165,34 @@ class TestStopping:
         attempt.open_store = lambda: HookedStore(MemoryStore(space), hang)
         with pytest.raises(Cancelled, match="now"):
             attempt.walk(Walk(limit=10, on_step=on_step))
+        forever.set()
+        assert attempt_on(space).walk(TASK) == unbroken(TASK)
+
+    def test_a_stop_ends_a_wait_for_a_save_that_hangs(self) -> None:
+        space, forever, waiting = MemorySpace(), threading.Event(), threading.Event()
+        attempt = attempt_on(space, interval=3)
+        attempt.grace_seconds = 0.05
+
+        def hang(operation: str, key: str) -> None:
+            if operation == "put" and key.startswith("blobs/"):
+                assert forever.wait(60)
+
+        def ask() -> None:
+            assert waiting.wait(60)
+            attempt.stop.ask(StopKind.CANCELLED, "now", attempt.clock.monotonic())
+
+        def on_step(turn: int) -> None:
+            assert turn <= 6, "the phase did not wait for the save of step 3"
+            if turn == 6:
+                threading.Timer(0.05, waiting.set).start()
+
+        asker = threading.Thread(target=ask)
+        asker.start()
+        attempt.open_store = lambda: HookedStore(MemoryStore(space), hang)
+        with pytest.raises(Cancelled, match="now"):
+            attempt.walk(Walk(limit=10, on_step=on_step))
+        assert [event.reason for event in attempt.of(JobStopping)] == ["now"]
+        asker.join(60)
         forever.set()
         assert attempt_on(space).walk(TASK) == unbroken(TASK)
 

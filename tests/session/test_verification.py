@@ -28,7 +28,7 @@ def blobs_of(space: MemorySpace) -> list[str]:
 def test_a_whole_session(make: Callable[[], MemorySpace]) -> None:
     space = make()
     before = stored_bytes(MemoryStore(space))
-    found = view_of(space).verify()
+    found = view_of(space).verify(deep=True)
     assert found.is_whole
     assert found.problems == ()
     assert found.checkpoints == len(view_of(space).checkpoints)
@@ -43,7 +43,7 @@ def test_each_blob_is_read(how: str) -> None:
     for key in blobs_of(space):
         space = two_runs()
         damage(space, key, how)
-        (problem,) = view_of(space).verify().problems
+        (problem,) = view_of(space).verify(deep=True).problems
         assert (problem.key, problem.checkpoint) == (key, record_of(key))
         assert ("missing" in problem.reason) == (how == "missing")
 
@@ -52,7 +52,7 @@ def test_the_records_of_checkpoints_are_read() -> None:
     space = walked(limit=90)
     # So far back that opening the session does not need it.
     damage(space, record_key(20), "flipped")
-    (problem,) = view_of(space).verify().problems
+    (problem,) = view_of(space).verify(deep=True).problems
     assert (problem.checkpoint, problem.key) == (20, record_key(20))
 
 
@@ -64,36 +64,36 @@ def test_inputs_are_read() -> None:
     writer.commit(stage(1))
     writer.close(Outcome.PAUSED, "")
     view = view_of(store.space)
-    assert view.verify().is_whole
+    assert view.verify(deep=True).is_whole
     inputs = [key for key in blobs_of(store.space) if record_of(key) == 0]
     assert len(inputs) == 2
     for key in inputs:
         damage(store.space, key, "cut")
-    found = view.verify()
+    found = view.verify(deep=True)
     assert {(problem.checkpoint, problem.key) for problem in found.problems} == {(None, key) for key in inputs}
 
 
 def test_pages_of_the_index_are_read_and_done_without() -> None:
     space = walked(limit=90)
-    whole = view_of(space).verify()
+    whole = view_of(space).verify(deep=True)
     keys = index_keys(space)
     for key in keys:
         damage(space, key, "flipped")
-    found = view_of(space).verify()
+    found = view_of(space).verify(deep=True)
     assert {problem.key for problem in found.problems} <= set(keys)
     assert found.problems
     # The records tell the same, so each checkpoint is still checked.
     assert found.checkpoints == whole.checkpoints
     state = load(MemoryStore(space)).timeline.newest["walking"].state.key
     damage(space, state, "flipped")
-    assert state in {problem.key for problem in view_of(space).verify().problems}
+    assert state in {problem.key for problem in view_of(space).verify(deep=True).problems}
 
 
 def test_what_was_removed_is_not_missed() -> None:
     space = two_runs()
     session = view_of(space)
     session.remove_checkpoints(anything)
-    found = session.verify()
+    found = session.verify(deep=True)
     assert (found.checkpoints, found.blobs, found.is_whole) == (1, 4, True)
 
 
@@ -108,7 +108,7 @@ def test_a_job_that_removes_meanwhile_is_no_damage() -> None:
             removed.extend(view_of(space).remove_checkpoints(anything))
 
     session = view_of(space, lambda: HookedStore(MemoryStore(space), remove))
-    found = session.verify()
+    found = session.verify(deep=True)
     assert len(removed) == 11
     assert (found.is_whole, found.checkpoints) == (True, 2)
 
@@ -116,13 +116,25 @@ def test_a_job_that_removes_meanwhile_is_no_damage() -> None:
 def test_it_is_json() -> None:
     space = two_runs()
     damage(space, blobs_of(space)[0], "missing")
-    found = json.loads(json.dumps(view_of(space).verify().to_json()))
-    assert found.keys() == {"checkpoints", "blobs", "size_bytes", "problems"}
-    assert found["problems"][0].keys() == {"checkpoint", "key", "reason"}
+    found = json.loads(json.dumps(view_of(space).verify(deep=True).to_json()))
+    assert found.keys() == {
+        "deep",
+        "checkpoints",
+        "records",
+        "blobs",
+        "size_bytes",
+        "problems",
+        "resumes_from",
+        "given_up",
+        "unreferenced",
+        "unreferenced_bytes",
+        "foreign",
+    }
+    assert found["problems"][0].keys() == {"checkpoint", "key", "reason", "cure"}
 
 
 def test_a_new_session() -> None:
     store = MemoryStore()
     writer_of(store)
-    found = view_of(store.space).verify()
+    found = view_of(store.space).verify(deep=True)
     assert (found.checkpoints, found.blobs, found.is_whole) == (0, 0, True)

@@ -80,7 +80,7 @@ def test_half_an_update_gives_the_old_classifier_its_old_labels(
     with opened(tmp_path) as session:
         newest = session.checkpoints[-1]
         assert newest.phase == Phase.EXTRACTING
-        assert session.verify().is_whole
+        assert session.verify(deep=True).is_whole
         restored = ml.Classifier.from_checkpoint(newest)
         assert restored.classes == old.classes == LABELS
         assert restored.testing_metrics.to_json() == old.testing_metrics.to_json()
@@ -179,9 +179,9 @@ def test_verifying_reads_the_images_of_earlier_openings(train: Train, few: Path,
     with pytest.raises(DamagedData, match=index.sha256):
         ml.Classifier.from_checkpoint(checkpoint)
     with opened(tmp_path) as session:
-        assert [problem.key for problem in session.verify().problems] == [index.key]
+        assert [problem.key for problem in session.verify(deep=True).problems] == [index.key]
         session.remove_checkpoints(lambda checkpoint: True)
-        assert session.verify().is_whole, "nothing that is left rests on it"
+        assert session.verify(deep=True).is_whole, "nothing that is left rests on it"
 
 
 def test_changes_that_are_taken_back_give_the_model_of_before(train: Train, few: Path, tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ import pytest
 import mlsession as ml
 from mlsession.errors import UsageError
 from mlsession.session.status import Status
+from mlsession.testing.walk import Walk
 from mlsession.training.classifier import Classifier
 from mlsession.training.summary import ImageCounts, SessionSummary, SkippedImage
-from tests.session.walk import Walk
 from tests.training.conftest import Start
 
 

@@ -7,20 +7,28 @@ run code. The plain part of a `PhaseState` travels as canonical JSON in its meta
 from __future__ import annotations
 
 import json
-import struct
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
-from mlsession.errors import DamagedData, InternalError, KeyMissing, StoreError
+from mlsession.errors import DamagedData, InternalError, KeyMissing, MLSessionError, StoreError
 from mlsession.session.log.canonical import canonical_json, parse_object, sha256
 from mlsession.session.log.layout import blob_key
 from mlsession.session.log.records import BlobRef
 from mlsession.session.phase import Array, Arrays, PhaseState
+from mlsession.store.bulk import Readable, ReadAhead
 from mlsession.store.protocol import Store
 
+MOST_HEADER_BYTES = 100_000_000
+"""Of a safetensors file: its library reads no longer ones."""
+MOST_AHEAD = 32
+"""Blobs that are asked for together."""
+MOST_BYTES_AHEAD = 32 * 2**20
+"""What these have, at most, unless a single one has more."""
 _METADATA = "state"
 
 
@@ -32,12 +40,11 @@ def encode_state(state: PhaseState) -> bytes:
 def decode_state(data: bytes, key: str) -> PhaseState:
     """Reads a state back. Raises `DamagedData` naming `key`."""
     arrays = decode_arrays(data, key)
-    length = struct.unpack("<Q", data[:8])[0]
-    metadata = json.loads(data[8 : 8 + length]).get("__metadata__", {})
-    text = metadata.get(_METADATA)
-    if not isinstance(text, str):
+    text = decode_metadata(data, key).get(_METADATA)
+    if text is None:
         raise DamagedData(key, "a phase's state was expected")
-    return PhaseState(arrays, parse_object(text.encode(), key))
+    with as_written(key):
+        return PhaseState(arrays, parse_object(text.encode(), key))
 
 
 def encode_arrays(arrays: Arrays) -> bytes:
@@ -47,10 +54,43 @@ def encode_arrays(arrays: Arrays) -> bytes:
 
 def decode_arrays(data: bytes, key: str) -> dict[str, Array]:
     """Reads arrays back. Raises `DamagedData` naming `key`."""
+    decode_metadata(data, key)
     try:
         return dict(load_arrays(data))
     except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DamagedData(key, f"not the arrays that were written ({type(error).__name__})") from error
+
+
+def decode_metadata(data: bytes, key: str) -> dict[str, str]:
+    """The texts by name in a safetensors file. Raises `DamagedData` naming `key`.
+
+    A name that occurs twice is damage: of two meanings each reader would take its own.
+    """
+    length = int.from_bytes(data[:8], "little")
+    if not 8 + length <= len(data) or length > MOST_HEADER_BYTES:
+        raise DamagedData(key, "not the arrays that were written (no header)")
+    try:
+        header = json.loads(data[8 : 8 + length].decode(), object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        raise DamagedData(key, f"not the arrays that were written ({type(error).__name__})") from error
+    metadata = header.get("__metadata__", {}) if isinstance(header, dict) else None
+    if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
+        raise DamagedData(key, "not the arrays that were written (another header)")
+    return metadata
+
+
+@contextmanager
+def as_written(key: str) -> Iterator[None]:
+    """What is taken apart inside came out of a store, its hash may be right, and somebody else may have written it.
+
+    So whatever does not fit is damage to `key`, in whichever way it shows: raises `DamagedData` for it.
+    """
+    try:
+        yield
+    except MLSessionError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise DamagedData(key, f"it is not of the form it must have ({type(error).__name__}: {error})") from error
 
 
 def write_blob(store: Store, opening: int, record: int, data: bytes) -> BlobRef:
@@ -62,23 +102,68 @@ def write_blob(store: Store, opening: int, record: int, data: bytes) -> BlobRef:
     ref = BlobRef(key=blob_key(opening, record, digest), size=len(data), sha256=digest)
     store.put(ref.key, data)
     try:
-        read_blob(store, ref)
+        _read_back(store, ref)
     except DamagedData as damage:
         raise StoreError(f"{store.url} does not give back what it was given: {damage}", ref.key) from damage
     return ref
 
 
-def read_blob(store: Store, ref: BlobRef) -> bytes:
+def _read_back(store: Store, ref: BlobRef) -> None:
+    try:
+        read_blob(store, ref)
+    except DamagedData:
+        read_blob(store, ref)  # It may have been damaged on its way here.
+
+
+def read_blob(store: Readable, ref: BlobRef) -> bytes:
     """The bytes that `ref` names, checked before anyone parses them. Raises `DamagedData`."""
     try:
-        data = store.get(ref.key)
+        # One byte more than there must be shows a longer one, however long it is.
+        data = store.get_range(ref.key, 0, ref.size + 1)
     except KeyMissing as error:
         raise DamagedData(ref.key, "it is missing") from error
     if len(data) != ref.size:
-        raise DamagedData(ref.key, f"it has {len(data)} bytes in place of {ref.size}")
+        found = f"{len(data)} bytes" if len(data) < ref.size else "more bytes"
+        raise DamagedData(ref.key, f"it has {found} in place of {ref.size}")
     if sha256(data) != ref.sha256:
         raise DamagedData(ref.key, "its hash differs from the one recorded")
     return data
+
+
+def reading_ahead(store: Store, planned: Sequence[BlobRef]) -> Callable[[BlobRef], bytes]:
+    """How to read blobs of which most will be wanted in the order `planned`; see `read_blob`.
+
+    With one of them those that follow are asked for as well, up to `MOST_AHEAD` and `MOST_BYTES_AHEAD`; they are held
+    until then.
+    """
+    places = {ref.key: place for place, ref in enumerate(planned)}
+    ahead = ReadAhead(store)
+
+    def read(ref: BlobRef) -> bytes:
+        nonlocal ahead
+        if ref.key in places and not ahead.holds(ref.key):
+            ahead = ReadAhead(store)  # Lets go of those before.
+            ahead.fetch({each.key: each.size + 1 for each in _first_few(planned, places[ref.key])})
+        return read_blob(ahead, ref)
+
+    return read
+
+
+def _first_few(planned: Sequence[BlobRef], start: int) -> list[BlobRef]:
+    few, size = [planned[start]], planned[start].size
+    for ref in planned[start + 1 : start + MOST_AHEAD]:
+        size += ref.size
+        if size > MOST_BYTES_AHEAD:
+            break
+        few.append(ref)
+    return few
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise ValueError("a name occurs twice")
+    return members
 
 
 def _encode(arrays: Arrays, metadata: dict[str, str] | None) -> bytes:

@@ -29,14 +29,26 @@ def sha256(data: bytes) -> str:
 def canonical_json(value: object) -> bytes:
     """The canonical form of a JSON value. Raises `InternalError` for what is not one."""
     try:
-        return spell(_encode(value, 0))
+        return spell(spelling(value))
+    except ValueError as error:  # Of whole numbers Python writes only so many digits.
+        raise InternalError(f"a value cannot be stored as JSON: {error}") from error
+
+
+def spelling(value: object) -> Json:
+    """How a JSON value is spelled: plain JSON, for `spell`. Raises `InternalError` for what is not a JSON value."""
+    try:
+        return _encode(value, 0)
     except ValueError as error:
         raise InternalError(f"a value cannot be stored as JSON: {error}") from error
 
 
 def parse_json(data: bytes, key: str) -> Json:
     """Reads canonical JSON back. Raises `DamagedData` naming `key` for anything else, hostile input included."""
-    return decode_spelled(parse_spelled(data, key), key)
+    value = parse_spelled(data, key)
+    # Long lists without odd numbers and foreign letters mean what they spell.
+    if b"$" not in data and b"\\u" not in data and not _is_deeper(value, MAX_DEPTH):
+        return value
+    return decode_spelled(value, key)
 
 
 def parse_spelled(data: bytes, key: str) -> Json:
@@ -106,6 +118,19 @@ def _decode(value: Json, depth: int) -> Json:
     if isinstance(value, list):
         return [_decode(item, depth + 1) for item in value]
     return _unicode(value) if isinstance(value, str) else value
+
+
+def _is_deeper(value: Json, depth: int) -> bool:
+    """Whether anything in a value lies in more than `depth` lists and objects."""
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(depth):
+        level = [
+            item
+            for outer in level
+            for item in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(item, (dict, list))
+        ]
+    return any(level)
 
 
 def _name_of(value: float) -> str:

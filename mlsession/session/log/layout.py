@@ -17,6 +17,7 @@ FOLDERS = ("log", "blobs", "heartbeat", "control", "probe")
 
 _RECORD = re.compile(r"log/([0-9]{10})\.json")
 _BLOB = re.compile(r"blobs/[0-9]{10}/([0-9]{10})-([0-9a-f]{64})")
+_BLOB_OPENING = re.compile(r"blobs/([0-9]{10})/[0-9]{10}-[0-9a-f]{64}")
 _OURS = re.compile(r"(log/[0-9]{10}\.json|blobs/[0-9]{10}/.+|heartbeat/.+|control/.+|probe/.+|status\.json)")
 
 
@@ -33,7 +34,12 @@ def record_number(key: str) -> int | None:
 
 def blob_key(opening: int, record: int, digest: str) -> str:
     """Where a blob lies that opening `opening` writes for record `record`; `digest` is its SHA-256 in hex."""
-    return f"blobs/{opening:010d}/{record:010d}-{digest}"
+    return f"{blob_folder(opening)}/{record:010d}-{digest}"
+
+
+def blob_folder(opening: int) -> str:
+    """The folder of the blobs that opening `opening` writes; of 0, what a session is created with."""
+    return f"blobs/{opening:010d}"
 
 
 def blob_digest(key: str) -> str | None:
@@ -45,6 +51,12 @@ def blob_digest(key: str) -> str | None:
 def record_of(key: str) -> int | None:
     """The number of the record that a key belongs to: of a blob, the one it was written for; None for other keys."""
     match = _RECORD.fullmatch(key) or _BLOB.fullmatch(key)
+    return int(match[1]) if match else None
+
+
+def opening_of(key: str) -> int | None:
+    """The number of the opening that a blob was written by; None for other keys."""
+    match = _BLOB_OPENING.fullmatch(key)
     return int(match[1]) if match else None
 
 

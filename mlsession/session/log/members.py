@@ -6,6 +6,9 @@ from datetime import datetime
 
 from mlsession.session.phase import Json
 
+MOST = 2**53 - 1
+"""The largest whole number of the format."""
+
 
 def as_object(value: Json) -> dict[str, Json]:
     """An object."""
@@ -37,10 +40,20 @@ def as_date(value: Json) -> str:
 
 
 def as_integer(value: Json) -> int:
-    """A whole number."""
+    """A whole number, of those that a float holds exactly, too: the format has no larger ones."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise ValueError("a whole number was expected")
+    if abs(value) > MOST:
+        raise ValueError("a whole number is too large")
     return value
+
+
+def as_count(value: Json) -> int:
+    """A whole number of 0 or more."""
+    count = as_integer(value)
+    if count < 0:
+        raise ValueError("a whole number of 0 or more was expected")
+    return count
 
 
 def as_number(value: Json) -> float:

@@ -24,15 +24,17 @@ from enum import StrEnum
 from typing import cast
 
 from mlsession.errors import DamagedData, InternalError, NewerFormat
-from mlsession.session.log.canonical import canonical_json, decode_spelled, parse_spelled, sha256, spell
+from mlsession.session.log.canonical import decode_spelled, parse_spelled, sha256, spell, spelling
 from mlsession.session.log.layout import FORMAT, SOFTWARE, blob_digest, record_key
-from mlsession.session.log.members import as_date, as_integer, as_list, as_number, as_object, as_text
+from mlsession.session.log.members import as_count, as_date, as_list, as_number, as_object, as_text
 from mlsession.session.phase import Json
 
 JsonObject = dict[str, Json]
 
 MOST_BYTES = 1_000_000
-"""A record is smaller than this, so that reading many of them stays cheap."""
+"""A record is smaller than this, so that reading many of them stays cheap; of a larger file no more is read."""
+MOST_NUMBER = 9_999_999_999
+"""The largest number of a record: a key has ten digits."""
 
 
 class Kind(StrEnum):
@@ -66,8 +68,8 @@ class BlobRef:
     @staticmethod
     def from_json(value: Json) -> BlobRef:
         item = as_object(value)
-        key, size, digest = as_text(item["key"]), as_integer(item["size"]), as_text(item["sha256"])
-        if blob_digest(key) != digest or size < 0:
+        key, size, digest = as_text(item["key"]), as_count(item["size"]), as_text(item["sha256"])
+        if blob_digest(key) != digest:
             raise ValueError("a blob's name is not one of the session's folder")
         return BlobRef(key=key, size=size, sha256=digest)
 
@@ -116,11 +118,11 @@ class CheckpointEntry:
     def from_json(value: Json) -> CheckpointEntry:
         item = as_object(value)
         return CheckpointEntry(
-            number=as_integer(item["number"]),
-            parent=as_integer(item["parent"]),
+            number=as_count(item["number"]),
+            parent=as_count(item["parent"]),
             phase=as_text(item["phase"]),
-            iteration=as_integer(item["iteration"]),
-            item_count=as_integer(item["item_count"]),
+            iteration=as_count(item["iteration"]),
+            item_count=as_count(item["item_count"]),
             date=as_date(item["date"]),
             metrics={name: as_number(number) for name, number in as_object(item["metrics"]).items()},
             state=BlobRef.from_json(item["state"]),
@@ -128,7 +130,7 @@ class CheckpointEntry:
             fresh=item["fresh"] is True,
             ended=item["ended"] is True,
             inputs=as_text(item["inputs"]),
-            run=as_integer(item["run"]),
+            run=as_count(item["run"]),
         )
 
 
@@ -151,8 +153,8 @@ class Record:
 
     def encode(self) -> bytes:
         """The bytes to store. Raises `InternalError` for a record of `MOST_BYTES` or more."""
-        members = self._members()
-        data = canonical_json({**members, "digest": sha256(canonical_json(members))})
+        members = as_object(spelling(self._members()))
+        data = spell({**members, "digest": sha256(spell(members))})
         if len(data) >= MOST_BYTES:
             raise InternalError(
                 f"the {self.kind.value} record {self.number} has {len(data):,} bytes, the most is {MOST_BYTES:,}: "
@@ -184,6 +186,8 @@ class Record:
         number and its own digest.
         """
         key = record_key(number)
+        if len(data) >= MOST_BYTES:
+            raise DamagedData(key, f"it has {MOST_BYTES:,} bytes or more, which no record has")
         # Digest and format come first, in terms that hold for every format: a newer one may spell what we cannot read.
         spelled = parse_spelled(data, key)
         if not isinstance(spelled, dict) or spelled.pop("digest", None) != sha256(spell(spelled)):
@@ -208,11 +212,11 @@ class Record:
     def _from_members(members: JsonObject) -> Record:
         parent = members["parent"]
         return Record(
-            number=as_integer(members["number"]),
+            number=as_count(members["number"]),
             kind=Kind(as_text(members["kind"])),
-            parent=None if parent is None else as_integer(parent),
+            parent=None if parent is None else as_count(parent),
             previous=as_text(members["previous"]),
-            opening=as_integer(members["opening"]),
+            opening=as_count(members["opening"]),
             writer=as_text(members["writer"]),
             session=as_text(members["session"]),
             software=as_text(members["software"]),

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from mlsession.errors import DamagedData
 from mlsession.session.log.layout import record_key
+from mlsession.session.log.members import as_count, as_list, as_object
 from mlsession.session.log.records import BlobRef, CheckpointEntry, JsonObject, Kind, Outcome, Record
 from mlsession.session.phase import Json
 
@@ -30,9 +31,8 @@ class PageRef:
 
     @staticmethod
     def from_json(value: Json) -> PageRef:
-        if not isinstance(value, dict) or not isinstance(value["count"], int):
-            raise ValueError("a page was expected")
-        return PageRef(blob=BlobRef.from_json(value["blob"]), count=value["count"])
+        page = as_object(value)
+        return PageRef(blob=BlobRef.from_json(page["blob"]), count=as_count(page["count"]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,26 +68,16 @@ class Summary:
 
     @staticmethod
     def from_json(value: JsonObject) -> Summary:
-        start, newest, checkpoints, adds = (value[name] for name in ("start", "newest", "checkpoints", "adds"))
         removal = value["removal"]
-        if not (
-            isinstance(start, int)
-            and (removal is None or isinstance(removal, int))
-            and isinstance(newest, dict)
-            and isinstance(checkpoints, list)
-            and isinstance(adds, dict)
-        ):
-            raise ValueError("an index summary was expected")
         return Summary(
-            start=start,
-            newest={phase: CheckpointEntry.from_json(entry) for phase, entry in newest.items()},
-            checkpoints=tuple(PageRef.from_json(page) for page in checkpoints),
+            start=as_count(value["start"]),
+            newest={phase: CheckpointEntry.from_json(entry) for phase, entry in as_object(value["newest"]).items()},
+            checkpoints=tuple(PageRef.from_json(page) for page in as_list(value["checkpoints"])),
             adds={
-                phase: tuple(PageRef.from_json(page) for page in pages)
-                for phase, pages in adds.items()
-                if isinstance(pages, list)
+                phase: tuple(PageRef.from_json(page) for page in as_list(pages))
+                for phase, pages in as_object(value["adds"]).items()
             },
-            removal=removal,
+            removal=None if removal is None else as_count(removal),
         )
 
 

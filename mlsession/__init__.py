@@ -42,11 +42,13 @@ if TYPE_CHECKING:
     from mlsession.plots.confusion import plot_confusion as plot_confusion
     from mlsession.plots.history import plot_history as plot_history
     from mlsession.session.checkpoint import Checkpoint as Checkpoint
+    from mlsession.session.garbage import Garbage as Garbage
+    from mlsession.session.integrity import Repair as Repair
+    from mlsession.session.integrity import Verification as Verification
     from mlsession.session.parameters import SessionParameters as SessionParameters
     from mlsession.session.phase import Phase as Phase
     from mlsession.session.session import TrainingSession as TrainingSession
     from mlsession.session.status import Status as Status
-    from mlsession.session.verification import Verification as Verification
     from mlsession.training.classifier import Classifier as Classifier
     from mlsession.training.parameters import ModelParameters as ModelParameters
     from mlsession.training.parameters import TransferLearning as TransferLearning
@@ -63,6 +65,7 @@ _HOMES = MappingProxyType(
         "DataSource": "mlsession.data.source",
         "Expose": "mlsession.augment.options",
         "Flip": "mlsession.augment.options",
+        "Garbage": "mlsession.session.garbage",
         "ImageResult": "mlsession.metrics.images",
         "ImageResults": "mlsession.metrics.images",
         "Job": "mlsession.job.job",
@@ -75,13 +78,14 @@ _HOMES = MappingProxyType(
         "Phase": "mlsession.session.phase",
         "Prediction": "mlsession.classifier.prediction",
         "Progress": "mlsession.job.view",
+        "Repair": "mlsession.session.integrity",
         "Rotate": "mlsession.augment.options",
         "SessionParameters": "mlsession.session.parameters",
         "Status": "mlsession.session.status",
         "TrainingSession": "mlsession.session.session",
         "TransferLearning": "mlsession.training.parameters",
         "Validation": "mlsession.data.validation",
-        "Verification": "mlsession.session.verification",
+        "Verification": "mlsession.session.integrity",
         "extractor_named": "mlsession.extractors.catalog",
         "plot_confusion": "mlsession.plots.confusion",
         "plot_history": "mlsession.plots.history",
@@ -102,6 +106,7 @@ __all__ = [
     "DataSource",
     "Expose",
     "Flip",
+    "Garbage",
     "ImageResult",
     "ImageResults",
     "Job",
@@ -114,6 +119,7 @@ __all__ = [
     "Phase",
     "Prediction",
     "Progress",
+    "Repair",
     "Rotate",
     "SessionParameters",
     "Status",

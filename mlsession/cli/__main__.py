@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sys
 import threading
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 from mlsession.cli.app import parse, usage_error
 from mlsession.cli.outcome import FAILED, RESUMABLE, WRONG_USE, error_line, exit_code
@@ -17,7 +19,20 @@ from mlsession.cli.text import command_line, one_line
 
 def main() -> None:
     """Runs the command line of this process, and ends it."""
-    _leave(run(sys.argv[1:]))
+    _open_closed_streams()
+    # It logs failed requests with tracebacks, which Python shows where nobody asked for them; we say it in one line.
+    logging.getLogger("gcsfs").addHandler(logging.NullHandler())
+    leave(run(sys.argv[1:]))
+
+
+def _open_closed_streams() -> None:
+    """Puts nothing in place of standard streams that are closed, as `2>&-` does.
+
+    Python has None for them, and a file that is opened later would get the number that libraries write messages to.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -72,7 +87,7 @@ def _after_broken_pipe() -> int:
     return FAILED
 
 
-def _leave(code: int) -> None:
+def leave(code: int) -> None:
     """Ends the process, at once if a thread of ours is stuck (a store that hangs): nobody waits for its outcome."""
     stuck = any(thread.name.startswith("mlsession-") for thread in threading.enumerate())
     for stream in (sys.stdout, sys.stderr):

@@ -1,4 +1,4 @@
-"""`mlsession checkpoints list`, `remove` and `verify`."""
+"""`mlsession checkpoints list` and `remove`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mlsession.cli.arguments import storage_options
 from mlsession.cli.narrator import note
 from mlsession.cli.outcome import DONE, FAILED, WRONG_USE
 from mlsession.cli.output import print_json, print_lines, remark
-from mlsession.cli.text import byte_size, number_of, one_line, percent, plain
+from mlsession.cli.text import number_of, percent, plain
 from mlsession.errors import InvalidParameter
 from mlsession.events import Event, SessionOpened
 from mlsession.job.run import SessionPlace
@@ -19,8 +19,8 @@ from mlsession.session.parameters import SessionParameters
 from mlsession.session.retention import Retention
 from mlsession.session.session import TrainingSession
 
-MOST_PROBLEMS = 20
-"""Damaged places that are named to people."""
+MOST_NAMED = 20
+"""Things that are named to people; --json names all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ class Choice:
 
 def checkpoints_list(url: str, typed_options: Sequence[str], json: bool) -> int:
     """Lists the checkpoints; only reads."""
-    with _session(url, typed_options) as session:
+    with session_at(url, typed_options) as session:
         listed = session.checkpoints
     if json:
         print_json({"checkpoints": [checkpoint.to_json() for checkpoint in listed]})
@@ -75,7 +75,7 @@ def checkpoints_list(url: str, typed_options: Sequence[str], json: bool) -> int:
 
 def checkpoints_remove(url: str, choice: Choice, yes: bool, typed_options: Sequence[str], json: bool) -> int:
     """Removes checkpoints, after asking."""
-    with _session(url, typed_options) as session:
+    with session_at(url, typed_options) as session:
         chosen = choice.of(session)
         where, what = plain(session.url), number_of(len(chosen), "checkpoint")
         if chosen and not yes:
@@ -86,7 +86,7 @@ def checkpoints_remove(url: str, choice: Choice, yes: bool, typed_options: Seque
                 remark("nothing was removed")
                 return FAILED
         numbers = {checkpoint.number for checkpoint in chosen}
-        removed = session.remove_checkpoints(lambda checkpoint: checkpoint.number in numbers, _tell)
+        removed = session.remove_checkpoints(lambda checkpoint: checkpoint.number in numbers, tell)
     gone = {checkpoint.number for checkpoint in removed}
     kept = [checkpoint for checkpoint in chosen if checkpoint.number not in gone]
     if json:
@@ -99,28 +99,9 @@ def checkpoints_remove(url: str, choice: Choice, yes: bool, typed_options: Seque
     else:
         print_lines([f"removed {number_of(len(removed), 'checkpoint')} of {where}"])
     if kept:
-        names = ", ".join(str(checkpoint.number) for checkpoint in kept[:MOST_PROBLEMS])
+        names = ", ".join(str(checkpoint.number) for checkpoint in kept[:MOST_NAMED])
         remark(f"kept {names}: going on, or a checkpoint that stays, rests on {'it' if len(kept) == 1 else 'them'}")
     return DONE
-
-
-def checkpoints_verify(url: str, typed_options: Sequence[str], json: bool) -> int:
-    """Reads and hashes everything; 1 if something is damaged."""
-    with _session(url, typed_options) as session:
-        found, where = session.verify(), plain(session.url)
-    if json:
-        print_json(found.to_json())
-    else:
-        read = f"{number_of(found.blobs, 'blob')}, {byte_size(found.size_bytes)}"
-        end = "all whole" if found.is_whole else f"{number_of(len(found.problems), 'place')} damaged"
-        lines = [f"{number_of(found.checkpoints, 'checkpoint')} of {where}: {read}, {end}"]
-        for problem in found.problems[:MOST_PROBLEMS]:
-            owner = "input" if problem.checkpoint is None else f"record {problem.checkpoint}"
-            lines.append(f"  {owner}: {plain(problem.key)}: {one_line(problem.reason)}")
-        if len(found.problems) > MOST_PROBLEMS:
-            lines.append(f"  and {len(found.problems) - MOST_PROBLEMS:,} more; --json names all")
-        print_lines(lines)
-    return DONE if found.is_whole else FAILED
 
 
 def checkpoint_lines(listed: Sequence[Checkpoint]) -> list[str]:
@@ -145,7 +126,7 @@ def _metric(name: str, value: float) -> str:
     return f"{plain(name).replace('_', ' ')} {shown}"
 
 
-def _session(url: str, typed_options: Sequence[str]) -> TrainingSession:
+def session_at(url: str, typed_options: Sequence[str]) -> TrainingSession:
     parameters = SessionParameters(url, storage_options=storage_options(typed_options))
     return TrainingSession(SessionPlace.of(parameters).open, parameters)
 
@@ -156,7 +137,7 @@ def _is_confirmed(question: str) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def _tell(event: Event) -> None:
+def tell(event: Event) -> None:
     # Of what opening the session says only waiting, retries and missing protection are news.
     if not isinstance(event, SessionOpened) and (text := note(event)):
         remark(text)

@@ -12,6 +12,7 @@ from mlsession.cli.report import export_line
 from mlsession.cli.text import percent, plain
 from mlsession.errors import InvalidParameter, StoreError, UnreadableImage
 from mlsession.export.write import check_destination
+from mlsession.store.location import redact
 from mlsession.training.classifier import Classifier
 
 
@@ -26,15 +27,16 @@ def predict(model: str, images: Sequence[str], weights: str | None, typed_option
         except (UnreadableImage, StoreError, InvalidParameter) as error:
             code = FAILED
             if json:
-                print_json({"path": path, "error": str(error)})
+                print_json({"path": redact(path), "error": str(error)})
             else:
                 remark(error_line(error))
             continue
         if json:
-            print_json({"path": path, **prediction.to_json()})
+            print_json({"path": redact(path), **prediction.to_json()})
         else:
             others = ", ".join(f"{plain(label)} {percent(share)}" for label, share in prediction.top[1:3])
-            print_lines([f"{plain(path)}: {plain(prediction.label)} {percent(prediction.confidence)} (then {others})"])
+            said = f"{plain(prediction.label)} {percent(prediction.confidence)}"
+            print_lines([f"{plain(redact(path))}: {said} (then {others})"])
     return code
 
 

@@ -161,7 +161,7 @@ def note(event: Event) -> str | None:
         case RemovalFailed():
             return f"note: superseded checkpoints stay, they cannot be removed: {one_line(event.reason)}"
         case JobStopping():
-            return f"stopping: {one_line(event.reason)}; saving first (a second signal stops at once)"
+            return f"stopping: {one_line(event.reason)}; saving first (a second Ctrl-C stops at once)"
         case StopRequested():
             return "stopping: the process that trains the session was asked to, and looks every few seconds"
         case SessionClosed():

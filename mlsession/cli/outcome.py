@@ -27,6 +27,12 @@ def exit_code(error: BaseException) -> int:
             return FAILED
 
 
+def _full_numbers() -> frozenset[int]:
+    from mlsession.store.failures import FULL_NUMBERS
+
+    return FULL_NUMBERS
+
+
 def error_line(error: BaseException) -> str:
     """What is said of an error: one line with the cause and the cure."""
     notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
@@ -39,6 +45,10 @@ def error_line(error: BaseException) -> str:
             text = f"error: {error}{notes} (a bug in mlsession; `--debug` shows where)"
         case MLSessionError():
             text = f"error: {error}{notes}"
+        case OSError() if error.errno in _full_numbers():
+            # Without a name it is a file that has none, or one that a library or the shell has opened.
+            where = "there" if error.filename else "where the output goes, or in the temporary folder (TMPDIR)"
+            text = f"error: {error}{notes}; free some space {where}, then run the same command again"
         case OSError():
             text = f"error: {error}{notes} (`--debug` shows where)"
         case MemoryError():

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from mlsession.cli.text import byte_size, duration, figure, number_of, percent, plain
+from mlsession.store.location import redact
 
 if TYPE_CHECKING:
     from mlsession.export.report import ExportReport
@@ -98,7 +99,7 @@ def confusions(metrics: ClassifierMetrics) -> list[str]:
 def export_line(path: str, report: ExportReport) -> str:
     """What was written."""
     checked = f"checked on {number_of(report.num_images, 'picture')}" if report.verified else "not checked"
-    return f"exported {plain(path)}: {report.format}, {byte_size(report.size_bytes)}, {checked}"
+    return f"exported {plain(redact(path))}: {report.format}, {byte_size(report.size_bytes)}, {checked}"
 
 
 def _status(summary: SessionSummary) -> str:
@@ -114,7 +115,7 @@ def _checkpoints(summary: SessionSummary) -> str:
     if not summary.checkpoints:
         return "none yet"
     newest = summary.checkpoints[-1]
-    return f"{len(summary.checkpoints):,}, the newest is {plain(newest.url)}"
+    return f"{summary.num_checkpoints:,}, the newest is {plain(newest.url)}"
 
 
 def _names(names: Sequence[str]) -> str:

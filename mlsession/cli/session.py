@@ -22,7 +22,7 @@ def status(url: str, typed_options: Sequence[str], json: bool) -> int:
     """Shows a session; only reads."""
     parameters = SessionParameters(url, storage_options=storage_options(typed_options))
     with Classifier.restore_training_session(parameters) as session:
-        summary = SessionSummary.of(session)
+        summary = SessionSummary.of(session, all_checkpoints=json)
     if json:
         print_json(summary.to_json())
     else:
@@ -34,7 +34,7 @@ def delete(url: str, yes: bool, typed_options: Sequence[str]) -> int:
     """Deletes a session, after asking."""
     parameters = SessionParameters(url, storage_options=storage_options(typed_options))
     with Classifier.restore_training_session(parameters) as session:
-        where, held = session.url, f"{session.status.value}, {number_of(len(session.checkpoints), 'checkpoint')}"
+        where, held = session.url, f"{session.status.value}, {number_of(session.num_checkpoints, 'checkpoint')}"
     if not yes and not sys.stdin.isatty():
         remark(f"error: deleting {plain(where)} ({held}) needs a yes, and there is no terminal to ask on: give --yes")
         return WRONG_USE

@@ -13,6 +13,7 @@ from mlsession.cli.program import program
 from mlsession.cli.text import command_line, number_of, plain
 from mlsession.clock import Clock, SystemClock
 from mlsession.data.division import Division, copied_files, divide, write_manifests
+from mlsession.session.liveness import this_process
 from mlsession.store import Store, join_url, open_store, redact
 from mlsession.store.retrying import Backoff, RetryingStore
 from mlsession.training.overlap import check_apart
@@ -140,7 +141,7 @@ def _patient(store: Store, clock: Clock) -> Store:
     def tell(operation: str, error: Exception, attempt: int, delay: float) -> None:
         remark(f"store: {plain(operation)} failed ({plain(error)}); try {attempt + 1} in {delay:.1f} s")
 
-    return RetryingStore(store, clock, Backoff(), tell)
+    return RetryingStore(store, clock, Backoff(), tell, this_process().name)
 
 
 def _done(division: Division, given: SplitArguments, num_copied: int) -> str:

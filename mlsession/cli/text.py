@@ -7,13 +7,9 @@ import re
 import shlex
 from collections.abc import Sequence
 
-# What moves the cursor, colours, rings, breaks lines, or turns the direction of writing; and halves of characters.
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+from mlsession.display.plain import plain, spelled_out
 
-
-def plain(text: object) -> str:
-    """Text from outside (a label, a path, a message) on one line, with control characters written as escapes."""
-    return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), str(text))
+__all__ = ["byte_size", "command_line", "duration", "figure", "number_of", "one_line", "percent", "plain"]
 
 
 def one_line(message: object) -> str:
@@ -76,7 +72,7 @@ def command_line(words: Sequence[str]) -> str:
             shown.append(f"{name}={redact(value)}")
         else:
             shown.append(redact(word))
-    return plain(" ".join(map(_quoted, shown)))
+    return spelled_out(" ".join(map(_quoted, shown)))
 
 
 def _quoted(word: str) -> str:

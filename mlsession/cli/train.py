@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from mlsession.export.write import check_destination
 from mlsession.extractors.catalog import extractor_named
 from mlsession.job.signals import stop_on_signals
 from mlsession.session.parameters import SessionParameters
+from mlsession.store.location import redact
 from mlsession.training.classifier import Classifier
 from mlsession.training.parameters import ModelParameters, TransferLearning
 from mlsession.training.summary import SessionSummary
@@ -71,8 +72,11 @@ class TrainArguments:
         return typed.default_session(self.data, Path.cwd()) if self.session is None else self.session
 
 
-def train(given: TrainArguments) -> int:
-    """Trains, or goes on, then exports and reports; returns the exit code."""
+def train(given: TrainArguments, check_signals: Callable[[], None]) -> int:
+    """Trains, or goes on, then exports and reports; returns the exit code.
+
+    `check_signals` raises `Interrupted` where a signal has been lost on a library.
+    """
     options = typed.storage_options(given.storage_option)
     url = given.session_url
     parameters, session = _model(given, options), _session(given, url, options)
@@ -85,20 +89,23 @@ def train(given: TrainArguments) -> int:
     try:
         job = Classifier.train(data, parameters, session, testing=test)
         with stop_on_signals(job):
+            check_signals()
             # The engine keeps to the grace time by itself; a little more lets it say how it ended.
             classifier = follow(job, screen, session.grace_seconds + 5)
     finally:
         screen.close()
     exported: list[str] = []
     for path in given.export:
-        remark(f"exporting {plain(path)}")
+        check_signals()
+        remark(f"exporting {plain(redact(path))}")
         exported.append(export_line(path, classifier.write(path, about, options)))
     with Classifier.restore_training_session(session) as stored:
-        summary = SessionSummary.of(stored)
+        summary = SessionSummary.of(stored, all_checkpoints=given.json)
     if given.json:
         print_json(summary.to_json())
     else:
-        print_lines([*_result(summary), "", *exported, f"session: {plain(url)}", "", *_next(given, url, summary)])
+        where = f"session: {plain(redact(url))}"
+        print_lines([*_result(summary), "", *exported, where, "", *_next(given, url, summary)])
     return 0
 
 

@@ -17,6 +17,7 @@ from mlsession.errors import Cancelled, Interrupted, SessionFailed
 from mlsession.events import Event, SessionClosed, StopRequested, StoreRetried, WaitingForWriter, WriterLost
 from mlsession.job.job import Job
 from mlsession.session.session import TrainingSession
+from mlsession.store.location import redact
 
 
 def watch(url: str, typed_options: Sequence[str], poll_seconds: float, wait: bool, json: bool) -> int:
@@ -93,14 +94,15 @@ class _Ending:
         newest = job.checkpoints[-1] if job.checkpoints else None
         where = f" after {plain(newest.phase)} {newest.iteration}" if newest else ""
         why = f" ({one_line(self.reason)})" if self.reason else ""
-        begin = f"stopped {plain(url)}: " if self.was_asked else f"{plain(url)} is not running: "
+        shown = plain(redact(url))
+        begin = f"stopped {shown}: " if self.was_asked else f"{shown} is not running: "
         return f"{begin}{self.outcome}{where}{why}"
 
     def to_json(self, url: str, job: Job[TrainingSession]) -> dict[str, object]:
         """The same for programs."""
         newest = job.checkpoints[-1] if job.checkpoints else None
         return {
-            "url": url,
+            "url": redact(url),
             "asked": self.was_asked,
             "status": self.outcome,
             "reason": self.reason,

@@ -9,6 +9,7 @@ import html
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
+from mlsession.display.plain import plain
 from mlsession.session.phase import Array
 
 _FONT = "font-family:system-ui,sans-serif;font-size:13px;line-height:1.45"
@@ -19,8 +20,8 @@ MOST_CLASSES = 30
 
 
 def escaped(text: object) -> str:
-    """Text from outside, so that it shows as it is."""
-    return html.escape(str(text))
+    """Text from outside, so that it shows as it is, and as nothing else: neither markup nor control characters."""
+    return html.escape(plain(text))
 
 
 def card(title: str, subtitle: str = "", blocks: Iterable[str] = ()) -> str:

@@ -14,12 +14,12 @@ from mlsession.errors import NoUsableCheckpoint
 from mlsession.store.local import LocalStore
 from mlsession.store.memory import MemorySpace
 from mlsession.testing.invariants import stored_bytes
+from mlsession.testing.walk import Walk
 from mlsession.training.classifier import Classifier
 from tests.cli.commands import mlsession
 from tests.cli.conftest import Trained
 from tests.cli.test_session import Keyboard
 from tests.session.attempts import attempt_on
-from tests.session.walk import Walk
 
 
 @pytest.fixture

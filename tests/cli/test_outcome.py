@@ -51,4 +51,6 @@ def test_bugs_are_told_from_what_a_caller_can_mend() -> None:
     assert error_line(AssertionError()).startswith("error: AssertionError (")
     assert "--debug" not in error_line(SessionNotFound("no session"))
     assert "memory" in error_line(MemoryError())
-    assert error_line(OSError(28, "No space left on device")).startswith("error: [Errno 28] No space left on device")
+    nameless, named = OSError(28, "No space left on device"), OSError(28, "No space left on device", "/tmp/x")
+    assert error_line(nameless).startswith("error: [Errno 28] No space left on device; free some space where the out")
+    assert error_line(named).endswith("'/tmp/x'; free some space there, then run the same command again")

@@ -36,6 +36,7 @@ def summary() -> SessionSummary:
         metrics={},
         model_digest=None,
         history={},
+        num_checkpoints=0,
         checkpoints=(),
     )
 
@@ -101,6 +102,7 @@ def test_a_session_that_stopped_says_why() -> None:
         status=Status.FAILED,
         reason="StoreFull:\nno space",
         heartbeat_age=None,
+        num_checkpoints=1_234,
         checkpoints=(checkpoint,),
         model_digest="ab" * 32,
         damaged=("blobs/1 is damaged",),
@@ -108,7 +110,7 @@ def test_a_session_that_stopped_says_why() -> None:
     text = "\n".join(status_lines(stopped, DATE + timedelta(days=3)))
     assert "failed, StoreFull: no space" in text
     assert "3 days ago" in text
-    assert "1, the newest is /tmp/log/4.json" in text
+    assert "1,234, the newest is /tmp/log/4.json" in text
     assert f"sha256 {'ab' * 32}" in text
     assert "damaged      blobs/1 is damaged" in text
 

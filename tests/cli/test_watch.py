@@ -20,10 +20,10 @@ from mlsession.job.run import run_task
 from mlsession.session.parameters import SessionParameters
 from mlsession.session.stop import stop_requested
 from mlsession.store import open_store
+from mlsession.testing.walk import Walk
 from tests.cli.commands import SECONDS, Outcome, mlsession, start
 from tests.examples import runs
 from tests.servers.s3 import S3Server
-from tests.session.walk import Walk
 
 LONG = ("--batches", "100000", "--checkpoint-interval", "20", "--pause", "0.01")
 

@@ -54,6 +54,8 @@ class SessionFolder:
 
     def record(self, number: int) -> Object:
         key, data = f"log/{number:010d}.json", self.record_bytes(number)
+        if len(data) >= 1_000_000:
+            raise Damaged(key, "no record is as long")
         if not is_sealed(data):
             raise Damaged(key, "its digest is not that of its content")
         stated: Object = parse_spelled(data, key)

@@ -9,8 +9,8 @@ from mlsession.session.parameters import SessionParameters
 from mlsession.session.session import TrainingSession
 from mlsession.store.local import LocalStore
 from mlsession.store.memory import MemorySpace
+from mlsession.testing.walk import Walk
 from tests.session.attempts import Attempt, attempt_on
-from tests.session.walk import Walk
 
 
 def write_folder(space: MemorySpace, root: Path) -> Path:

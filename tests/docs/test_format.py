@@ -20,10 +20,10 @@ from mlsession.session.stop import StopKind
 from mlsession.store.local import LocalStore
 from mlsession.store.memory import MemorySpace
 from mlsession.testing.invariants import check_session
+from mlsession.testing.walk import Walk
 from tests.session.attempts import attempt_on, unbroken
 from tests.session.log.values import values
 from tests.session.test_removal import two_runs
-from tests.session.walk import Walk
 
 from .comparing import check_whole, compare, library
 from .reader import Folded, SessionFolder, TooNew
@@ -101,6 +101,21 @@ def test_any_damaged_file_is_passed_over_alike(tmp_path: Path, limit: int) -> No
             passed_over += compare(root).tip["number"] < whole.tip["number"]
     assert compare(root).tip == whole.tip
     assert passed_over > 10
+
+
+@pytest.mark.parametrize("cut", [1, 3])
+def test_a_session_whose_making_was_cut_short(tmp_path: Path, cut: int) -> None:
+    for number in range(cut):
+        (tmp_path / record_key(number)).parent.mkdir(exist_ok=True)
+        (tmp_path / record_key(number)).write_bytes(b'{"body":{"identity":{')
+    on_folder(tmp_path).walk(Walk(limit=4))
+    folded = compare(tmp_path)
+    assert sorted(folded.newest) == ["summing", "walking"]
+    first = parse((tmp_path / record_key(cut)).read_bytes(), "record")
+    assert (first["kind"], first["parent"], first["session"]) == ("opened", 0, first["writer"])
+    assert first["previous"] == sha256((tmp_path / record_key(cut - 1)).read_bytes())
+    after = parse((tmp_path / record_key(cut + 1)).read_bytes(), "record")
+    assert (after["kind"], after["body"]["outcome"]) == ("closed", "interrupted")
 
 
 def _pages(root: Path, folded: Folded) -> list[Path]:

@@ -12,8 +12,8 @@ from mlsession.events import Progressed
 from mlsession.session.log.layout import heartbeat_key, stop_key
 from mlsession.session.stop import request_stop, stop_requested
 from mlsession.store.memory import MemorySpace, MemoryStore
+from mlsession.testing.walk import Walk
 from tests.session.attempts import attempt_on
-from tests.session.walk import Walk
 
 from . import stored
 

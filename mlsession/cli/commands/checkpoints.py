@@ -14,7 +14,7 @@ from mlsession.cli.outcome import WRONG_USE
 
 app = typer.Typer(
     name="checkpoints",
-    help="List, remove and verify the checkpoints of a session.",
+    help="List, remove, verify and repair the checkpoints of a session.",
     rich_markup_mode=None,
 )
 
@@ -74,13 +74,57 @@ def remove_checkpoints(
 
 @app.command("verify")
 def verify_checkpoints(
-    url: options.Url, storage_option: options.StorageOption = [], json: options.Json = False
+    url: options.Url,
+    deep: Annotated[bool, typer.Option("--deep", help="Read and hash every byte, not only records and sizes.")] = False,
+    storage_option: options.StorageOption = [],
+    json: options.Json = False,
 ) -> Work:
-    """Read and hash all that the checkpoints rest on; the exit code is 1 if something is damaged."""
+    """Look for damage in all that the checkpoints rest on; the exit code is 1 if there is some.
+
+    Says what each damage costs, what a run would go on from, and what nothing needs any more. Only reads.
+    """
 
     def work() -> int:
-        from mlsession.cli.checkpoints import checkpoints_verify
+        from mlsession.cli.upkeep import checkpoints_verify
 
-        return checkpoints_verify(url, storage_option, json)
+        return checkpoints_verify(url, deep, storage_option, json)
+
+    return work
+
+
+@app.command("repair")
+def repair_checkpoints(
+    url: options.Url, storage_option: options.StorageOption = [], json: options.Json = False
+) -> Work:
+    """Mend what is damaged: the index from the records, damaged features and states from the images and the log.
+
+    Damaged checkpoints that nothing rests on are taken off the list. The exit code is 1 if something stays damaged.
+    """
+
+    def work() -> int:
+        from mlsession.cli.upkeep import checkpoints_repair
+
+        return checkpoints_repair(url, storage_option, json)
+
+    return work
+
+
+@app.command("gc")
+def collect_garbage(
+    url: options.Url,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
+    storage_option: options.StorageOption = [],
+    json: options.Json = False,
+) -> Work:
+    """Delete what nothing in the session needs any more, such as what a kill left.
+
+    Never what a checkpoint rests on, what a living job writes, or what no session wrote; nothing at all while damage
+    may hide what is needed.
+    """
+
+    def work() -> int:
+        from mlsession.cli.upkeep import checkpoints_gc
+
+        return checkpoints_gc(url, dry_run, storage_option, json)
 
     return work

@@ -48,9 +48,9 @@ def train(
     def work() -> int:
         from mlsession.cli.signals import interrupted_by_signals
 
-        with interrupted_by_signals():
+        with interrupted_by_signals() as check_signals:
             from mlsession.cli.train import TrainArguments, train
 
-            return train(TrainArguments(**given))
+            return train(TrainArguments(**given), check_signals)
 
     return work

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,3 +16,9 @@ SHORT = {"bench_commit": {"rounds": 1, "steps": 20}, "bench_start": {"rounds": 1
 def test_it_runs(script: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runpy.run_path(str(script))["main"](**SHORT[script.stem])
     assert capsys.readouterr().out.strip()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="it reads what memory it took as Linux tells it")
+def test_log_scale_runs(capfd: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(FOLDER / "log_scale.py"))["main"](checkpoints=200, kills=0)
+    assert " are left" in capfd.readouterr().out

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from mlsession.session.phase import Phase as Phase
     from mlsession.session.session import TrainingSession as TrainingSession
     from mlsession.session.status import Status as Status
+    from mlsession.store.credentials import FreshOptions as FreshOptions
     from mlsession.training.classifier import Classifier as Classifier
     from mlsession.training.parameters import ModelParameters as ModelParameters
     from mlsession.training.parameters import TransferLearning as TransferLearning
@@ -65,6 +66,7 @@ _HOMES = MappingProxyType(
         "DataSource": "mlsession.data.source",
         "Expose": "mlsession.augment.options",
         "Flip": "mlsession.augment.options",
+        "FreshOptions": "mlsession.store.credentials",
         "Garbage": "mlsession.session.garbage",
         "ImageResult": "mlsession.metrics.images",
         "ImageResults": "mlsession.metrics.images",
@@ -106,6 +108,7 @@ __all__ = [
     "DataSource",
     "Expose",
     "Flip",
+    "FreshOptions",
     "Garbage",
     "ImageResult",
     "ImageResults",

@@ -235,7 +235,8 @@ class LocalStore:
             if writing and path.parent.is_dir():
                 raise StoreUnavailable(f"{path}: it was removed while it was written", key) from error
             if writing:  # Not worth another try, which would make the folder anew, without what was in it.
-                raise StoreError(f"{path}: its folder was removed while it was written; run it again", key) from error
+                reason = "its folder was removed while it was written; put it back, then run the same command again"
+                raise StoreError(f"{path}: {reason}", key) from error
             raise KeyMissing(f"{self._root / key}: there is no such file", key) from error
         except NotADirectoryError as error:
             raise KeyMissing(f"{self._root / key}: a part of this path is a file, not a folder", key) from error

@@ -326,12 +326,21 @@ def _index(**changes: Any) -> bytes:
         {"ignored": "x"},
         {"ignored": "9" * 5_000},
     ],
-    ids=lambda changes: str(changes)[:60],
+    ids=lambda changes: "-".join(changes),
 )
 def test_an_index_that_is_none_is_refused(changes: dict[str, Any]) -> None:
     assert len(ImageIndex.from_bytes(_index())) == 2
     with pytest.raises(DamagedData):
         ImageIndex.from_bytes(_index(**changes))
+
+
+@pytest.mark.parametrize("offset", [7, 100, 2**20, 2**31 - 1, 2**32 - 1])
+def test_a_text_of_an_index_cannot_lie_outside_of_it(offset: int) -> None:
+    """Arrow follows the offsets of texts as they are: what they lead to would be read, or end the process."""
+    good, offsets = _index(), struct.pack("<3I", 0, 3, 6)
+    assert offsets in good
+    with pytest.raises(DamagedData):
+        ImageIndex.from_bytes(good.replace(offsets, struct.pack("<3I", 0, 3, offset), 1))
 
 
 @settings(max_examples=150)

@@ -503,7 +503,7 @@ def ignore(event: Event) -> None:
 
 TestSession = SessionMachine.TestCase
 TestSession.settings = settings(
-    max_examples=int(EXAMPLES or 40),
+    max_examples=int(EXAMPLES or 60),
     derandomize=EXAMPLES is None,
     database=None,
     stateful_step_count=STEPS,

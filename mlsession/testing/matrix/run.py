@@ -128,8 +128,8 @@ class _Run:
         first, second, third = self._case.plans()
         reached, _ = self._attempt(first, "the first process", survives=self._case.fault in SURVIVED)
         self._attempt(second, "the second process", survives=True)
-        if self._crashes < 2:
-            self._attempt(third, "the third process", survives=True)
+        for _ in range(2 - self._crashes):  # The run was over before it came to its deaths.
+            self._attempt(third, "a process that found all done", survives=True)
         _, result = self._attempt(no_faults, "the last process", survives=True)
         self._check_end()
         most = 2 * self._scenario.interval

@@ -29,6 +29,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.forked_training import Outcome, Report, Setting, Training
+from benchmarks.orphans import end_with_parent
 from mlsession.testing.faults import CRASHES, no_faults
 from mlsession.testing.matrix import Case, cases_of, sampled
 from tests.photos import copy_photos
@@ -49,7 +50,7 @@ class Worker:
         before = os.environ.get("OPENBLAS_NUM_THREADS")
         os.environ["OPENBLAS_NUM_THREADS"] = "1"
         try:
-            self._process = context.Process(target=_work, args=(setting, theirs))
+            self._process = context.Process(target=_work, args=(setting, theirs, os.getpid()))
             self._process.start()
         finally:
             del os.environ["OPENBLAS_NUM_THREADS"]
@@ -116,7 +117,8 @@ def _send_next(connection: Connection, left: Iterator[Case]) -> bool:
     return case is not None
 
 
-def _work(setting: Setting, connection: Connection) -> None:
+def _work(setting: Setting, connection: Connection, parent: int) -> None:
+    end_with_parent(parent)
     _import_all()
     gc.collect()
     gc.freeze()

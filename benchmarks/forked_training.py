@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.orphans import end_with_parent
 from mlsession.errors import DamagedData
 from mlsession.session.log.layout import FOLDERS
 from mlsession.store import LocalStore
@@ -104,8 +105,9 @@ class Training:
     def run(self, plan: FaultPlan) -> Outcome:
         """One process, from its start to its end."""
         self._told.unlink(missing_ok=True)
-        pid = os.fork()
+        parent, pid = os.getpid(), os.fork()
         if pid == 0:
+            end_with_parent(parent)
             self._be_child(plan)
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         lines = [json.loads(line) for line in self._told.read_text().splitlines()] if self._told.exists() else []

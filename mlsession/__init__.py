@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from mlsession.extractors.catalog import torchvision_extractor as torchvision_extractor
     from mlsession.heads.options import LogisticRegressor as LogisticRegressor
     from mlsession.heads.options import MultilayerPerceptron as MultilayerPerceptron
+    from mlsession.inference.report import PredictionReport as PredictionReport
     from mlsession.job.job import Job as Job
     from mlsession.job.run import run_task as run_task
     from mlsession.job.signals import stop_on_signals as stop_on_signals
@@ -79,6 +80,7 @@ _HOMES = MappingProxyType(
         "Noise": "mlsession.augment.options",
         "Phase": "mlsession.session.phase",
         "Prediction": "mlsession.classifier.prediction",
+        "PredictionReport": "mlsession.inference.report",
         "Progress": "mlsession.job.view",
         "Repair": "mlsession.session.integrity",
         "Rotate": "mlsession.augment.options",
@@ -121,6 +123,7 @@ __all__ = [
     "Noise",
     "Phase",
     "Prediction",
+    "PredictionReport",
     "Progress",
     "Repair",
     "Rotate",

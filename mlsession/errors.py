@@ -31,6 +31,9 @@ MLSessionError
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
+
 
 class MLSessionError(Exception):
     """The root of all errors that mlsession raises on purpose."""
@@ -79,9 +82,10 @@ class IncompatibleParameters(UsageError):
 
 
 class ModifiedTrainingData(UsageError):
-    """The training data differ from those the session was made with.
+    """The training data, or the images to predict, differ from those the session was made with.
 
-    Keys are relative to the source's root; each tuple is sorted.
+    Keys are relative to the source's root; each tuple is sorted. `labels` has the label of each relabeled image before,
+    and now.
     """
 
     def __init__(
@@ -91,9 +95,12 @@ class ModifiedTrainingData(UsageError):
         relabeled: tuple[str, ...],
         replaced: tuple[str, ...],
         cure: str,
+        what: str = "training data",
+        labels: Mapping[str, tuple[str, str]] | None = None,
     ) -> None:
+        self.labels = dict(labels or {})
         parts = [
-            f"{len(keys)} {what} (such as {keys[0]})"
+            f"{len(keys)} {what} (such as {self._example(keys[0])})"
             for what, keys in (
                 ("added", added),
                 ("removed", removed),
@@ -102,11 +109,17 @@ class ModifiedTrainingData(UsageError):
             )
             if keys
         ]
-        super().__init__(f"the training data changed since this session was made: {', '.join(parts)}; {cure}")
+        super().__init__(f"the {what} changed since this session was made: {', '.join(parts)}; {cure}")
         self.added = added
         self.removed = removed
         self.relabeled = relabeled
         self.replaced = replaced
+
+    def _example(self, key: str) -> str:
+        if key not in self.labels:
+            return key
+        old, new = self.labels[key]
+        return f"{key}, which was {old!r} and is {new!r} now"
 
 
 class SessionNotFound(UsageError, FileNotFoundError):
@@ -126,12 +139,13 @@ class NewerFormat(UsageError):
 
 
 class SessionInUse(UsageError):
-    """Another writer of this session is alive."""
+    """Another writer of this session is alive; `since` is an ISO date, in UTC."""
 
-    def __init__(self, url: str, host: str, pid: int, since: str) -> None:
+    def __init__(self, url: str, host: str, pid: int, since: str, may_take_over: bool = True) -> None:
+        other = ", or take over with take_over=True (--take-over)" if may_take_over else ", then the same call again"
         super().__init__(
-            f"{url} is being trained by process {pid} on {host} since {since}; "
-            "stop that one first, or take over with take_over=True (--take-over)"
+            f"{url} is being trained by process {pid} on {host} since "
+            f"{datetime.fromisoformat(since):%Y-%m-%d %H:%M:%S} UTC; stop that one first: `mlsession stop {url}`{other}"
         )
         self.url = url
         self.host = host

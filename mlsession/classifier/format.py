@@ -1,7 +1,8 @@
 """The saved form of a classifier: one safetensors file that holds the head, and what it belongs to as JSON.
 
     tensors    of the head: `weight`, `bias`, or `layers.0.weight`, `layers.0.bias`, `layers.1.weight`, ...; float32
-    metadata   "mlsession": canonical JSON with format, labels, head, feature_extractor, extractor_identity, metadata
+    metadata   "mlsession": canonical JSON with format, labels, head, feature_extractor, extractor_identity,
+               precision, metadata
 
 The extractor's weights are not in the file: they are named by digest, and come with their package, from the hub of
 their library, or out of a file that the reader names.
@@ -16,6 +17,7 @@ from safetensors.numpy import save as save_arrays
 from mlsession.classifier.model import ImageModel
 from mlsession.errors import DamagedData, InvalidParameter, ModelNotFound, NewerFormat
 from mlsession.extractors.catalog import extractor_from_json
+from mlsession.extractors.runtime import PRECISIONS, PrecisionChoice
 from mlsession.heads.kinds import head_from_tensors
 from mlsession.heads.protocol import Head
 from mlsession.session.log.blobs import as_written, decode_arrays, decode_metadata
@@ -36,6 +38,7 @@ def encode_model(model: ImageModel, metadata: Mapping[str, Json]) -> bytes:
         "head": model.head.kind,
         "feature_extractor": dict(model.feature_extractor.to_json()),
         "extractor_identity": model.feature_extractor.identity,
+        "precision": model.precision,
         "metadata": dict(metadata),
     }
     return save_arrays(dict(model.head.tensors()), {_MEMBER: canonical_json(about).decode()})
@@ -76,7 +79,14 @@ def decode_model(
     if (len(labels), spec.dimension) != (head.num_classes, head.num_features):
         has = f"{len(labels)} labels and {spec.dimension} features"
         raise DamagedData(name, f"it has {has} for a head of {head.num_classes} and {head.num_features}")
-    return ImageModel(labels=labels, feature_extractor=spec, head=head)
+    return ImageModel(labels=labels, feature_extractor=spec, head=head, precision=_precision(about, name))
+
+
+def _precision(about: Mapping[str, Json], name: str) -> PrecisionChoice:
+    for choice in PRECISIONS:
+        if about.get("precision") == choice:
+            return choice
+    raise DamagedData(name, f"its precision is {about.get('precision')!r}, not one of {', '.join(PRECISIONS)}")
 
 
 def _labels(value: Json, name: str) -> tuple[str, ...]:

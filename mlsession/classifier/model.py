@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlsession.extractors.catalog import FeatureExtractorSpec, load_extractor
+from mlsession.extractors.catalog import FeatureExtractorSpec, load_extractor, runtime_for
+from mlsession.extractors.processor import this_processor
+from mlsession.extractors.protocol import FeatureExtractor
+from mlsession.extractors.runtime import PrecisionChoice, Runtime
 from mlsession.heads.protocol import Head
 from mlsession.session.phase import Arrays
 
@@ -24,6 +27,19 @@ class ImageModel:
     """[K], in the order of the head's outputs."""
     feature_extractor: FeatureExtractorSpec
     head: Head
+    precision: PrecisionChoice = "auto"
+    """Of the extractor's network, as it was asked for when the head was trained."""
+
+    def runtime(self) -> Runtime:
+        """What runs the extractor's network here: the same as for a training with that choice of precision."""
+        precision: PrecisionChoice = self.precision
+        if precision == "bfloat16" and not this_processor().has_bfloat16:
+            precision = "auto"  # A model trained elsewhere: float32 is the nearest that this processor has.
+        return runtime_for(self.feature_extractor, precision=precision)
+
+    def loaded_extractor(self) -> FeatureExtractor:
+        """The extractor, ready for the calling thread."""
+        return load_extractor(self.feature_extractor, self.runtime())
 
     @property
     def side(self) -> int:
@@ -42,7 +58,8 @@ class ImageModel:
         """
         from torch import nn
 
-        extractor = load_extractor(self.feature_extractor)
+        exact = runtime_for(self.feature_extractor, "torch", "float32")
+        extractor = load_extractor(self.feature_extractor, exact)
         return nn.Sequential(extractor.network(), self.head.module(), nn.Softmax(dim=1)).eval()
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlsession.classifier.model import ImageModel
-from mlsession.extractors.catalog import load_extractor
+from mlsession.extractors.halves import to_half
 from mlsession.extractors.protocol import FeatureExtractor
 from mlsession.session.phase import Array
 
@@ -22,18 +22,18 @@ class Predictor:
         self._extractor: FeatureExtractor | None = None
         self._lock = threading.Lock()
 
-    def extractor(self) -> FeatureExtractor:
+    def _loaded(self) -> FeatureExtractor:
         """The extractor, loaded at the first call; it belongs to one thread at a time."""
         with self._lock:
             if self._extractor is None:
-                self._extractor = load_extractor(self.model.feature_extractor)
+                self._extractor = self.model.loaded_extractor()
             return self._extractor
 
     def probabilities(self, pictures: Sequence[npt.NDArray[np.uint8]]) -> Array:
         """float64 [N, K] for prepared pictures, uint8 [side, side, 3] each."""
         side = self.model.side
         stacked = np.stack(pictures) if pictures else np.empty((0, side, side, 3), dtype=np.uint8)
-        extractor = self.extractor()
+        extractor = self._loaded()
         with self._lock:
-            features = extractor.extract(stacked)
-        return self.model.head.probabilities(features)
+            features = to_half(extractor.extract(stacked))
+        return self.model.head.probabilities(features.astype(np.float32))

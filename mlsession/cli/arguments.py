@@ -24,6 +24,7 @@ Options = Mapping[str, object]
 
 _SUFFIX = ".mlsession"
 _MANIFEST = ".csv"
+_UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +186,14 @@ def augmentation(text: str) -> tuple[AugmentationOption, ...]:
 def cache(text: str) -> str | None:
     """ "auto", a URL, or None for "none"."""
     return None if text == "none" else text
+
+
+def byte_count(option: str, text: str) -> int:
+    """Bytes as people write them, in decimal units: "500MB", "1.5 GB", "20000000000"."""
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?(B|kB|KB|MB|GB|TB)?", text.strip())
+    if match is None or not (count := round(float(match[1]) * _UNITS[(match[2] or "B").upper()])):
+        raise InvalidParameter(option, text, "must be a size such as 500MB or 10GB, above 0")
+    return count
 
 
 def on_modified_data(text: str) -> Literal["fail", "update", "ignore"]:

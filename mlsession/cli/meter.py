@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from mlsession.events import Event, PhaseStarted, Progressed
 
-IMAGE_PHASES = frozenset({"extracting", "evaluating"})
+IMAGE_PHASES = frozenset({"extracting", "evaluating", "inferencing"})
 """Phases whose items are images; those of others are iterations."""
 
 

@@ -78,7 +78,9 @@ class Narrator:
         rest, self._num_skipped = self._num_skipped - MOST_NAMED, min(self._num_skipped, MOST_NAMED)
         if rest <= 0:
             return []
-        return [Line(f"skipped {number_of(rest, 'further image')}; `mlsession status URL --json` names them all")]
+        inferring = self.meter is not None and self.meter.phase == "inferencing"
+        where = "the output" if inferring else "`mlsession status URL --json`"
+        return [Line(f"skipped {number_of(rest, 'further image')}; {where} names them all")]
 
     def _passing(self, event: Progressed | CheckpointCommitted) -> str:
         if isinstance(event, CheckpointCommitted):

@@ -89,6 +89,22 @@ ExtractorWeights = Annotated[
         help="The weights of a network of timm or torchvision: a path or URL.  [default: what the library publishes]",
     ),
 ]
+PrecisionName = Annotated[
+    str,
+    typer.Option(
+        "--precision",
+        metavar="auto|float32|bfloat16",
+        help="Of the extractor's arithmetic; auto: bfloat16 where the processor is fast at it. Kept by the session.",
+    ),
+]
+BackendName = Annotated[
+    str,
+    typer.Option(
+        "--backend",
+        metavar="auto|openvino|torch",
+        help="What runs the extractor; auto: OpenVINO where it is installed. Kept by the session.",
+    ),
+]
 Head = Annotated[str, typer.Option("--classifier", metavar="logistic|mlp", help="What is trained on the features.")]
 LayerSizes = Annotated[
     str | None,
@@ -117,8 +133,57 @@ Cache = Annotated[
     str,
     typer.Option(metavar="URL|none", help="Where features are kept for other sessions; auto: beside the session."),
 ]
+CacheSize = Annotated[
+    str, typer.Option("--cache-size", metavar="SIZE", help="What it may hold, such as 500MB; old features make room.")
+]
+VerifyContent = Annotated[
+    bool,
+    typer.Option(
+        "--verify-content", help="Read every image and compare it with what was extracted, however old its file looks."
+    ),
+]
 TakeOver = Annotated[
     bool, typer.Option("--take-over", help="Open the session even if another process trains it; that one stops.")
+]
+
+# For many predictions; None stands for the default, since none of these goes without an output.
+Table = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        metavar="PATH",
+        help="Write a table of all predictions here: .csv or .parquet.",
+        show_default=False,
+    ),
+]
+TableSession = Annotated[
+    str | None, typer.Option(metavar="URL", help="Where its session is kept.  [default: OUTPUT.mlsession]")
+]
+TopK = Annotated[
+    int | None, typer.Option("--top-k", metavar="K", help="Labels of each image, best first.  [default: 1]")
+]
+OnBadImage = Annotated[
+    str | None,
+    typer.Option(metavar="skip|fail", help="Name images that cannot be read, or stop at one.  [default: skip]"),
+]
+OnModifiedImages = Annotated[
+    str | None,
+    typer.Option(
+        metavar="fail|update|ignore",
+        help="If the images are not those of the session any more: refuse; predict those of today, with what was "
+        "extracted; or go on with those recorded.  [default: fail]",
+    ),
+]
+BatchesBetweenCheckpoints = Annotated[
+    str | None,
+    typer.Option(metavar="N|auto", help="Batches of images between checkpoints.  [default: auto]"),
+]
+BatchesBetweenReports = Annotated[
+    int | None, typer.Option(metavar="N", help="Batches between progress reports.  [default: 1]")
+]
+PredictionCache = Annotated[
+    str | None,
+    typer.Option(metavar="URL|none", help="Where features are kept.  [default: auto: beside the session]"),
 ]
 
 Export = Annotated[

@@ -11,6 +11,7 @@ from mlsession.store.location import redact
 
 if TYPE_CHECKING:
     from mlsession.export.report import ExportReport
+    from mlsession.inference.summary import PredictionSummary
     from mlsession.metrics.report import ClassifierMetrics
     from mlsession.training.summary import SessionSummary
 
@@ -46,6 +47,22 @@ def status_lines(summary: SessionSummary, now: datetime) -> list[str]:
         rows.append(("", f"and {number_of(len(summary.skipped) - 5, 'further image')}; --json names all"))
     rows += [("damaged", plain(what)) for what in summary.damaged]
     return labelled(rows)
+
+
+def prediction_lines(summary: PredictionSummary, now: datetime) -> list[str]:
+    """A session of predictions, for people."""
+    rows = [
+        ("session", plain(summary.url)),
+        ("status", _status(summary)),
+        ("phase", f"{plain(summary.phase)}, iteration {summary.iteration}"),
+        ("updated", f"{summary.date:%Y-%m-%d %H:%M:%S} UTC, {_age(now - summary.date)} ago"),
+        ("data", plain(summary.data)),
+        ("output", plain(summary.output)),
+        ("images", f"{summary.num_done:,} of {summary.num_images:,} done, {summary.num_skipped:,} cannot be read"),
+        ("checkpoints", _checkpoints(summary)),
+        ("model", f"sha256 {plain(summary.model_digest)}"),
+    ]
+    return labelled([*rows, *(("damaged", plain(what)) for what in summary.damaged)])
 
 
 def labelled(rows: Sequence[tuple[str, str]]) -> list[str]:
@@ -102,7 +119,7 @@ def export_line(path: str, report: ExportReport) -> str:
     return f"exported {plain(redact(path))}: {report.format}, {byte_size(report.size_bytes)}, {checked}"
 
 
-def _status(summary: SessionSummary) -> str:
+def _status(summary: SessionSummary | PredictionSummary) -> str:
     words = [summary.status.value]
     if summary.heartbeat_age is not None:
         words.append(f"last sign of life {duration(summary.heartbeat_age)} ago")
@@ -111,7 +128,7 @@ def _status(summary: SessionSummary) -> str:
     return ", ".join(words)
 
 
-def _checkpoints(summary: SessionSummary) -> str:
+def _checkpoints(summary: SessionSummary | PredictionSummary) -> str:
     if not summary.checkpoints:
         return "none yet"
     newest = summary.checkpoints[-1]

@@ -9,10 +9,11 @@ from mlsession.cli.arguments import storage_options
 from mlsession.cli.narrator import note
 from mlsession.cli.outcome import DONE, FAILED, WRONG_USE
 from mlsession.cli.output import print_json, print_lines, remark
-from mlsession.cli.report import status_lines
+from mlsession.cli.report import prediction_lines, status_lines
 from mlsession.cli.text import byte_size, number_of, plain
 from mlsession.clock import SystemClock
 from mlsession.events import Event, WaitingForWriter
+from mlsession.inference.summary import PredictionSummary, is_prediction
 from mlsession.session.parameters import SessionParameters
 from mlsession.training.classifier import Classifier
 from mlsession.training.summary import SessionSummary
@@ -22,11 +23,18 @@ def status(url: str, typed_options: Sequence[str], json: bool) -> int:
     """Shows a session; only reads."""
     parameters = SessionParameters(url, storage_options=storage_options(typed_options))
     with Classifier.restore_training_session(parameters) as session:
-        summary = SessionSummary.of(session, all_checkpoints=json)
+        summary: SessionSummary | PredictionSummary
+        if is_prediction(session):
+            summary = PredictionSummary.of(session, all_checkpoints=json)
+        else:
+            summary = SessionSummary.of(session, all_checkpoints=json)
+    now = SystemClock().now()
     if json:
         print_json(summary.to_json())
+    elif isinstance(summary, PredictionSummary):
+        print_lines(prediction_lines(summary, now))
     else:
-        print_lines(status_lines(summary, SystemClock().now()))
+        print_lines(status_lines(summary, now))
     return DONE
 
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from mlsession.cli import arguments as typed
 from mlsession.cli.output import output_width, print_json, print_lines, remark
@@ -15,6 +16,7 @@ from mlsession.cli.report import class_table, export_line, headline
 from mlsession.cli.text import command_line, plain
 from mlsession.export.write import check_destination
 from mlsession.extractors.catalog import extractor_named
+from mlsession.extractors.runtime import BackendChoice, PrecisionChoice
 from mlsession.job.signals import stop_on_signals
 from mlsession.session.parameters import SessionParameters
 from mlsession.store.location import redact
@@ -36,6 +38,8 @@ class TrainArguments:
     iterations: int | None
     extractor: str
     extractor_weights: str | None
+    precision: str
+    backend: str
     classifier: str
     layer_sizes: str | None
     augment: str | None
@@ -45,6 +49,8 @@ class TrainArguments:
     keep_best: int | None
     report_interval: int
     cache: str
+    cache_size: str
+    verify_content: bool
     storage_option: Sequence[str] = field(repr=False)
     export: Sequence[str]
     author: str
@@ -118,6 +124,8 @@ def _model(given: TrainArguments, options: typed.Options) -> ModelParameters:
             feature_extractor=extractor_named(given.extractor, given.extractor_weights, options),
             classifier=typed.classifier(given.classifier, given.layer_sizes),
         ),
+        precision=cast(PrecisionChoice, given.precision),  # Checked there, as all parameters are.
+        backend=cast(BackendChoice, given.backend),
     )
 
 
@@ -132,6 +140,8 @@ def _session(given: TrainArguments, url: str, options: typed.Options) -> Session
         take_over=given.take_over,
         on_modified_data=typed.on_modified_data(given.on_modified_data),
         cache=typed.cache(given.cache),
+        cache_size=typed.byte_count("cache-size", given.cache_size),
+        verify_content=given.verify_content,
         storage_options=options,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 
 from mlsession.cli.arguments import storage_options
 from mlsession.cli.checkpoints import MOST_NAMED, session_at, tell
@@ -12,7 +13,7 @@ from mlsession.cli.text import byte_size, number_of, one_line, plain
 from mlsession.session.checkpoint import Checkpoint
 from mlsession.session.integrity import Cure, Problem, Repair, Verification
 from mlsession.session.parameters import SessionParameters
-from mlsession.store import redact
+from mlsession.store import open_store
 
 _CURES = {
     Cure.REINDEX: "repair makes it anew from the records",
@@ -21,6 +22,7 @@ _CURES = {
     Cure.GO_BACK: "whoever opens the session goes back before it",
     Cure.NONE: "only a copy of the folder has it",
 }
+_INPUT = "an index of images repair puts back while listing them gives the same; else only a copy of the folder has it"
 
 
 def checkpoints_verify(url: str, deep: bool, typed_options: Sequence[str], json: bool) -> int:
@@ -43,7 +45,8 @@ def checkpoints_repair(url: str, typed_options: Sequence[str], json: bool) -> in
     if json:
         print_json(done.to_json())
     else:
-        print_lines(_repair_lines(done, plain(redact(url))))
+        with closing(open_store(url, parameters.storage_options)) as store:
+            print_lines(_repair_lines(done, plain(store.url)))
     return FAILED if done.left else DONE
 
 
@@ -69,7 +72,8 @@ def _verification_lines(found: Verification, where: str) -> list[str]:
     lines += _problem_lines(found.problems, with_cure=True)
     if found.problems:
         lines.append(f"a run that needs all of it goes on from {_name(found.resumes_from)}")
-        lines.append(f"cure: mlsession checkpoints repair {where}")
+        if any(problem.cure is not Cure.NONE for problem in found.problems):
+            lines.append(f"cure: mlsession checkpoints repair {where}")
     if found.given_up:
         lines.append(f"given up, and needed by nothing: {number_of(len(found.given_up), 'damaged record')}")
     if found.unreferenced:
@@ -87,7 +91,8 @@ def _repair_lines(done: Repair, where: str) -> list[str]:
     if done.reindexed:
         lines.append("made the index anew")
     if done.remade:
-        lines.append(f"made {number_of(len(done.remade), 'blob')} again, to the bit as they were")
+        were = "it was" if len(done.remade) == 1 else "they were"
+        lines.append(f"made {number_of(len(done.remade), 'blob')} again, to the bit as {were}")
     if done.removed:
         numbers = ", ".join(str(checkpoint.number) for checkpoint in done.removed[:MOST_NAMED])
         lines.append(f"removed {number_of(len(done.removed), 'damaged checkpoint')}: {numbers}")
@@ -101,7 +106,7 @@ def _problem_lines(problems: Sequence[Problem], with_cure: bool) -> list[str]:
     lines = []
     for problem in problems[:MOST_NAMED]:
         owner = "input" if problem.checkpoint is None else f"record {problem.checkpoint}"
-        cure = f" ({_CURES[problem.cure]})" if with_cure else ""
+        cure = f" ({_INPUT if problem.checkpoint is None else _CURES[problem.cure]})" if with_cure else ""
         lines.append(f"  {owner}: {plain(problem.key)}: {one_line(problem.reason)}{cure}")
     if len(problems) > MOST_NAMED:
         lines.append(f"  and {len(problems) - MOST_NAMED:,} more; --json names all")

@@ -12,8 +12,11 @@ from mlsession.errors import InvalidParameter
 if TYPE_CHECKING:
     from PIL import Image
 
-PREPARATION = "pillow-bilinear-square/1"
+PREPARATION = "pillow-bilinear-square/2"
 """Names decoding and geometry together; the revision rises with any change that can change a pixel."""
+
+ENOUGH = 2
+"""A picture is decoded with this many times the pixels in each direction that are wanted of it, or with all it has."""
 
 
 def square_box(width: int, height: int) -> tuple[float, float, float, float]:

@@ -10,6 +10,7 @@ What a rule makes of the same files never depends on the order in which a store 
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
@@ -18,6 +19,7 @@ import numpy as np
 
 from mlsession.data.index import ImageIndex
 from mlsession.data.names import is_hidden_key, is_image_name
+from mlsession.data.texts import Texts, TextsBuilder
 from mlsession.errors import InvalidParameter, UnusableData
 from mlsession.session.phase import Json
 from mlsession.store.location import redact
@@ -226,6 +228,24 @@ def index_listed_files(
     return found.index(source, min_classes, "list images of each further label")
 
 
+def index_images(entries: Iterable[Entry], source: str) -> ImageIndex:
+    """The index of all images of a listing, at any depth and without labels: their one class is "".
+
+    `source` is for messages. Raises `UnusableData` where there are none.
+    """
+    found = _Found()
+    for entry in entries:
+        if is_hidden_key(entry.key):
+            continue
+        if is_image_name(entry.key.rpartition("/")[2]):
+            found.add(entry, "")
+        else:
+            found.ignored += 1
+    if not found.keys:
+        raise UnusableData(source, "there are no images here; check the path")
+    return found.index(source, 1, "")
+
+
 def folders_to_list(keys: Iterable[str]) -> Sequence[str]:
     """Folders that hold all of the keys, none in another: a few of them, or only "", the root."""
     folders: list[str] = []
@@ -242,35 +262,38 @@ class _Found:
 
     def __init__(self) -> None:
         self.keys: list[str] = []
-        self.labels: list[str] = []
-        self.sizes: list[int] = []
-        self.versions: list[str] = []
+        self.labels: dict[str, int] = {}
+        """A code for each label, in the order that they were found in."""
+        self.codes = array("q")
+        self.sizes = array("q")
+        self.versions = TextsBuilder()
         self.ignored = 0
 
     def add(self, entry: Entry, label: str) -> None:
         self.keys.append(entry.key)
-        self.labels.append(label)
+        self.codes.append(self.labels.setdefault(label, len(self.labels)))
         self.sizes.append(entry.size)
-        self.versions.append(entry.version)
+        self.versions.add(entry.version)
 
     def index(self, source: str, min_classes: int, cure: str) -> ImageIndex:
         """The index, sorted by key. Raises `UnusableData` for too few classes, and for names that are no Unicode."""
-        order = sorted(range(len(self.keys)), key=self.keys.__getitem__)
-        classes = sorted(set(self.labels))
+        order = np.array(sorted(range(len(self.keys)), key=self.keys.__getitem__), dtype=np.int64)
+        classes = sorted(self.labels)
         if len(classes) < min_classes:
             raise UnusableData(source, f"the only class is {classes[0]!r}; {cure}")
-        keys = tuple(self.keys[row] for row in order)
-        for key in keys:
-            try:
-                key.encode()
-            except UnicodeEncodeError as error:
-                raise UnusableData(source, f"the file name {key!r} is not valid Unicode; rename the file") from error
-        places = {name: place for place, name in enumerate(classes)}
+        try:
+            keys, versions = Texts.of(self.keys), self.versions.texts()
+        except UnicodeEncodeError as error:
+            raise UnusableData(
+                source, f"the file name {error.object!r} is not valid Unicode; rename the file"
+            ) from error
+        places = {self.labels[name]: place for place, name in enumerate(classes)}
+        labels = np.array([places[code] for code in range(len(places))], dtype=np.int32)
         return ImageIndex(
-            keys=keys,
-            labels=np.fromiter((places[self.labels[row]] for row in order), dtype=np.int32, count=len(order)),
-            sizes=np.fromiter((self.sizes[row] for row in order), dtype=np.int64, count=len(order)),
-            versions=tuple(self.versions[row] for row in order),
+            keys=keys.take(order),
+            labels=labels[np.asarray(self.codes)[order]],
+            sizes=np.asarray(self.sizes, dtype=np.int64)[order],
+            versions=versions.take(order),
             classes=tuple(classes),
             ignored=self.ignored,
         )

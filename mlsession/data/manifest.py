@@ -22,6 +22,8 @@ from mlsession.errors import InvalidParameter, KeyMissing, UnusableData
 from mlsession.store import is_local, join_url, open_store, parent_url, redact, url_name
 
 COLUMNS = ("path", "label")
+MOST_BYTES = 2**30
+"""Of a manifest: that of ten million images is shorter. More is not read."""
 
 
 class Row(NamedTuple):
@@ -33,19 +35,24 @@ class Row(NamedTuple):
     label: str
 
 
-def read_manifest(url: str, storage_options: Mapping[str, object] | None) -> list[Row]:
-    """The images that a manifest in any store names. Raises `UnusableData`, with the line, and `StoreError`."""
+def read_manifest(
+    url: str, storage_options: Mapping[str, object] | None, columns: Sequence[str] = COLUMNS
+) -> list[Row]:
+    """The images that a manifest in any store names; see `parse_manifest`. Raises `UnusableData`, and `StoreError`."""
     try:
         with closing(open_store(parent_url(url), storage_options)) as store:
-            data = store.get(url_name(url))
+            data = store.get_range(url_name(url), 0, MOST_BYTES + 1)
     except KeyMissing as error:
         raise UnusableData(redact(url), "there is no such file; check the path") from error
-    return parse_manifest(data, redact(url))
+    if len(data) > MOST_BYTES:
+        raise UnusableData(redact(url), f"it has more than {MOST_BYTES:,} bytes, which no manifest has; check the path")
+    return parse_manifest(data, redact(url), columns)
 
 
-def parse_manifest(data: bytes, source: str) -> list[Row]:
+def parse_manifest(data: bytes, source: str, columns: Sequence[str] = COLUMNS) -> list[Row]:
     """The images that the bytes of a manifest name, in order; pure. `source` is for messages.
 
+    `columns` are those that it must have: where labels do not matter the path alone, and then they are all "".
     Raises `UnusableData` with the line where it is not of this form.
     """
     try:
@@ -55,21 +62,21 @@ def parse_manifest(data: bytes, source: str) -> list[Row]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows: list[Row] = []
     try:
-        width, path, label = _columns(next(reader, []), source)
+        width, places = _columns(next(reader, []), source, columns)
         for fields in reader:
             if not fields:
                 continue
             if len(fields) != width:
                 reason = f"has {len(fields)} fields, and the header has {width}; quote fields that hold a comma"
                 raise _wrong(source, reader.line_num, reason)
-            for name, place in (("path", path), ("label", label)):
+            for name, place in zip(columns, places, strict=True):
                 if not fields[place].strip() or "\0" in fields[place]:
                     raise _wrong(source, reader.line_num, f"has no {name}; fill it in, or remove the line")
-            rows.append(Row(reader.line_num, fields[path], fields[label]))
+            rows.append(Row(reader.line_num, fields[places[0]], fields[places[1]] if len(places) > 1 else ""))
     except csv.Error as error:
         raise _wrong(source, reader.line_num, f"is not CSV: {error}; see to its quotes") from error
     if not rows:
-        raise UnusableData(source, "it names no images; add lines of path,label below the header")
+        raise UnusableData(source, f"it names no images; add lines of {','.join(columns)} below the header")
     return rows
 
 
@@ -130,15 +137,17 @@ def manifest_path(folder: str, key: str, output: str) -> str:
     return path if _is_plain(path) else f"./{path}"
 
 
-def _columns(header: Sequence[str], source: str) -> tuple[int, int, int]:
-    """How many columns there are, and which are the path and the label."""
+def _columns(header: Sequence[str], source: str, wanted: Sequence[str]) -> tuple[int, list[int]]:
+    """How many columns there are, and which are the wanted ones."""
     names = [name.strip().lower() for name in header]
-    for name in COLUMNS:
+    for name in wanted:
         if names.count(name) != 1:
             found = f"it is {','.join(header)!r}" if header else "it is empty"
-            cure = "separate the columns by commas" if len(names) == 1 and ";" in names[0] else "write path,label"
+            cure = (
+                "separate the columns by commas" if len(names) == 1 and ";" in names[0] else f"write {','.join(wanted)}"
+            )
             raise _wrong(source, 1, f"must be a header with one column {name!r}, and {found}; {cure}")
-    return len(names), names.index("path"), names.index("label")
+    return len(names), [names.index(name) for name in wanted]
 
 
 def _locations(rows: Iterable[Row], base: str, source: str) -> Iterator[str]:

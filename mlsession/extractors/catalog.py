@@ -6,15 +6,20 @@ import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from mlsession.errors import InvalidParameter
+from mlsession.extractors.batched import BatchedExtractor, Run, extraction_numerics
 from mlsession.extractors.embedded import DEFAULT_REVISION, Lite1, ScenePrint
 from mlsession.extractors.library import LibraryExtractor, TimmExtractor, TorchvisionExtractor
-from mlsession.extractors.numerics import default_threads
+from mlsession.extractors.lite_plan import plan_of
+from mlsession.extractors.lite_weights import folded_kernels, published_tensors
 from mlsession.extractors.protocol import FeatureExtractor, OwnExtractor
-from mlsession.extractors.weights import load_weights
+from mlsession.extractors.runtime import BackendChoice, PrecisionChoice, Runtime, Surroundings, chosen_runtime
 from mlsession.store import is_local, local_path
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Library = TypeVar("Library", bound=LibraryExtractor)
 
@@ -121,35 +126,65 @@ def weights_place(spec: FeatureExtractorSpec) -> tuple[str | None, Mapping[str, 
     return (spec.location, spec.storage_options) if isinstance(spec, LibraryExtractor) else (None, {})
 
 
-def load_extractor(spec: FeatureExtractorSpec, threads: int | None = None) -> FeatureExtractor:
-    """The network behind `spec`, ready to extract with `threads` intra-op threads (None: `default_threads()`).
+def runtime_for(
+    spec: FeatureExtractorSpec, backend: BackendChoice = "auto", precision: PrecisionChoice = "auto"
+) -> Runtime:
+    """What runs it here, by rule; see `runtime`. Raises `InvalidParameter`."""
+    return chosen_runtime(backend, precision, Surroundings.here(), is_own_network=isinstance(spec, EmbeddedExtractor))
 
-    A session that goes on passes the number it recorded. The process's allocator is set to keep freed memory (see
-    `allocator`), which makes extraction up to twice as fast. Raises `ModelNotFound`, `DamagedData`,
-    `InvalidParameter`, and `IncompatibleParameters` for a file of other weights than `spec` names.
+
+def numerics_of(spec: FeatureExtractorSpec, runtime: Runtime) -> Mapping[str, str | int]:
+    """What `FeatureExtractor.numerics` will say; a network is only loaded where that cannot be known otherwise."""
+    if isinstance(spec, EmbeddedExtractor):
+        return extraction_numerics(runtime)
+    return load_extractor(spec, runtime).numerics()
+
+
+def load_extractor(spec: FeatureExtractorSpec, runtime: Runtime | None = None) -> FeatureExtractor:
+    """The network behind `spec`, ready to extract, run by `runtime` (None: what `runtime_for` chooses).
+
+    It computes in the thread that calls it: several of them work in several threads. The process's allocator is set to
+    keep freed memory (see `allocator`), which makes extraction with torch up to twice as fast. Raises `ModelNotFound`,
+    `DamagedData`, and `IncompatibleParameters` for a file of other weights than `spec` names.
     """
-    if threads is not None and threads < 1:
-        raise InvalidParameter("threads", threads, "must be at least 1")
-    from mlsession.extractors.allocator import keep_freed_memory
+    runtime = runtime_for(spec) if runtime is None else runtime
+    if runtime.backend == "torch":
+        from mlsession.extractors.allocator import keep_freed_memory
 
-    keep_freed_memory()
-    count = threads or default_threads()
+        keep_freed_memory()
     if isinstance(spec, LibraryExtractor):
         from mlsession.extractors.library_networks import loaded
 
-        return loaded(spec, count)
-    if not isinstance(spec, EmbeddedExtractor):
-        return spec.load(count)
-    from mlsession.extractors.lite import build_network
-    from mlsession.extractors.network import NetworkExtractor
+        return loaded(spec, runtime)
+    if isinstance(spec, EmbeddedExtractor):
+        return _embedded(spec, runtime)
+    return spec.load()
 
-    return NetworkExtractor(
+
+def _embedded(spec: EmbeddedExtractor, runtime: Runtime) -> FeatureExtractor:
+    kernels = folded_kernels(plan_of(spec.variant), published_tensors(spec.variant))
+
+    def network() -> nn.Module:
+        from mlsession.extractors.lite import build_network
+
+        return build_network(spec.variant, kernels)
+
+    if runtime.backend == "openvino":
+        from mlsession.extractors.openvino_lite import LiteRunner
+
+        run: Run = LiteRunner(spec.variant, kernels, runtime)
+    else:
+        from mlsession.extractors.network import runner
+
+        run = runner(network(), runtime.precision)
+    return BatchedExtractor(
         name=spec.name,
         identity=spec.identity,
         dimension=spec.dimension,
         input_side=spec.input_side,
-        network=build_network(spec.variant, load_weights(spec.variant.weights)),
-        threads=count,
+        runtime=runtime,
+        run=run,
+        network=network,
     )
 
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from mlsession.errors import IncompatibleParameters, ModelNotFound
 from mlsession.extractors.backbone import Backbone
+from mlsession.extractors.batched import BatchedExtractor
 from mlsession.extractors.library import FILE, TENSORS, LibraryExtractor
-from mlsession.extractors.network import Framed, NetworkExtractor, frozen, random_generator_kept
+from mlsession.extractors.network import Framed, frozen, random_generator_kept, runner
+from mlsession.extractors.runtime import Runtime
 from mlsession.extractors.weights import check_suffix, read_file, read_tensors, tensors_digest
 
 if TYPE_CHECKING:
@@ -58,7 +60,7 @@ def resolved(
     )
 
 
-def loaded(spec: LibraryExtractor, threads: int) -> NetworkExtractor:
+def loaded(spec: LibraryExtractor, runtime: Runtime) -> BatchedExtractor:
     """The network behind a value, with the very weights that it names.
 
     Raises `ModelNotFound` where they cannot be had, `IncompatibleParameters` if those at hand are others or the
@@ -72,13 +74,15 @@ def loaded(spec: LibraryExtractor, threads: int) -> NetworkExtractor:
         raise _incompatible(
             "dimension", spec.dimension, dimension, f"install the version that it was made with, not {library.version}"
         )
-    return NetworkExtractor(
+    network = frozen(Framed(backbone.network, spec.network_side, spec.mean, spec.std))
+    return BatchedExtractor(
         name=spec.name,
         identity=spec.identity,
         dimension=spec.dimension,
         input_side=spec.input_side,
-        network=frozen(Framed(backbone.network, spec.network_side, spec.mean, spec.std)),
-        threads=threads,
+        runtime=runtime,
+        run=runner(network, runtime.precision),
+        network=lambda: network,
         library=library.version,
     )
 

@@ -1,28 +1,19 @@
-"""Any frozen network as a feature extractor: fixed batches, so that each picture's features are its own."""
+"""Networks of torch as feature extractors."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import copy
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
-import PIL
 import torch
-from PIL import features
 from torch import nn
 
-from mlsession.data.geometry import PREPARATION
-from mlsession.errors import InvalidParameter
 from mlsession.extractors.framing import first_pixel
-from mlsession.extractors.numerics import cpu_numerics, torch_numerics
-
-BATCH_SIZE = 8
-"""Pictures in one pass through the network, always: a short batch is filled up with black ones.
-
-At 8 the largest activation of EfficientNet-Lite is 38 to 52 MB, which glibc can keep for a thread; at 16 it passes the
-64 MiB that it can, and extraction in a thread is half as fast.
-"""
+from mlsession.extractors.numerics import torch_numerics
+from mlsession.extractors.runtime import Precision
 
 _WHITE = 255.0
 
@@ -51,61 +42,22 @@ class Framed(nn.Module):
         return out
 
 
-class NetworkExtractor:
-    """A `FeatureExtractor` on the CPU in float32. Make one with `catalog.load_extractor`.
+def runner(network: nn.Module, precision: Precision) -> Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]:
+    """Runs a `frozen` network on batches of pictures, uint8 [n, side, side, 3], in the calling thread alone.
 
-    `network` is ready for use (see `frozen`), with crop and normalisation inside; `library` names the package and
-    version that defines it, where that is not mlsession.
+    In bfloat16 the weights are rounded too; the whole numbers of pixels are exact in it.
     """
+    kind = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    rounded = copy.deepcopy(network).to(kind) if precision == "bfloat16" else network
 
-    def __init__(
-        self,
-        *,
-        name: str,
-        identity: str,
-        dimension: int,
-        input_side: int,
-        network: nn.Module,
-        threads: int,
-        library: str | None = None,
-    ) -> None:
-        self.name = name
-        self.identity = identity
-        self.dimension = dimension
-        self.input_side = input_side
-        self._network = network
-        self._threads = threads
-        self._library = library
+    def run(batch: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        with torch_numerics(1), torch.inference_mode():
+            # The channels stay last in memory, as the pictures have them and the convolutions want them.
+            pictures = torch.from_numpy(batch).permute(0, 3, 1, 2).to(kind)
+            rows: npt.NDArray[np.float32] = rounded(pictures).float().numpy()
+            return rows
 
-    def numerics(self) -> Mapping[str, str | int]:
-        library = {} if self._library is None else {"library": self._library}
-        return {
-            **cpu_numerics(self._threads),
-            "batch_size": BATCH_SIZE,
-            "decoder": f"pillow {PIL.__version__} libjpeg-turbo {features.version('libjpeg_turbo')}",
-            "preparation": PREPARATION,
-            **library,
-        }
-
-    def network(self) -> nn.Module:
-        return self._network
-
-    def extract(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        side = self.input_side
-        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (side, side, 3):
-            found = f"{images.dtype} {list(images.shape)}"
-            raise InvalidParameter("images", found, f"must be uint8 [N, {side}, {side}, 3]")
-        rows = np.empty((len(images), self.dimension), np.float32)
-        batch = np.zeros((BATCH_SIZE, side, side, 3), np.uint8)
-        with torch_numerics(self._threads), torch.inference_mode():
-            for start in range(0, len(images), BATCH_SIZE):
-                count = min(BATCH_SIZE, len(images) - start)
-                batch[:count] = images[start : start + count]
-                batch[count:] = 0
-                # The channels stay last in memory, as the images have them and the convolutions want them.
-                pictures = torch.from_numpy(batch).permute(0, 3, 1, 2).float()
-                rows[start : start + count] = self._network(pictures)[:count].numpy()
-        return rows
+    return run
 
 
 def frozen(network: nn.Module) -> nn.Module:

@@ -2,42 +2,24 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
-import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from mlsession.errors import InvalidParameter
+from mlsession.extractors.processor import this_processor, usable_processors
 
 MAXIMUM_THREADS = 8
 """More gains little on batches that fit the caches, and fewer are easier to have again on another machine."""
 
-_QUOTA_FILE = Path("/sys/fs/cgroup/cpu.max")
-
 
 def default_threads() -> int:
-    """How many intra-op threads a new session uses: the processors this process may use, at most `MAXIMUM_THREADS`.
+    """How many intra-op threads training on features uses: the usable processors, at most `MAXIMUM_THREADS`.
 
-    "May use" counts the affinity mask (SLURM, taskset) and the container's quota (Kubernetes, Docker), not the
-    machine. Decided once and recorded, since another count may change bits.
+    Decided once and recorded, since another count may change bits.
     """
-    quota = _QUOTA_FILE.read_text() if _QUOTA_FILE.is_file() else ""
-    return max(1, min(_available_processors(), whole_processors(quota), MAXIMUM_THREADS))
-
-
-def whole_processors(quota: str) -> int:
-    """Processors that a `cpu.max` file of Linux grants, rounded down: "200000 100000" is 2, "max 100000" no limit."""
-    microseconds, _, period = quota.strip().partition(" ")
-    if not (microseconds.isdigit() and period.isdigit() and int(period) > 0):
-        return MAXIMUM_THREADS
-    return max(1, int(microseconds) // int(period))
-
-
-def _available_processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return min(usable_processors(), MAXIMUM_THREADS)
 
 
 @contextmanager
@@ -63,13 +45,12 @@ def torch_numerics(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def cpu_numerics(threads: int) -> dict[str, str | int]:
-    """The parts of a numerics id that hold for any float32 computation of torch on this CPU."""
-    import torch
-
+def training_numerics(threads: int) -> dict[str, str | int]:
+    """The part of a numerics id that holds for any float32 computation of torch on this CPU; torch is not loaded."""
+    kernels = os.environ.get("ATEN_CPU_CAPABILITY")
     return {
-        "backend": f"torch {torch.__version__} cpu",
-        "instructions": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
+        "backend": f"torch {importlib.metadata.version('torch')} cpu",
+        "instructions": this_processor().name if kernels is None else f"{this_processor().name} ({kernels})",
         "precision": "float32",
         "threads": threads,
     }

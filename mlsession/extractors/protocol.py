@@ -86,6 +86,6 @@ class OwnExtractor(Protocol):
         """For a session's record; its `kind` must be none of the catalogue's."""
         ...
 
-    def load(self, threads: int) -> FeatureExtractor:
-        """The network, ready to extract with `threads` intra-op threads."""
+    def load(self) -> FeatureExtractor:
+        """The network, ready to extract in the thread that calls it; called once for each thread that does."""
         ...

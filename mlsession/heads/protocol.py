@@ -30,7 +30,7 @@ class TrainingRows(Protocol):
         ...
 
     def __call__(self) -> Iterator[Arrays]:
-        """One pass: {"features": float32 [n, D], "labels": int64 [n]} with any n at a time."""
+        """One pass: {"features": float16 or float32 [n, D], "labels": int64 [n]} with any n at a time."""
         ...
 
     def take(self, places: npt.NDArray[np.int64]) -> Arrays:

@@ -93,7 +93,9 @@ class _Follower:
         self._asked: tuple[str, int] | None = None
         """Writer and opening that were asked to stop."""
         backoff = Backoff(longest=10.0, give_up_after=options.store_patience)
-        self._store = RetryingStore(store, context.clock, backoff, self._on_retry, self._us.name)
+        self._store = RetryingStore(
+            store, context.clock, backoff, self._on_retry, self._us.name, heed=self._heed_interruption
+        )
         self._tail = SessionTail(self._store, context.emit)
 
     def run(self) -> None:
@@ -187,7 +189,6 @@ class _Follower:
             self._clock.sleep(min(left, _NAP_SECONDS))
 
     def _on_retry(self, operation: str, error: StoreUnavailable, attempt: int, delay: float) -> None:
-        self._heed_interruption()
         self._num_retries += 1
         self._emit(StoreRetried(operation=operation, reason=str(error), attempt=attempt, delay=delay))
 

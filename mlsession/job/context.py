@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mlsession.clock import Clock
 from mlsession.events import Event
@@ -15,5 +15,6 @@ class JobContext:
     """What the work of a job is given."""
 
     emit: Callable[[Event], None]
-    stop: StopFlag
     clock: Clock
+    stop: StopFlag = field(default_factory=StopFlag)
+    """Left out for work outside a job, which nobody asks to stop."""

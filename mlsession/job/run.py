@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from mlsession.clock import Clock
 from mlsession.errors import UsageError
 from mlsession.events import SessionCreated
 from mlsession.job.job import Job, JobContext
@@ -16,7 +15,7 @@ from mlsession.session.drive import DriveOptions
 from mlsession.session.identity import Identity, check_compatible
 from mlsession.session.liveness import this_process
 from mlsession.session.log.journal import LogState
-from mlsession.session.opening import Emit, OpenOptions, create_session, find_session
+from mlsession.session.opening import OpenOptions, create_session, find_session
 from mlsession.session.parameters import SessionParameters
 from mlsession.session.phase import Json, Task
 from mlsession.store import open_store
@@ -60,7 +59,7 @@ def run_task(
     identity = Identity(task=task.name, phases=task.phases, parameters=parameters)
 
     def work(context: JobContext) -> T:
-        known = ensure_session(place, session, context.clock, identity, context.emit)
+        known = ensure_session(place, session, context, identity)
         return advance_session(
             task, surroundings(place, session, context), open_options(session), drive_options(session), known
         )
@@ -71,9 +70,8 @@ def run_task(
 def ensure_session(
     place: SessionPlace,
     session: SessionParameters,
-    clock: Clock,
+    context: JobContext,
     identity: Identity,
-    emit: Emit,
     attachments: Callable[[], Mapping[str, bytes]] = dict,
     numerics: Callable[[], Mapping[str, Json]] = dict,
     settings: Mapping[str, Json] | None = None,
@@ -81,9 +79,12 @@ def ensure_session(
     """The session at a place, made now if there is none.
 
     `attachments` and `numerics` are only asked for to make one. Raises `IncompatibleParameters` where there is one of
-    other parameters, and what reading it raises.
+    other parameters; `CredentialsExpired` soon, as they have never been taken yet; and what reading it raises.
     """
-    store = RetryingStore(place.open(), clock, session.backoff, retry_teller(emit), this_process().name)
+    emit, teller = context.emit, retry_teller(context.emit)
+    store = RetryingStore(
+        place.open(), context.clock, session.backoff, teller, this_process().name, heed=context.stop.check
+    )
 
     def announce(event: object) -> None:
         if isinstance(event, SessionCreated):
@@ -94,7 +95,7 @@ def ensure_session(
         if state is None:
             inputs = attachments()  # First: what cannot be trained on is refused before a network is loaded.
             complete = replace(identity, numerics=numerics())
-            state = create_session(store, clock, complete, inputs, announce, settings or {})
+            state = create_session(store, context.clock, complete, inputs, announce, settings or {})
         original = Identity.from_record(state.timeline.opened)
         if original.task != identity.task:
             raise UsageError(

@@ -25,8 +25,8 @@ from mlsession.metrics.images import result_columns
 from mlsession.phases.corpus import Part
 from mlsession.phases.evaluated import PARTS, encode_sums, sums_of
 from mlsession.phases.features import BLOCK, FeatureTable
-from mlsession.phases.featurize import Featurizer, Picture
-from mlsession.phases.pictures import BATCH, prepared_batches
+from mlsession.phases.featurize import Featurizer, readable_rows
+from mlsession.phases.pictures import BATCH
 from mlsession.session.log.blobs import as_written
 from mlsession.session.log.members import as_count, as_list
 from mlsession.session.phase import Array, Arrays, Json, Notice, PhaseState, Step
@@ -103,7 +103,7 @@ class Evaluating:
             rows = originals[block * BLOCK : (block + 1) * BLOCK]
             done.items += len(rows)
             rows = rows[(table.training | table.validation)[rows]]
-            part, features = table.validation[rows].astype(np.uint8), np.ascontiguousarray(table.features[rows])
+            part, features = table.validation[rows].astype(np.uint8), table.take(rows).astype(np.float32)
             yield self._predict(features, part, table.image[rows], table.labels[rows], done), ()
         if self._test is not None:
             try:
@@ -112,19 +112,15 @@ class Evaluating:
                 self._featurizer.close()
 
     def _test_turns(self, test: Part, first: int, done: _Done) -> Iterator[tuple[Arrays, tuple[Notice, ...]]]:
-        def picture(row: int) -> Picture:
-            return self._featurizer.picture(row, test.keys[row], test.bytes_of(row))
-
-        for pictures in prepared_batches(first, len(test.keys), picture):
+        rows = range(first, len(test.keys))
+        for pictures in self._featurizer.batches(rows, test.keys.__getitem__, test.bytes_of):
             done.items += len(pictures)
             bad = [picture for picture in pictures if not picture.is_readable]
-            readable = [picture for picture in pictures if picture.is_readable]
             done.skipped.extend([picture.row, picture.reason] for picture in bad)
-            rows = np.array([picture.row for picture in readable], dtype=np.int64)
-            features = self._featurizer.features(readable, test.bytes_of)
-            part = np.full(len(rows), PARTS.index("test"), dtype=np.uint8)
+            found, features = readable_rows(pictures)
+            part = np.full(len(found), PARTS.index("test"), dtype=np.uint8)
             notices = tuple(Notice(item=test.keys[picture.row], text=picture.reason) for picture in bad)
-            yield self._predict(features, part, rows, test.labels[rows], done), notices
+            yield self._predict(features, part, found, test.labels[found], done), notices
 
     def _predict(
         self,

@@ -1,14 +1,13 @@
 """Extracting: every view of every image becomes one row of features, once; then the images are split.
 
     for each batch of images, in index order:
-        read, digest and prepare the images and their views (ahead, in threads)
-        features of those that can be read -> additive output
+        read, digest, decode and extract them and their views (ahead, in threads) -> additive output
     when all images are done: choose those to validate on from the labels and digests of the readable ones
 
 Training images have the views of the plan, those of a validation source only themselves. The split follows from the
 contents, so views of images that it holds out have been made by then; they go unused.
 
-Additive output, one row for each view of each image, the image itself first: `features` float32 [D] (zeros where
+Additive output, one row for each view of each image, the image itself first: `features` float16 [D] (zeros where
 unreadable), `view` uint8, and of the image `digest` uint8 [32] and `readable` uint8. The last state holds `validation`
 and `readable`, uint8 [images].
 """
@@ -23,12 +22,13 @@ import numpy as np
 import numpy.typing as npt
 
 from mlsession.errors import UnreadableImage, UnusableData
+from mlsession.phases.contents import Contents, original_facts
 from mlsession.phases.corpus import Corpus
 from mlsession.phases.featurize import Featurizer, Picture
-from mlsession.phases.pictures import BATCH, prepared_batches
+from mlsession.phases.pictures import BATCH
 from mlsession.session.log.blobs import as_written
 from mlsession.session.log.members import as_count, as_list
-from mlsession.session.phase import Array, Arrays, Json, Notice, Past, Phase, PhaseState, Step
+from mlsession.session.phase import Array, Arrays, Json, Notice, Past, PhaseState, Step
 
 ROWS = 32
 """The most rows of a step with augmentation, unless one image has more: with `BATCH` images, steps of seconds."""
@@ -41,19 +41,18 @@ Split = Callable[[npt.NDArray[np.int64], npt.NDArray[np.uint8]], npt.NDArray[np.
 class _Seen:
     """Small facts about the images done so far."""
 
-    digests: list[Array] = field(default_factory=list)
-    readable: list[Array] = field(default_factory=list)
+    contents: Contents
     skipped: list[Json] = field(default_factory=list)
-    images: int = 0
     rows: int = 0
+
+    @property
+    def images(self) -> int:
+        return self.contents.images
 
     def add(self, block: Arrays) -> None:
         """Takes in additive output."""
-        original = block["view"] == 0
-        self.digests.append(np.array(block["digest"][original]))
-        self.readable.append(np.array(block["readable"][original]))
-        self.images += int(original.sum())
-        self.rows += len(original)
+        self.contents.add(*original_facts(block))
+        self.rows += len(block["view"])
 
 
 class Extracting:
@@ -94,7 +93,9 @@ class Extracting:
                     snapshot=partial(_snapshot, seen.rows, tuple(seen.skipped), final),
                     last=last,
                 )
+                seen.contents.read_on()
         finally:
+            seen.contents.close()
             self._featurizer.close()
 
     @property
@@ -106,36 +107,41 @@ class Extracting:
     def _batches(self, done: int) -> Iterator[tuple[Picture, ...]]:
         """Both sources' images that are not done yet."""
         training = len(self._corpus.training.keys)
-        yield from prepared_batches(done, training, self._picture, self._images_a_step)
-        yield from prepared_batches(max(done, training), len(self._corpus), self._picture)
+        yield from self._featurizer.batches(
+            range(done, training), self._corpus.key, self._corpus.bytes_of, self._images_a_step, augmented=True
+        )
+        rest = range(max(done, training), len(self._corpus))
+        yield from self._featurizer.batches(rest, self._corpus.key, self._corpus.bytes_of)
 
     def _num_batches(self, images: int) -> int:
         """In how many batches the first images are done."""
         training = min(images, len(self._corpus.training.keys))
         return -(-training // self._images_a_step) - (training - images) // BATCH
 
-    def _picture(self, row: int) -> Picture:
-        corpus = self._corpus
-        augmented = row < len(corpus.training.keys)
-        return self._featurizer.picture(row, corpus.key(row), corpus.bytes_of(row), augmented)
-
     def _restore(self, state: PhaseState | None) -> _Seen:
+        """Nothing that takes longer the more is done: rows are read back later, see `phases.contents`."""
         if state is None:
-            return _Seen()
+            return _Seen(Contents(len(self._corpus), self._past))
         with as_written("state of extracting"):
-            seen = _Seen(skipped=list(as_list(state.data["skipped"])))
-            for block in self._past.rows(Phase.EXTRACTING):
-                seen.add(block)
-            if seen.rows != as_count(state.data["rows"]):
-                raise ValueError(f"{seen.rows} rows in place of {state.data['rows']}")
-        return seen
+            skipped, rows = list(as_list(state.data["skipped"])), as_count(state.data["rows"])
+            images = self._images_of(rows)
+            return _Seen(Contents(len(self._corpus), self._past, images, rows), skipped, rows)
+
+    def _images_of(self, rows: int) -> int:
+        """How many images have that many rows, from the first on. Raises `ValueError` where none do."""
+        training, views = len(self._corpus.training.keys), self._featurizer.num_views
+        images, rest = divmod(min(rows, training * views), views)
+        images += max(rows - training * views, 0)
+        if rest or images > len(self._corpus):
+            raise ValueError(f"{rows} rows are not those of whole images of {len(self._corpus)}")
+        return images
 
     def _extract(self, pictures: tuple[Picture, ...]) -> dict[str, Array]:
         views = [picture.num_views for picture in pictures]
         digests = np.stack([np.frombuffer(picture.digest, dtype=np.uint8) for picture in pictures])
         readable = np.array([picture.is_readable for picture in pictures], dtype=np.uint8)
         return {
-            "features": self._featurizer.features(pictures, self._corpus.bytes_of),
+            "features": np.concatenate([picture.features for picture in pictures]),
             "view": np.concatenate([np.arange(count, dtype=np.uint8) for count in views]),
             "digest": digests.repeat(views, axis=0),
             "readable": readable.repeat(views),
@@ -153,8 +159,8 @@ class Extracting:
         return tuple(Notice(item=self._corpus.key(picture.row), text=picture.reason) for picture in bad)
 
     def _final_arrays(self, seen: _Seen) -> dict[str, Array]:
-        readable = np.concatenate(seen.readable).astype(bool)
-        digests, labels = np.concatenate(seen.digests), self._corpus.labels
+        digests, readable = seen.contents.all()
+        labels = self._corpus.labels
         validation = self._corpus.from_validation_source & readable
         if self._corpus.validation is None:
             validation[readable] = self._split(labels[readable], digests[readable])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,9 +15,12 @@ import numpy.typing as npt
 from mlsession.augment.views import Effect, ViewPlan
 from mlsession.data.decode import prepare_image, prepare_wide
 from mlsession.errors import UnreadableImage
+from mlsession.extractors.halves import Halves, to_half
 from mlsession.extractors.protocol import FeatureExtractor
 from mlsession.phases.cache import view_key
+from mlsession.phases.claims import Claims
 from mlsession.phases.donation import FeatureRows
+from mlsession.phases.pictures import BATCH, Read, worked_batches
 
 if TYPE_CHECKING:
     from mlsession.augment.transforms import Augmenter
@@ -24,18 +28,20 @@ if TYPE_CHECKING:
 Pixels = npt.NDArray[np.uint8]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Picture:
-    """One image of a data source with its views, ready for their features."""
+    """One image of a data source, and the features of its views."""
 
     row: int
-    """Its place in the source or corpus."""
+    """Its place in the source."""
     digest: bytes
     """SHA-256 of its bytes."""
-    pixels: tuple[Pixels | None, ...] = (None,)
-    """By view, uint8 [side, side, 3]; None if it cannot be read, or need not be because the cache has its features."""
+    features: Halves
+    """float16 [views, D], itself first; zeros if it cannot be read."""
     reason: str = ""
     """Why it cannot be read; follows from its bytes alone."""
+    made: tuple[int, ...] = ()
+    """The views whose features were computed; those of the others were at hand."""
 
     @property
     def is_readable(self) -> bool:
@@ -44,11 +50,32 @@ class Picture:
     @property
     def num_views(self) -> int:
         """Rows that it takes: itself, and what augmentation adds."""
-        return len(self.pixels)
+        return len(self.features)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Draft:
+    """A picture in the making."""
+
+    row: int
+    digest: bytes
+    features: Halves
+    reason: str
+    pending: dict[int, Pixels]
+    """By view, uint8 [side, side, 3]: what the extractor has to see."""
+
+    def finished(self) -> Picture:
+        return Picture(
+            row=self.row,
+            digest=self.digest,
+            features=self.features,
+            reason=self.reason,
+            made=tuple(self.pending),
+        )
 
 
 class Featurizer:
-    """Turns images into features. `picture` may be called from any thread, the rest belongs to one."""
+    """Turns images into features; belongs to one thread, and works in several."""
 
     def __init__(
         self,
@@ -59,7 +86,10 @@ class Featurizer:
         views: ViewPlan | None = None,
         augmenter: str = "",
     ) -> None:
-        """`views` are those of training images; `augmenter` is the `augmenter_identity` that makes them."""
+        """`load_extractor` is called in each worker that needs one, from several threads at once.
+
+        `views` are those of training images; `augmenter` is the `augmenter_identity` that makes them.
+        """
         self._load_extractor = load_extractor
         self._dimension = dimension
         self._side = side
@@ -68,63 +98,149 @@ class Featurizer:
         self._augmenter_identity = augmenter
         self._augmenter: Augmenter | None = None
         self._lock = threading.Lock()
+        self._workers = threading.local()
+        self._claims = Claims()
         self.num_reused = 0
-        """Rows that came out of the cache."""
+        """Rows that were at hand."""
 
     @property
     def num_views(self) -> int:
         """Rows of a training image."""
         return len(self._views)
 
-    def picture(self, row: int, key: str, data: bytes, augmented: bool = False) -> Picture:
-        """Digest and pixels of an image's bytes; with its views if it is `augmented`."""
-        digest = hashlib.sha256(data).digest()
-        views = range(self.num_views if augmented else 1)
-        wanted = [view for view in views if self._cache is None or not self._cache.contains(self._key(digest, view))]
-        try:
-            made = self._prepared(data, key, digest, wanted)
-        except UnreadableImage as error:
-            return Picture(row=row, digest=digest, pixels=(None,) * len(views), reason=error.reason)
-        return Picture(row=row, digest=digest, pixels=tuple(made.get(view) for view in views))
+    def batches(
+        self,
+        rows: range,
+        key_of: Callable[[int], str],
+        bytes_of: Callable[[int], bytes],
+        size: int = BATCH,
+        *,
+        augmented: bool = False,
+    ) -> Iterator[tuple[Picture, ...]]:
+        """The images of some rows of a source, in order, in batches of `size`; with their views if `augmented`.
 
-    def features(self, pictures: Sequence[Picture], read: Callable[[int], bytes]) -> npt.NDArray[np.float32]:
-        """float32 [n, D]: a row for each view of each picture, in order; zeros for those that cannot be read.
-
-        `read(row)` gives the bytes again, for a row whose cached features turn out to be damaged.
+        Raises what reading raises; an image that cannot be decoded is a picture with a reason.
         """
-        rows = np.zeros((sum(picture.num_views for picture in pictures), self._dimension), dtype=np.float32)
-        pending: list[tuple[int, bytes, Pixels]] = []
-        asked = ((picture, view) for picture in pictures for view in range(picture.num_views))
-        for place, (picture, view) in enumerate(asked):
-            if not picture.is_readable:
-                continue
-            key, pixels = self._key(picture.digest, view), picture.pixels[view]
-            if pixels is not None:
-                pending.append((place, key, pixels))
-            elif (cached := self._reusable(key)) is not None:
-                rows[place] = cached
-                self.num_reused += 1
-            else:
-                made = self._prepared(read(picture.row), "image", picture.digest, [view])
-                pending.append((place, key, made[view]))
-        if pending:
-            rows[[place for place, _, _ in pending]] = self._load_extractor().extract(
-                np.stack([pixels for _, _, pixels in pending])
-            )
-            if self._cache is not None:
-                for place, key, _ in pending:
-                    self._cache.add(key, rows[place])
-        return rows
+        views = range(self.num_views if augmented else 1)
+
+        def work(batch: Sequence[tuple[int, Read]]) -> tuple[Picture, ...]:
+            return self._worked([(row, key_of(row), read()) for row, read in batch], views)
+
+        for pictures in worked_batches(rows, bytes_of, work, size):
+            for picture in pictures:
+                self._keep(picture)
+            yield pictures
 
     def close(self) -> None:
         """Writes what the cache still holds back."""
         if self._cache is not None:
             self._cache.close()
 
-    def _reusable(self, key: bytes) -> npt.NDArray[np.float32] | None:
-        """A row that need not be computed, if there is one of the right length."""
-        cached = None if self._cache is None else self._cache.get(key)
-        return cached if cached is not None and cached.shape == (self._dimension,) else None
+    def _keep(self, picture: Picture) -> None:
+        """Hands what is new to the cache: here, since the caller's thread sees the pictures in order."""
+        if picture.is_readable:
+            self.num_reused += picture.num_views - len(picture.made)
+        for view in picture.made:
+            key = self._key(picture.digest, view)
+            if self._cache is not None:
+                self._cache.add(key, picture.features[view])
+            self._claims.forget(key)
+
+    def _worked(self, batch: Sequence[tuple[int, str, bytes]], views: range) -> tuple[Picture, ...]:
+        """All of a batch of (row, key, bytes), in the calling thread."""
+        digests = [hashlib.sha256(data).digest() for _, _, data in batch]
+        keys = [[self._key(digest, view) for view in views] for digest in digests]
+        asked = list(dict.fromkeys(itertools.chain.from_iterable(keys)))
+        # First: what another has made by now is at hand then, or still claimed.
+        mine, claimed = self._claims.take(asked)
+        try:
+            at_hand = {key: row for key, row in zip(asked, self._at_hand(asked), strict=True) if row is not None}
+            drafts, awaited = self._drafts(batch, digests, keys, at_hand, mine - at_hand.keys(), views)
+        finally:
+            for key in mine:
+                self._claims.settle(key, None)  # What could not be made, or need not be.
+        for draft, view in awaited:
+            self._take_over(draft, view, claimed[self._key(draft.digest, view)].result(), batch)
+        return tuple(draft.finished() for draft in drafts)
+
+    def _drafts(
+        self,
+        batch: Sequence[tuple[int, str, bytes]],
+        digests: Sequence[bytes],
+        keys: Sequence[Sequence[bytes]],
+        at_hand: Mapping[bytes, Halves],
+        mine: Set[bytes],
+        views: range,
+    ) -> tuple[list[_Draft], list[tuple[_Draft, int]]]:
+        """Drafts with the rows that are at hand or made here (`mine`), and which views others make."""
+        drafts, awaited, left = list[_Draft](), list[tuple[_Draft, int]](), set(mine)
+        for (row, key, data), digest, names in zip(batch, digests, keys, strict=True):
+            cached = {view: at_hand[names[view]] for view in views if names[view] in at_hand}
+            wanted = [view for view in views if names[view] in left]
+            draft = self._draft(row, key, data, digest, cached, wanted, len(views))
+            if not draft.reason:
+                left.difference_update(names[view] for view in wanted)
+                awaited += [(draft, view) for view in views if view not in cached and view not in wanted]
+            drafts.append(draft)
+        pending = [pixels for draft in drafts for pixels in draft.pending.values()]
+        if pending:
+            rows = iter(to_half(self._extractor().extract(np.stack(pending))))
+            for draft in drafts:
+                for view in draft.pending:
+                    draft.features[view] = next(rows)
+                    self._claims.settle(self._key(draft.digest, view), draft.features[view])
+        return drafts, awaited
+
+    def _take_over(
+        self, draft: _Draft, view: int, found: Halves | None, batch: Sequence[tuple[int, str, bytes]]
+    ) -> None:
+        """Takes over a row that was made for the same content; makes it where that failed."""
+        if found is not None:
+            draft.features[view] = found
+            return
+        data, name = next((data, name) for row, name, data in batch if row == draft.row)
+        made = self._draft(draft.row, name, data, draft.digest, {}, [view], len(draft.features))
+        if made.reason:
+            draft.reason = made.reason
+            return
+        draft.features[view] = to_half(self._extractor().extract(np.stack([made.pending[view]])))[0]
+        draft.pending |= made.pending
+
+    def _draft(
+        self,
+        row: int,
+        key: str,
+        data: bytes,
+        digest: bytes,
+        cached: Mapping[int, Halves],
+        wanted: Collection[int],
+        num_views: int,
+    ) -> _Draft:
+        features = np.zeros((num_views, self._dimension), dtype=np.float16)
+        try:
+            pending = self._prepared(data, key, digest, wanted)
+        except UnreadableImage as error:
+            return _Draft(row=row, digest=digest, features=features, reason=error.reason, pending={})
+        for view, found in cached.items():
+            features[view] = found
+        return _Draft(row=row, digest=digest, features=features, reason="", pending=pending)
+
+    def _at_hand(self, keys: Sequence[bytes]) -> Iterator[Halves | None]:
+        """For each key its row, if it need not be computed."""
+        if self._cache is None:
+            return iter([None] * len(keys))
+        hits, rows = self._cache.lookup(keys)
+        if rows.shape[1] != self._dimension:
+            return iter([None] * len(keys))
+        found = iter(rows)
+        return iter([next(found) if hit else None for hit in hits])
+
+    def _extractor(self) -> FeatureExtractor:
+        """The calling worker's own."""
+        found: FeatureExtractor | None = getattr(self._workers, "extractor", None)
+        if found is None:
+            found = self._workers.extractor = self._load_extractor()
+        return found
 
     def _key(self, digest: bytes, view: int) -> bytes:
         return view_key(self._views, self._augmenter_identity, digest, view)
@@ -149,3 +265,11 @@ class Featurizer:
 
                 self._augmenter = Augmenter()
         return self._augmenter.apply(effect, square, wide)
+
+
+def readable_rows(pictures: Sequence[Picture]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """The rows of those pictures that can be read, int64 [n], and their own features, float32 [n, D]."""
+    readable = [picture for picture in pictures if picture.is_readable]
+    width = pictures[0].features.shape[1]
+    features = np.array([picture.features[0] for picture in readable], dtype=np.float32).reshape(-1, width)
+    return np.array([picture.row for picture in readable], dtype=np.int64), features

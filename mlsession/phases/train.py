@@ -37,7 +37,7 @@ class TableRows:
 
     def take(self, places: npt.NDArray[np.int64]) -> Arrays:
         rows = self._rows[places]
-        return {"features": self._table.features[rows], "labels": self._table.labels[rows]}
+        return {"features": self._table.take(rows), "labels": self._table.labels[rows]}
 
 
 class Training:
@@ -106,7 +106,7 @@ def _validation_metrics(head: Head, table: FeatureTable) -> tuple[float, float]:
     """Mean log loss and accuracy on the held-out rows; NaN without any."""
     sums = MetricSums.zero(head.num_classes)
     for block in table.rows(table.validation):
-        sums = sums.add(block["labels"], head.probabilities(np.ascontiguousarray(block["features"])))
+        sums = sums.add(block["labels"], head.probabilities(block["features"].astype(np.float32)))
     return sums.log_loss, sums.accuracy
 
 

@@ -11,6 +11,7 @@ from mlsession.clock import Clock
 from mlsession.errors import Cancelled, DamagedData, Interrupted, MLSessionError, SessionTakenOver, StoreError
 from mlsession.events import CheckpointSkipped, Event, HeartbeatMissed, StoreRetried
 from mlsession.session.beat import NewestReport
+from mlsession.session.cost import CostMeter
 from mlsession.session.drive import DriveOptions, Driver
 from mlsession.session.leftovers import tidy_after
 from mlsession.session.liveness import BEAT_SECONDS, Heartbeat
@@ -48,8 +49,11 @@ class Surroundings:
     """Who this is among all that use the store; see `RetryingStore`."""
 
     def open_patient_store(self) -> RetryingStore:
-        """A handle that tries again what is worth it, and says so."""
-        return RetryingStore(self.open_store(), self.clock, self.backoff, retry_teller(self.emit), self.caller)
+        """A handle that tries again what is worth it, says so, and stops waiting when the job is asked to stop."""
+        teller = retry_teller(self.emit)
+        return RetryingStore(
+            self.open_store(), self.clock, self.backoff, teller, self.caller, heed=self.stop.check, admitted=True
+        )
 
 
 def retry_teller(emit: Emit) -> OnRetry:
@@ -99,8 +103,11 @@ def advance_session(
             number = record_of(damage.key) or 0
             around.emit(CheckpointSkipped(checkpoint=number, key=damage.key, reason=damage.reason))
         reader = around.open_patient_store()
+        store.persist()  # The saver's from here on: what it is writing when a stop is asked for has the grace time.
         upkeep = None if drive.retention.keeps_all else Retainer(store, writer, drive.retention, around.emit)
-        saver, report = Saver(writer, around.clock, upkeep, drive.grace_seconds), NewestReport()
+        meter = CostMeter()
+        saver = Saver(writer, around.clock, upkeep, drive.grace_seconds, meter)
+        report = NewestReport(meter)
 
         def emit(event: Event) -> None:
             report.hear(event)
@@ -108,7 +115,7 @@ def advance_session(
 
         try:
             with _heartbeat(around, writer, report), _closing_session(saver, around, drive.grace_seconds):
-                return Driver(task, writer, saver, reader, drive, around.stop, emit, around.clock).run()
+                return Driver(task, writer, saver, reader, drive, around.stop, emit, around.clock, meter).run()
         finally:
             saver.close()
             reader.close()
@@ -151,7 +158,9 @@ def _closing_session(saver: Saver, around: Surroundings, grace_seconds: float) -
         _close(saver, error, lambda: max(began + grace_seconds - around.clock.monotonic(), 0.0))
         raise
     else:
-        saver.close_session(Outcome.FINISHED, "")
+        # All is committed by now: a stop that comes while the store is away need not wait for more than its grace time.
+        if not saver.close_session(Outcome.FINISHED, "", lambda: around.stop.seconds_left(grace_seconds, around.clock)):
+            around.stop.check()
 
 
 def _close(saver: Saver, error: BaseException, seconds_left: Callable[[], float]) -> None:
@@ -166,7 +175,7 @@ def _close(saver: Saver, error: BaseException, seconds_left: Callable[[], float]
     try:
         saver.wait(seconds_left())
         if not saver.is_busy:
-            saver.close_session(outcome, reason, seconds_left())
+            saver.close_session(outcome, reason, seconds_left)
     except MLSessionError as second:
         # The error that ends the job matters more, but this one is not lost.
         error.add_note(f"recording the outcome {outcome.value!r} in the session failed, too: {second}")

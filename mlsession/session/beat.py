@@ -10,6 +10,7 @@ from datetime import datetime
 
 from mlsession.errors import DamagedData, InternalError
 from mlsession.events import Event, PhaseStarted, Progressed
+from mlsession.session.cost import CostMeter, SavingCost
 from mlsession.session.log.canonical import canonical_json, parse_object
 from mlsession.session.log.members import as_integer, as_number, as_object, as_text
 from mlsession.session.log.records import JsonObject
@@ -28,12 +29,14 @@ class Beat:
     """The phase that the job is in; None before the first."""
     progress: Progressed | None = None
     """The newest report of that phase; None before its first."""
+    saving: SavingCost | None = None
+    """What saving has cost by now; None before there was work."""
 
     def encode(self) -> bytes:
         """The bytes to store."""
         life: JsonObject = {"beat": self.beat, "date": self.date.isoformat(), "pid": self.pid}
         try:
-            return canonical_json({**life, **_told(self.started, self.progress)})
+            return canonical_json({**life, **_told(self.started, self.progress, self.saving)})
         except (InternalError, TypeError, ValueError):
             # What cannot be stored ends the job when it is committed; until then the sign of life must go on.
             return canonical_json(life)
@@ -60,6 +63,7 @@ class Beat:
             pid=pid,
             started=started,
             progress=progress if started and progress and progress.phase == started.phase else None,
+            saving=SavingCost.from_json(values.get("saving")),
         )
 
 
@@ -69,7 +73,8 @@ class NewestReport:
     The job's thread sets it and the heartbeat's reads it: one assignment each, so that neither waits.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, meter: CostMeter | None = None) -> None:
+        self._meter = meter or CostMeter()
         self._value: tuple[PhaseStarted | None, Progressed | None] = (None, None)
 
     def hear(self, event: Event) -> None:
@@ -85,11 +90,13 @@ class NewestReport:
     def beat(self, number: int, date: datetime, pid: int) -> Beat:
         """A sign of life that tells it."""
         started, progress = self._value
-        return Beat(beat=number, date=date, pid=pid, started=started, progress=progress)
+        return Beat(beat=number, date=date, pid=pid, started=started, progress=progress, saving=self._meter.cost)
 
 
-def _told(started: PhaseStarted | None, progress: Progressed | None) -> JsonObject:
+def _told(started: PhaseStarted | None, progress: Progressed | None, saving: SavingCost | None) -> JsonObject:
     told: JsonObject = {}
+    if saving is not None:
+        told["saving"] = saving.to_json()
     if started is not None:
         told["started"] = {"phase": started.phase, "iteration": started.iteration}
     if progress is not None:

@@ -6,6 +6,7 @@ a checkpoint that was removed in between is gone, so the new branch must not lis
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from mlsession.errors import DamagedData, InternalError
@@ -45,11 +46,9 @@ def branch_from(store: Store, timeline: Timeline, end: int) -> Branch:
 def _removed_between(journal: Journal, first: int, last: int) -> set[int]:
     """What the records after `first` up to `last` remove, on whatever branch, as far as they can be read."""
     gone: set[int] = set()
-    for number in journal.numbers(first + 1, last):
-        try:
-            gone |= removed_by(journal.read(number))
-        except DamagedData:
-            continue  # The damage is why we go back, and is told by who found it.
+    for record in journal.records(first + 1, last):
+        with suppress(DamagedData):  # The damage is why we go back, and is told by who found it.
+            gone |= removed_by(record)
     return gone
 
 

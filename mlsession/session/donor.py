@@ -79,18 +79,17 @@ def check_alike(ours: Identity, theirs: Identity) -> None:
     if ours.task != theirs.task:
         raise IncompatibleParameters("task", theirs.task, ours.task, _CURE)
     check_compatible(_extractor(theirs), _extractor(ours), _CURE, "algorithm.feature_extractor.")
-    # What only one of them has, such as what makes the pixels of views, tells features apart by their keys.
-    common = ours.numerics.keys() & theirs.numerics.keys()
-    check_compatible(
-        {name: theirs.numerics[name] for name in common},
-        {name: ours.numerics[name] for name in common},
-        _CURE,
-        "numerics.",
-    )
+    check_compatible(_numerics(theirs), _numerics(ours), _CURE, "numerics.extractor.")
 
 
 def _extractor(identity: Identity) -> dict[str, Json]:
     """What the parameters say of the extractor, for a task that has one."""
     algorithm = identity.parameters.get("algorithm")
     found = algorithm.get("feature_extractor") if isinstance(algorithm, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _numerics(identity: Identity) -> dict[str, Json]:
+    """What gives features their bits; what makes the pixels of views tells them apart by their keys."""
+    found = identity.numerics.get("extractor")
     return found if isinstance(found, dict) else {}

@@ -27,16 +27,18 @@ from mlsession.events import (
     Progressed,
 )
 from mlsession.session.checkpoint import checkpoint_of
+from mlsession.session.cost import CostMeter
+from mlsession.session.integrity import to_pass_over
 from mlsession.session.log.layout import record_of
-from mlsession.session.log.pages import referenced_blobs
 from mlsession.session.past import StoredPast
-from mlsession.session.phase import Arrays, Step, Task
+from mlsession.session.phase import Step, Task
 from mlsession.session.policy import Pace, SavePolicy, is_report_due, is_save_due, waits_for_store
 from mlsession.session.retention import Retention
 from mlsession.session.saver import Saved, Saver
 from mlsession.session.standing import Standing, stand
 from mlsession.session.stop import StopFlag, StopRequest
-from mlsession.session.writer import SessionWriter, Stage
+from mlsession.session.turn import Turn
+from mlsession.session.writer import SessionWriter
 from mlsession.store.protocol import Store
 
 T = TypeVar("T")
@@ -71,6 +73,7 @@ class Driver(Generic[T]):
         stop: StopFlag,
         emit: Callable[[Event], None],
         clock: Clock,
+        meter: CostMeter | None = None,
     ) -> None:
         self._task = task
         self._writer = writer
@@ -80,7 +83,10 @@ class Driver(Generic[T]):
         self._stop = stop
         self._emit = emit
         self._clock = clock
+        self._meter = meter or CostMeter()
+        self._began = clock.monotonic()
         self._save_seconds: float | None = None
+        self._save_bytes = 0
         self._copy_seconds = 0.0
         self._read_again: set[str] = set()
         self._is_stopping = False
@@ -125,7 +131,7 @@ class Driver(Generic[T]):
         self._emit(PhaseStarted(phase=phase, iteration=entry.iteration if entry else 0))
         past = self.past
         state = past.state(phase) if entry else None
-        turn = _Turn(phase=phase, fresh=entry is None, inputs=self._task.inputs(phase), began=self._clock.monotonic())
+        turn = Turn(phase=phase, fresh=entry is None, inputs=self._task.inputs(phase), began=self._clock.monotonic())
         steps = self._task.runner(phase, past).run(state)
         try:
             for step in steps:
@@ -140,7 +146,7 @@ class Driver(Generic[T]):
                 steps.close()  # Frees the threads and files of a phase that is left half-way.
         raise InternalError(f"phase {phase} ended without a last step")
 
-    def _report(self, turn: _Turn, step: Step) -> None:
+    def _report(self, turn: Turn, step: Step) -> None:
         for notice in step.notices:
             self._emit(ItemSkipped(phase=turn.phase, item=notice.item, reason=notice.text))
         if step.last or is_report_due(self._options.report_interval, step.iteration):
@@ -156,7 +162,16 @@ class Driver(Generic[T]):
                 )
             )
 
-    def _save(self, turn: _Turn, step: Step) -> None:
+    def _save(self, turn: Turn, step: Step) -> None:
+        began = self._clock.monotonic()
+        try:
+            self._save_if_due(turn, step)
+        finally:
+            now = self._clock.monotonic()
+            self._meter.worked(now - self._began, now - began)
+            turn.begin_step(now)
+
+    def _save_if_due(self, turn: Turn, step: Step) -> None:
         self._committed(self._saver.poll())
         turn.hold(step.adds)
         is_due = self._is_due(turn, step)
@@ -172,20 +187,21 @@ class Driver(Generic[T]):
             self._wait()
         if asked is not None and not step.last:
             raise asked.error()
-        turn.begin_step(self._clock.monotonic())
 
-    def _is_due(self, turn: _Turn, step: Step) -> bool:
+    def _is_due(self, turn: Turn, step: Step) -> bool:
         pace = Pace(
             iteration=step.iteration,
             seconds=self._clock.monotonic() - turn.last_save,
             step_seconds=turn.longest_step,
             save_seconds=self._save_seconds,
+            growth=turn.held_bytes / self._save_bytes if self._save_bytes else 1.0,
+            remaining=turn.seconds_left(step, self._clock.monotonic()),
         )
         policy = self._options.policy
         may_save = waits_for_store(policy) or not self._saver.is_busy
         return may_save and is_save_due(policy, pace)
 
-    def _submit(self, turn: _Turn, step: Step) -> None:
+    def _submit(self, turn: Turn, step: Step) -> None:
         began = self._clock.monotonic()
         stage = turn.stage(step, began)
         copied = self._clock.monotonic() - began
@@ -196,15 +212,16 @@ class Driver(Generic[T]):
         """Waits until no save is in flight; once a stop is asked for, only for the grace time, and then raises that."""
         while True:
             asked = self._heed_stop()
-            left = _LOOK_SECONDS
-            if asked is not None:
-                left = max(asked.since + self._options.grace_seconds - self._clock.monotonic(), 0.0)
-            self._committed(self._saver.wait(timeout=left))
+            left = self._seconds_left()
+            self._committed(self._saver.wait(timeout=_LOOK_SECONDS if left is None else left))
             if not self._saver.is_busy:
                 self._committed(self._saver.poll())
                 return
             if asked is not None:
                 raise asked.error()
+
+    def _seconds_left(self) -> float | None:
+        return self._stop.seconds_left(self._options.grace_seconds, self._clock)
 
     def _heed_stop(self) -> StopRequest | None:
         """What the job was asked, if it was; says so once."""
@@ -217,7 +234,7 @@ class Driver(Generic[T]):
     def _committed(self, saved: Saved | None) -> None:
         if saved is None:
             return
-        self._save_seconds = self._copy_seconds + saved.seconds
+        self._save_seconds, self._save_bytes = self._copy_seconds + saved.seconds, saved.size_bytes
         entry = saved.entry
         self._emit(
             CheckpointCommitted(
@@ -236,60 +253,14 @@ class Driver(Generic[T]):
 
         Raises it if none of this session did.
         """
-        self._committed(self._saver.wait())
-        timeline = self._writer.timeline
-        try:
-            is_ours = any(ref.key == damage.key for ref in referenced_blobs(timeline, self.past.read))
-        except DamagedData as page:
-            is_ours, damage = True, page  # Whatever else is damaged, this page is, and it is ours.
-        number = record_of(damage.key)
-        if not is_ours or number is None:
+        self._wait()
+        found = to_pass_over(damage, self._writer.timeline, self._reader)
+        number = None if found is None else record_of(found.key)
+        if found is None or number is None:
             raise damage
-        if damage.key not in self._read_again:
-            self._read_again.add(damage.key)
+        if found.key not in self._read_again:
+            self._read_again.add(found.key)
             return  # It may have been damaged on its way here.
-        self._emit(CheckpointSkipped(checkpoint=number, key=damage.key, reason=damage.reason))
-        self._saver.step_back(number)
-
-
-class _Turn:
-    """What a phase has done since its last save."""
-
-    def __init__(self, phase: str, fresh: bool, inputs: str, began: float) -> None:
-        self.phase = phase
-        self.began = began
-        self.last_save = began
-        self.longest_step = 0.0
-        self.held_bytes = 0
-        self._step_began = began
-        self._fresh = fresh
-        self._inputs = inputs
-        self._held: list[Arrays] = []
-
-    def begin_step(self, now: float) -> None:
-        self._step_began = now
-
-    def end_step(self, now: float) -> None:
-        self.longest_step = max(self.longest_step, now - self._step_began)
-
-    def hold(self, adds: Arrays) -> None:
-        if adds:
-            self._held.append(adds)
-            self.held_bytes += sum(int(array.nbytes) for array in adds.values())
-
-    def stage(self, step: Step, now: float) -> Stage:
-        """All that a save needs, copied; the next turn starts from here."""
-        stage = Stage(
-            phase=self.phase,
-            iteration=step.iteration,
-            item_count=step.iteration if step.item_count is None else step.item_count,
-            metrics={name: float(value) for name, value in step.metrics.items()},
-            state=step.snapshot(),
-            adds=tuple(self._held),
-            fresh=self._fresh,
-            ended=step.last,
-            inputs=self._inputs,
-        )
-        self._fresh, self._held, self.held_bytes = False, [], 0
-        self.last_save, self.longest_step = now, 0.0
-        return stage
+        self._emit(CheckpointSkipped(checkpoint=number, key=found.key, reason=found.reason))
+        if not self._saver.step_back(number, self._seconds_left):
+            self._stop.check()

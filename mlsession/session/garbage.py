@@ -34,6 +34,7 @@ from mlsession.session.maintenance import Maintenance
 from mlsession.session.opening import require_session
 from mlsession.session.removal import rows_as_of
 from mlsession.session.status import Status, read_status
+from mlsession.store.bulk import delete_all
 from mlsession.store.local import LocalStore
 from mlsession.store.protocol import Store
 
@@ -81,8 +82,7 @@ def collect_garbage(work: Maintenance, dry_run: bool = False) -> Garbage:
         # Only now is it certain that nobody else commits: what was found before might be of a save in flight.
         tidy_after(state.timeline, work.open_store)
         found = find_garbage(work.store, replace(state, timeline=writer.timeline), writer.opening)
-        for key in sorted(found.sizes):
-            work.store.delete(key)
+        delete_all(work.store, sorted(found.sizes))
     return replace(found, temporary_files=_remove_temporary_files(work))
 
 

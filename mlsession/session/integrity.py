@@ -5,7 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from mlsession.errors import DamagedData
 from mlsession.session.checkpoint import Checkpoint
+from mlsession.session.log.journal import Journal
+from mlsession.session.log.pages import named_blobs
+from mlsession.session.log.timeline import Timeline
+from mlsession.store.protocol import Store
+
+
+def to_pass_over(damage: DamagedData, timeline: Timeline, store: Store) -> DamagedData | None:
+    """What to go back before where `damage` was met; for rows it also says what would have mended them alone.
+
+    Going back makes all rows again that came after them, too. None if it is none of what going on needs.
+    """
+    journal = Journal(store)
+    try:
+        rows = {ref.key for phase in timeline.adds for ref in journal.additive(timeline, phase)}
+    except DamagedData as page:
+        return page  # Whatever else is damaged, this is: neither it nor the records say what there must be.
+    if damage.key in rows:
+        cure = f"`mlsession checkpoints repair {store.url}`, run before training on, mends such a file alone"
+        return DamagedData(damage.key, f"{damage.reason}; {cure}")
+    return damage if any(ref.key == damage.key for ref in named_blobs(timeline)) else None
 
 
 class Cure(StrEnum):

@@ -1,7 +1,8 @@
 """Is the last writer still alive? Advice only: safety never depends on the answer (fencing keeps it).
 
 On one machine the process table answers at once. Otherwise the writer's heartbeat is watched on our own monotonic
-clock: a beat that moves is alive, one that stays still for `stale_after` seconds is not.
+clock: a beat that moves is alive, one that stays still for `stale_after` seconds is not. Meanwhile the log is looked
+at as well: a writer that ends in an orderly way says so there.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ import platform
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum, auto
 from pathlib import Path
 
 from mlsession.clock import Clock
 from mlsession.errors import KeyMissing, StoreError
 from mlsession.session.beat import NewestReport
-from mlsession.session.log.layout import heartbeat_key
-from mlsession.session.log.records import MOST_BYTES, JsonObject
+from mlsession.session.log.layout import heartbeat_key, record_key
+from mlsession.session.log.records import MOST_BYTES, JsonObject, Record
 from mlsession.session.phase import Json
 from mlsession.session.stop import StopFlag, stop_requested
 from mlsession.store.protocol import Store
@@ -71,36 +73,74 @@ def this_process() -> ProcessIdentity:
         pid=os.getpid(),
         boot_id=_read("/proc/sys/kernel/random/boot_id"),
         pid_namespace=_pid_namespace(),
-        start_time=start_time_of(os.getpid()),
+        start_time=start_time_of(os.getpid()) or "",
     )
 
 
-def is_known_dead(process: ProcessIdentity, us: ProcessIdentity, start_time: Callable[[int], str]) -> bool:
+def is_known_dead(process: ProcessIdentity, us: ProcessIdentity, start_time: Callable[[int], str | None]) -> bool:
     """Whether `process` certainly does not run any more: it ran where we run, and its number is free or reused."""
     same_table = bool(us.boot_id) and (process.boot_id, process.pid_namespace) == (us.boot_id, us.pid_namespace)
-    return same_table and bool(process.start_time) and start_time(process.pid) != process.start_time
+    return same_table and bool(process.start_time) and start_time(process.pid) not in (process.start_time, None)
 
 
-def start_time_of(pid: int) -> str:
-    """When a process of this machine began, in clock ticks since boot; "" if it does not run or cannot be seen."""
+def start_time_of(pid: int) -> str | None:
+    """When a process of this machine began, in clock ticks since boot; "" if it does not run, None if nobody can tell.
+
+    Another user's process may be hidden (`hidepid`, containers), and is no less alive for that.
+    """
     # The command name is in parentheses and may hold anything, so fields are counted after the last ")".
     status = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
-    return "" if len(status) < 20 or status[0] in "ZX" else status[19]
+    if len(status) < 20:
+        return "" if _is_free(pid) else None
+    return "" if status[0] in "ZX" else status[19]
 
 
-def is_beating(store: Store, opening: int, clock: Clock, stale_after: float, stop: StopFlag | None = None) -> bool:
-    """Watches a heartbeat; True as soon as it moves, False once it stayed still for `stale_after` seconds.
+class Sign(Enum):
+    """What was seen of a writer that was watched."""
 
-    Asked to stop, it raises `Cancelled` or `Interrupted`.
+    STILL = auto()
+    """Nothing, for as long as was said."""
+    BEATS = auto()
+    """Its heartbeat moved."""
+    WRITES = auto()
+    """There is a new record, by it or by another one: its last word, perhaps."""
+    DIED = auto()
+    """It has gone from the process table."""
+
+
+def watch_writer(
+    store: Store,
+    opened: Record,
+    end: int,
+    clock: Clock,
+    stale_after: float,
+    stop: StopFlag | None = None,
+) -> Sign:
+    """Watches the writer of an `opened` record in a log that ends with record `end`, for `stale_after` seconds.
+
+    Returns as soon as there is something to see. Asked to stop, it raises `Cancelled` or `Interrupted`.
     """
-    first, began = read_beat(store, opening), clock.monotonic()
+    process, us = ProcessIdentity.from_json(opened.body.get("process")), this_process()
+    first, began = read_beat(store, opened.number), clock.monotonic()
     while clock.monotonic() - began < stale_after:
         clock.sleep(_POLL_SECONDS)
         if stop is not None:
             stop.check()
-        if read_beat(store, opening) != first:
-            return True
-    return False
+        if _has_record(store, end + 1):
+            return Sign.WRITES
+        if is_known_dead(process, us, start_time_of):
+            return Sign.DIED
+        if read_beat(store, opened.number) != first:
+            return Sign.BEATS
+    return Sign.STILL
+
+
+def _has_record(store: Store, number: int) -> bool:
+    try:
+        store.get_range(record_key(number), 0, 1)
+    except KeyMissing:
+        return False
+    return True
 
 
 class Heartbeat:
@@ -175,6 +215,19 @@ def _pid_namespace() -> str:
         return str(Path("/proc/self/ns/pid").readlink())
     except OSError:
         return ""
+
+
+def _is_free(pid: int) -> bool:
+    """Whether no process has this number, hidden or not; False where the system cannot be asked."""
+    if os.name != "posix" or pid <= 0:
+        return False  # Elsewhere this signal is Ctrl-C, and other numbers mean groups of processes.
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False  # It is there, and another's.
+    return False
 
 
 def _read(path: str) -> str:

@@ -19,7 +19,7 @@ from mlsession.session.opening import open_session, repeating, require_session
 from mlsession.session.removal import Remover, leftover_keys
 from mlsession.session.retention import removable
 from mlsession.session.writer import SessionWriter
-from mlsession.store.bulk import delete_some
+from mlsession.store.bulk import delete_all
 from mlsession.store.protocol import Store
 
 
@@ -59,9 +59,7 @@ def remove_checkpoints(work: Maintenance, predicate: Callable[[Checkpoint], bool
     timeline = known.timeline
     chosen = _removable_choice(store, timeline, predicate)
     if not chosen:
-        left = list(leftover_keys(store, timeline))
-        while left:
-            del left[: delete_some(store, left)]
+        delete_all(store, leftover_keys(store, timeline))
         return ()
     with work.opened(known) as (writer, _):
         remover = Remover(store, writer)

@@ -7,17 +7,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from mlsession.clock import Clock
-from mlsession.errors import (
-    DamagedData,
-    ForeignFiles,
-    KeyMissing,
-    SessionInUse,
-    SessionNotFound,
-    SessionTakenOver,
-)
+from mlsession.errors import DamagedData, ForeignFiles, KeyMissing, SessionInUse, SessionNotFound, SessionTakenOver
 from mlsession.events import Event, SessionCreated, SessionOpened, Unprotected, WaitingForWriter
 from mlsession.session.identity import Identity, opened_attachments
-from mlsession.session.liveness import ProcessIdentity, is_beating, is_known_dead, start_time_of, this_process
+from mlsession.session.liveness import (
+    ProcessIdentity,
+    Sign,
+    is_known_dead,
+    start_time_of,
+    this_process,
+    watch_writer,
+)
 from mlsession.session.log.blobs import read_blob, write_blob
 from mlsession.session.log.canonical import sha256
 from mlsession.session.log.journal import Journal, LogState
@@ -44,6 +44,8 @@ class OpenOptions:
 
     stale_after: float = 20.0
     take_over: bool = False
+    may_take_over: bool = True
+    """Whether whoever is told that the session is in use could ask for that instead."""
     settings: JsonObject = field(default_factory=dict)
     """What this attempt was asked for and may change freely; stored for whoever restores from the store alone."""
     attachments: Mapping[str, BlobRef] = field(default_factory=dict)
@@ -55,6 +57,7 @@ def repeating(opened: Record, stale_after: float) -> OpenOptions:
     settings = opened.body.get("settings")
     return OpenOptions(
         stale_after=stale_after,
+        may_take_over=False,
         settings=settings if isinstance(settings, dict) else {},
         attachments=opened_attachments(opened),
     )
@@ -143,8 +146,8 @@ def _append_first(store: Store, created: Record) -> Record:
     while True:
         try:
             return journal.append(record)
-        except DamagedData:
-            if not _is_cut_short(store):
+        except SessionTakenOver:
+            if _is_readable(store, record.number) or not _is_cut_short(store):
                 raise
         number = record.number + 1
         record = replace(
@@ -205,7 +208,7 @@ def open_session(
     writer_id, us = uuid.uuid4().hex, this_process()
     state = known or require_session(store)  # If it is out of date, `opened` fails.
     for _ in range(_MOST_TRIES):
-        _check_writer(store, state, us, clock, options, emit, stop)
+        state = _left_by_others(store, state, us, clock, options, emit, stop)
         identity = Identity.from_record(state.timeline.opened)
         writer = SessionWriter(store, clock, state, writer_id)
         try:
@@ -234,7 +237,7 @@ def open_session(
             )
         )
         return writer, state
-    raise _in_use(store, state)
+    raise _in_use(store, state, options)
 
 
 def _caught_up(store: Store, state: LogState) -> LogState:
@@ -257,7 +260,7 @@ def _caught_up(store: Store, state: LogState) -> LogState:
     return require_session(store)
 
 
-def _check_writer(
+def _left_by_others(
     store: Store,
     state: LogState,
     us: ProcessIdentity,
@@ -265,18 +268,29 @@ def _check_writer(
     options: OpenOptions,
     emit: Emit,
     stop: StopFlag,
-) -> None:
-    timeline = state.timeline
-    if timeline.opened.kind is Kind.CREATED or timeline.closed is not None or options.take_over:
-        return
-    process = ProcessIdentity.from_json(timeline.opened.body.get("process"))
-    if is_known_dead(process, us, start_time_of):
-        return
-    emit(WaitingForWriter(host=process.host, pid=process.pid, seconds=options.stale_after))
-    if is_beating(store, timeline.opened.number, clock, options.stale_after, stop):
-        raise _in_use(store, state)
+) -> LogState:
+    """The session's state once nobody else writes it any more. Raises `SessionInUse`, and when it is asked to stop."""
+    while True:
+        timeline = state.timeline
+        if timeline.opened.kind is Kind.CREATED or timeline.closed is not None or options.take_over:
+            return state
+        process = ProcessIdentity.from_json(timeline.opened.body.get("process"))
+        if is_known_dead(process, us, start_time_of):
+            return state
+        # What happened before we watch is no sign of life.
+        newer = _caught_up(store, state) if options.stale_after > 0 else state
+        if newer.end == state.end:
+            emit(WaitingForWriter(host=process.host, pid=process.pid, seconds=options.stale_after))
+            sign = watch_writer(store, timeline.opened, state.end, clock, options.stale_after, stop)
+            if sign in (Sign.STILL, Sign.DIED):
+                return state
+            newer = _caught_up(store, state)
+            if newer.timeline.closed is None and newer.timeline.opened.number == timeline.opened.number:
+                raise _in_use(store, newer, options)
+        state = newer
 
 
-def _in_use(store: Store, state: LogState) -> SessionInUse:
-    process = ProcessIdentity.from_json(state.timeline.opened.body.get("process"))
-    return SessionInUse(store.url, process.host, process.pid, state.timeline.opened.date)
+def _in_use(store: Store, state: LogState, options: OpenOptions) -> SessionInUse:
+    opened = state.timeline.opened
+    process = ProcessIdentity.from_json(opened.body.get("process"))
+    return SessionInUse(store.url, process.host, process.pid, opened.date, options.may_take_over)

@@ -12,6 +12,9 @@ from mlsession.session.policy import Automatic, EveryIterations, EverySeconds, S
 from mlsession.session.retention import Retention
 from mlsession.store.retrying import Backoff
 
+CACHE_BYTES = 10_000_000_000
+"""What a feature cache holds at most, unless somebody says otherwise: four million rows of the default extractor."""
+
 
 @dataclass(frozen=True, slots=True)
 class SessionParameters:
@@ -52,6 +55,13 @@ class SessionParameters:
     """Seconds for which an unreachable store is tried again."""
     cache: str | None = "auto"
     """The shared feature cache: a URL, None to do without, or "auto" for `.mlsession-cache` beside the session."""
+    cache_size: int = CACHE_BYTES
+    """Bytes that the cache may have, features of other extractors included: what was used longest ago is deleted.
+
+    It may be more for as long as this run needs what is there. Each run keeps to its own bound.
+    """
+    verify_content: bool = False
+    """Whether every image is read and compared with what was extracted, however unchanged its file looks."""
     storage_options: Mapping[str, object] = field(default_factory=dict, repr=False)
     """For fsspec: credentials, endpoints; `FreshOptions` for credentials with an end. Never stored, never printed."""
 
@@ -60,6 +70,7 @@ class SessionParameters:
         _at_least("grace_seconds", self.grace_seconds, 0)
         _at_least("stale_after", self.stale_after, 0)
         _at_least("store_patience", self.store_patience, 0)
+        _whole("cache_size", self.cache_size)
         if self.iterations is not None:
             _whole("iterations", self.iterations)
         if self.on_modified_data not in ("fail", "update", "ignore"):

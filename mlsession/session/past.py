@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 
 from mlsession.errors import DamagedData, InternalError
 from mlsession.session.identity import Identity, opened_attachments
-from mlsession.session.log.blobs import decode_arrays, decode_state, read_blob, reading_ahead
-from mlsession.session.log.pages import additive_blobs
+from mlsession.session.log.blobs import as_written, decode_arrays, decode_state, read_blob, read_in_order
+from mlsession.session.log.journal import Journal
 from mlsession.session.log.records import BlobRef, CheckpointEntry
 from mlsession.session.log.timeline import Timeline
 from mlsession.session.phase import Array, Arrays, PhaseState
@@ -35,13 +35,13 @@ class StoredPast:
     def newest_commit(self, phase: str) -> int:
         return self._entry(phase).number
 
-    def rows(self, phase: str, block: int = 4096) -> Iterator[Arrays]:
+    def rows(self, phase: str, block: int = 4096, names: Collection[str] | None = None) -> Iterator[Arrays]:
         held: list[dict[str, Array]] = []
         num_held = 0
-        refs = additive_blobs(self._timeline, phase, self.read)
-        read = reading_ahead(self._store, refs)
-        for ref in refs:
-            held.append(_rows_of(decode_arrays(read(ref), ref.key), held, ref.key))
+        refs = Journal(self._store).additive(self._timeline, phase)
+        for ref, data in read_in_order(self._store, refs):
+            held.append(_rows_of(_chosen(decode_arrays(data.result(), ref.key), names, ref.key), held, ref.key))
+            del data  # The next blob needs the room.
             num_held += _num_rows(held[-1])
             if num_held >= block:
                 # Joined once a block, not once a blob: a blob may hold a single row.
@@ -56,11 +56,11 @@ class StoredPast:
     def whole_rows(self, phase: str) -> Iterator[Arrays]:
         """What is whole of the additive output of a phase, in order, blob by blob.
 
-        Raises `DamagedData` where the index hides which blobs there are.
+        Raises `DamagedData` where neither index nor records tell which blobs there are.
         """
-        for ref in additive_blobs(self._timeline, phase, self.read):
+        for ref, data in read_in_order(self._store, Journal(self._store).additive(self._timeline, phase)):
             try:
-                rows = decode_arrays(self.read(ref), ref.key)
+                rows = decode_arrays(data.result(), ref.key)
             except DamagedData:
                 continue
             yield rows
@@ -80,6 +80,11 @@ class StoredPast:
         if entry is None:
             raise InternalError(f"phase {phase} has committed nothing yet")
         return entry
+
+
+def _chosen(arrays: dict[str, Array], names: Collection[str] | None, key: str) -> dict[str, Array]:
+    with as_written(key):
+        return arrays if names is None else {name: arrays[name] for name in names}
 
 
 def _rows_of(arrays: dict[str, Array], before: list[dict[str, Array]], key: str) -> dict[str, Array]:

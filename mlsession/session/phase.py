@@ -9,7 +9,7 @@ The session asks a phase for its next step, then decides (see `policy`) whether 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol, TypeAlias, TypeVar
@@ -102,10 +102,11 @@ class Past(Protocol):
         """The number of the checkpoint that holds that state."""
         ...
 
-    def rows(self, phase: str, block: int = 4096) -> Iterator[Arrays]:
+    def rows(self, phase: str, block: int = 4096, names: Collection[str] | None = None) -> Iterator[Arrays]:
         """The additive output of a phase, in order, in blocks of exactly `block` rows (the last may be shorter).
 
-        Blocks do not depend on where saves fell, so no reduction over them does. Raises `DamagedData`.
+        Blocks do not depend on where saves fell, so no reduction over them does. With `names` only these arrays are
+        given and kept in memory; everything is read and checked all the same. Raises `DamagedData`.
         """
         ...
 

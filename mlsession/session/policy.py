@@ -56,6 +56,8 @@ class Automatic:
     The rule of CheckFreq (Mohan et al., FAST 2021): measure what a save costs, then space saves so that the cost
     stays below a bound. `longest` is kept to as by `EverySeconds`, also where that costs more; `shortest` is the least
     from one begin to the next otherwise.
+
+    A phase waits for its last save: so shortly before its end there is one more, and little is left for the last.
     """
 
     overhead: float = 0.01
@@ -84,6 +86,10 @@ class Pace:
     """The longest step since then, in seconds: how long the next one may take."""
     save_seconds: float | None
     """What the last save took, copy and background work together; None before the first."""
+    growth: float = 1.0
+    """How many times as much is to be written now as the last save wrote; less than 1 counts as 1."""
+    remaining: float | None = None
+    """Seconds until the phase ends, at its pace so far; None where nobody knows."""
 
 
 def is_save_due(policy: SavePolicy, pace: Pace) -> bool:
@@ -95,7 +101,7 @@ def is_save_due(policy: SavePolicy, pace: Pace) -> bool:
             return is_last_chance(seconds, pace)
         case Automatic():
             is_paid_for = pace.seconds >= automatic_interval(policy, pace.save_seconds)
-            return is_paid_for or is_last_chance(policy.longest, pace)
+            return is_paid_for or is_last_chance(policy.longest, pace) or is_last_but_one(pace)
 
 
 def is_last_chance(interval: float, pace: Pace) -> bool:
@@ -107,6 +113,18 @@ def is_last_chance(interval: float, pace: Pace) -> bool:
     half = interval / 2
     expected = half if pace.save_seconds is None else min(pace.save_seconds, half)
     return pace.seconds + pace.step_seconds + expected > interval
+
+
+def is_last_but_one(pace: Pace) -> bool:
+    """Whether a save begun now is durable just before the phase ends, and worth it: else the phase waits that long.
+
+    What it takes is taken to grow with what it writes, which is more than it does. One after another is worth it as
+    long as each has less to write.
+    """
+    if pace.save_seconds is None or pace.remaining is None:
+        return False
+    expected = pace.save_seconds * max(pace.growth, 1.0)
+    return pace.step_seconds < pace.remaining <= expected and pace.seconds >= expected
 
 
 def waits_for_store(policy: SavePolicy) -> bool:

@@ -15,14 +15,12 @@ from __future__ import annotations
 from collections.abc import Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 from mlsession.errors import DamagedData, StoreError, UsageError
 from mlsession.session.log.blobs import encode_arrays, encode_state, read_blob
 from mlsession.session.log.canonical import sha256
 from mlsession.session.log.journal import Journal
 from mlsession.session.log.layout import record_of
-from mlsession.session.log.pages import additive_blobs
 from mlsession.session.log.records import BlobRef, CheckpointEntry
 from mlsession.session.log.timeline import Timeline, entry_of
 from mlsession.session.past import StoredPast
@@ -94,7 +92,7 @@ class Remaker:
         run, last = later[-1].run, later[-1]
         present = self._timeline.newest.get(own.phase)
         if present is not None and present.run == run:
-            refs = additive_blobs(self._timeline, own.phase, partial(read_blob, self._store))
+            refs = Journal(self._store).additive(self._timeline, own.phase)
         else:
             refs = rows_as_of(self._store, last)
         known = {entry.number: entry for entry in self._live if (entry.phase, entry.run) == (own.phase, run)}

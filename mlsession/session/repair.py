@@ -27,6 +27,7 @@ from mlsession.session.remaking import Remade, Remaker
 from mlsession.session.removal import Remover, leftover_keys
 from mlsession.session.verification import resumed_from, verify_session
 from mlsession.session.writer import SessionWriter
+from mlsession.store.bulk import delete_all
 
 
 def repair_session(work: Maintenance, task: Task[object] | None, without_task: str) -> Repair:
@@ -46,8 +47,7 @@ def repair_session(work: Maintenance, task: Task[object] | None, without_task: s
         if known.damaged or state.end != known.end:
             opened = require_session(work.store)
             found = verify_session(work.store, opened, deep=True)
-        for key in leftover_keys(work.store, writer.timeline):
-            work.store.delete(key)
+        delete_all(work.store, leftover_keys(work.store, writer.timeline))
         reindexed = _is_cured(found, Cure.REINDEX) and _reindex(writer)
         live = Journal(work.store).checkpoints(writer.timeline)
         remade = _remade(work, writer, live, found, task, without_task)
@@ -62,7 +62,7 @@ def repair_session(work: Maintenance, task: Task[object] | None, without_task: s
             and not (problem.cure is Cure.REINDEX and reindexed)
             and not (problem.cure is Cure.REMOVE and problem.checkpoint in removed)
         )
-        resumes_from = resumed_from(work.store, writer.timeline, (problem.key for problem in left))
+        resumes_from = resumed_from(work.store, writer.timeline, writer.end, (problem.key for problem in left))
     return Repair(
         remade=remade.keys,
         reindexed=reindexed,

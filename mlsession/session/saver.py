@@ -11,11 +11,16 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from mlsession.clock import Clock
+from mlsession.session.cost import CostMeter
 from mlsession.session.log.records import CheckpointEntry, Outcome
 from mlsession.session.retainer import NoUpkeep, Upkeep
 from mlsession.session.writer import SessionWriter, Stage
 
 T = TypeVar("T")
+Patience = Callable[[], float | None]
+"""Seconds that are left to wait, which are asked for again and again while there is no end (None)."""
+_LOOK_SECONDS = 0.5
+"""Between two times that it is asked."""
 _JOIN_SECONDS = 5.0
 """How long closing waits for a step of upkeep that is being taken; a store that hangs may hold it up for ever."""
 
@@ -39,13 +44,19 @@ class Saver:
     """
 
     def __init__(
-        self, writer: SessionWriter, clock: Clock, upkeep: Upkeep | None = None, upkeep_seconds: float = 25.0
+        self,
+        writer: SessionWriter,
+        clock: Clock,
+        upkeep: Upkeep | None = None,
+        upkeep_seconds: float = 25.0,
+        meter: CostMeter | None = None,
     ) -> None:
         """`upkeep_seconds`: how long upkeep may hold up the end of a session that has finished."""
         self._writer = writer
         self._clock = clock
         self._upkeep = upkeep or NoUpkeep()
         self._upkeep_seconds = upkeep_seconds
+        self._meter = meter or CostMeter()
         self._upkeep_error: BaseException | None = None
         self._is_queued = False
         """Whether a step of upkeep waits for its turn. Only the thread looks."""
@@ -82,18 +93,16 @@ class Saver:
         self._running = None
         return running.result()
 
-    def close_session(self, outcome: Outcome, reason: str, timeout: float | None = None) -> None:
-        """Commits how this opening ended; waits for it, at most `timeout` seconds. Raises what that raised.
+    def close_session(self, outcome: Outcome, reason: str, patience: Patience = lambda: None) -> bool:
+        """Commits how this opening ended; False if it is not done when patience is at its end. Raises what it raised.
 
         A finished session is tidied up first.
         """
-        closing = self._submit(lambda: self._close_session(outcome, reason))
-        if _ends(closing, timeout):
-            closing.result()
+        return _result_in_time(self._submit(lambda: self._close_session(outcome, reason)), patience)
 
-    def step_back(self, before: int) -> None:
-        """See `SessionWriter.step_back`; waits for it."""
-        self._submit(lambda: self._step_back(before)).result()
+    def step_back(self, before: int, patience: Patience = lambda: None) -> bool:
+        """See `SessionWriter.step_back`; False if it is not done when patience is at its end. Raises what it raised."""
+        return _result_in_time(self._submit(lambda: self._step_back(before)), patience)
 
     def close(self) -> None:
         """Ends the thread; does not wait for a write that is still going on, and nobody looks at its outcome."""
@@ -106,6 +115,7 @@ class Saver:
         began = self._clock.monotonic()
         entry, size = self._writer.commit(stage)
         saved = Saved(entry=entry, seconds=self._clock.monotonic() - began, size_bytes=size)
+        self._meter.stored(saved.seconds)
         self._upkeep.committed(entry)
         self._queue_upkeep()
         return saved
@@ -119,7 +129,7 @@ class Saver:
             began = self._clock.monotonic()
             while self._clock.monotonic() - began < self._upkeep_seconds and self._upkeep.step(finish=True):
                 pass
-        self._writer.close(outcome, reason)
+        self._writer.close(outcome, reason, self._meter.cost)
 
     def _queue_upkeep(self) -> None:
         if not self._is_queued:
@@ -152,6 +162,17 @@ class Saver:
     def _work(self) -> None:
         while (call := self._calls.get()) is not None:
             call()
+
+
+def _result_in_time(future: Future[None], patience: Patience) -> bool:
+    """Whether a call has ended before patience has; raises what it raised."""
+    while (left := patience()) is None:
+        if _ends(future, _LOOK_SECONDS):
+            break
+    if left is not None and not _ends(future, left):
+        return False
+    future.result()
+    return True
 
 
 def _ends(future: Future[T], timeout: float | None) -> bool:

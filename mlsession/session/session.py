@@ -11,6 +11,7 @@ from mlsession.clock import Clock, SystemClock
 from mlsession.events import Event
 from mlsession.session.attempt import retry_teller
 from mlsession.session.checkpoint import Checkpoint, checkpoint_of
+from mlsession.session.cost import SavingCost
 from mlsession.session.donor import accept_donor
 from mlsession.session.earlier import past_at
 from mlsession.session.garbage import Garbage, collect_garbage
@@ -28,7 +29,7 @@ from mlsession.session.past import StoredPast
 from mlsession.session.phase import HISTORY_PREFIX, Json, PhaseState, Task
 from mlsession.session.repair import repair_session
 from mlsession.session.retention import Retention, superseded
-from mlsession.session.status import Status, heartbeat_age, read_status
+from mlsession.session.status import Status, heartbeat_age, read_saving, read_status
 from mlsession.session.verification import verify_session
 from mlsession.store.protocol import Store
 from mlsession.store.retrying import RetryingStore
@@ -113,6 +114,11 @@ class TrainingSession:
     def heartbeat_age(self) -> float | None:
         """Seconds since the newest attempt's last sign of life, by wall clocks: for display only. None without one."""
         return heartbeat_age(self._store, self._state.timeline.opened.number, self._clock.now())
+
+    @property
+    def saving_cost(self) -> SavingCost | None:
+        """What saving has cost in the newest attempt; None where it has not said so. Reads a heartbeat if it runs."""
+        return read_saving(self._store, self._state.timeline)
 
     @property
     def checkpoints(self) -> tuple[Checkpoint, ...]:

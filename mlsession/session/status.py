@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from mlsession.session.beat import Beat
+from mlsession.session.cost import SavingCost
 from mlsession.session.liveness import ProcessIdentity, is_known_dead, read_beat, start_time_of, this_process
 from mlsession.session.log.records import Kind, Outcome
 from mlsession.session.log.timeline import Timeline
@@ -48,6 +49,14 @@ def read_status(store: Store, timeline: Timeline, now: datetime, stale_after: fl
         age = (now - datetime.fromisoformat(opened.date)) / timedelta(seconds=1)
     process = ProcessIdentity.from_json(opened.body.get("process"))
     return derive_status(timeline, age, is_known_dead(process, this_process(), start_time_of), stale_after)
+
+
+def read_saving(store: Store, timeline: Timeline) -> SavingCost | None:
+    """What saving has cost in the newest opening, as far as it has said so: as it ended, or with a sign of life."""
+    if timeline.closed is not None:
+        return SavingCost.from_json(timeline.closed.body.get("saving"))
+    beat = Beat.decode(read_beat(store, timeline.opened.number))
+    return None if beat is None else beat.saving
 
 
 def heartbeat_age(store: Store, opening: int, now: datetime) -> float | None:

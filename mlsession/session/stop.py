@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from mlsession.clock import Clock
 from mlsession.errors import Cancelled, DamagedData, Interrupted, JobStopped, KeyMissing
 from mlsession.session.log.canonical import canonical_json, parse_object
 from mlsession.session.log.layout import stop_key
@@ -55,6 +56,11 @@ class StopFlag:
             return False
         self._request = StopRequest(kind=kind, reason=reason, since=since)
         return True
+
+    def seconds_left(self, grace_seconds: float, clock: Clock) -> float | None:
+        """What is left of the grace time; None while nobody has asked."""
+        request = self._request
+        return None if request is None else max(request.since + grace_seconds - clock.monotonic(), 0.0)
 
     def check(self) -> None:
         """Raises `Cancelled` or `Interrupted` if somebody has asked."""

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TypeVar
 
 from mlsession.errors import DamagedData, KeyMissing
-from mlsession.session.branching import resting_commits
+from mlsession.session.branching import branch_from, resting_commits
 from mlsession.session.checkpoint import checkpoint_of
 from mlsession.session.garbage import find_garbage, last_of_runs
 from mlsession.session.identity import Identity
@@ -50,7 +50,7 @@ def verify_session(store: Store, state: LogState, deep: bool = False) -> Verific
     for ref in _rows(check, timeline, live):
         check.blob(ref, Cure.REMAKE, decode_arrays)
     check.remove_what_can_go(timeline, live)
-    resumes_from = resumed_from(store, timeline, check.damaged)
+    resumes_from = resumed_from(store, timeline, state.end, check.damaged)
     unreferenced = _garbage_sizes(store, state)
     return Verification(
         deep=deep,
@@ -67,10 +67,10 @@ def verify_session(store: Store, state: LogState, deep: bool = False) -> Verific
     )
 
 
-def resumed_from(store: Store, timeline: Timeline, damaged: Iterable[str]) -> CheckpointEntry | None:
+def resumed_from(store: Store, timeline: Timeline, end: int, damaged: Iterable[str]) -> CheckpointEntry | None:
     """The newest checkpoint that a run which needs everything can go on from, where blobs of these keys are damaged.
 
-    None: it starts at the beginning.
+    `end` is the newest record. None: it starts at the beginning.
     """
     journal, keys = Journal(store), frozenset(damaged)
     while True:
@@ -79,13 +79,12 @@ def resumed_from(store: Store, timeline: Timeline, damaged: Iterable[str]) -> Ch
         if not lost:
             return max(resting, key=lambda entry: entry.number, default=None)
         try:
-            parent = journal.read(min(lost)).parent
-            state = None if parent is None else journal.load(parent)
+            state = journal.state_before(min(lost))
+            if state is None:
+                return None
+            timeline = branch_from(store, state.timeline, end).timeline
         except DamagedData:
             return None
-        if state is None:
-            return None
-        timeline = state.timeline
 
 
 def _gone_on_from(store: Store, timeline: Timeline, resting: Iterable[CheckpointEntry]) -> frozenset[str]:
@@ -94,18 +93,11 @@ def _gone_on_from(store: Store, timeline: Timeline, resting: Iterable[Checkpoint
     for entry in resting:
         found.add(entry.state.key)
         if not (entry.ended and phases[-1:] == (entry.phase,)):
-            found |= {ref.key for ref in _present_rows(store, timeline, entry.phase)}
+            try:
+                found |= {ref.key for ref in Journal(store).additive(timeline, entry.phase)}
+            except DamagedData as page:
+                found.add(page.key)
     return frozenset(found)
-
-
-def _present_rows(store: Store, timeline: Timeline, phase: str) -> tuple[BlobRef, ...]:
-    try:
-        return additive_blobs(timeline, phase, partial(read_blob, store))
-    except DamagedData:
-        try:
-            return additive_blobs(Journal(store).load_unindexed(timeline.tip.number), phase, partial(read_blob, store))
-        except DamagedData:
-            return ()
 
 
 class _Check:

@@ -8,14 +8,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mlsession.clock import Clock
-from mlsession.errors import InternalError
+from mlsession.errors import DamagedData, InternalError, StoreError
 from mlsession.session.branching import branch_from
+from mlsession.session.cost import SavingCost
 from mlsession.session.log.blobs import encode_arrays, encode_state, read_blob, write_blob
 from mlsession.session.log.canonical import sha256
 from mlsession.session.log.journal import Journal, LogState
+from mlsession.session.log.layout import record_key
 from mlsession.session.log.pages import needs_roll, roll
 from mlsession.session.log.records import BlobRef, CheckpointEntry, JsonObject, Kind, Outcome, Record
-from mlsession.session.log.timeline import Timeline, advance, begin, body_of
+from mlsession.session.log.timeline import Summary, Timeline, advance, begin, body_of
 from mlsession.session.phase import Array, Arrays, PhaseState
 from mlsession.session.stop import MOST_REASON
 from mlsession.store.protocol import Store
@@ -63,6 +65,11 @@ class SessionWriter:
         """The number of this writer's `opened` record: its fencing token."""
         return self._timeline.opened.number
 
+    @property
+    def end(self) -> int:
+        """The number of its newest record."""
+        return self._number
+
     def open(self, body: JsonObject) -> None:
         """Commits `opened` on the present timeline; from now on an older writer's commits fail."""
         self._open_on(self._timeline, body)
@@ -103,19 +110,22 @@ class SessionWriter:
         self._timeline = self._journal.load_unindexed(self._timeline.tip.number)
         self._append(Kind.REMOVED, {"checkpoints": [], "keys": []}, self.opening, with_index=True)
 
-    def close(self, outcome: Outcome, reason: str) -> None:
-        """Says how this opening ended; of a long reason the beginning."""
+    def close(self, outcome: Outcome, reason: str, cost: SavingCost | None = None) -> None:
+        """Says how this opening ended, and what saving has cost; of a long reason the beginning."""
         readable = reason.encode(errors="backslashreplace").decode()
-        self._append(Kind.CLOSED, {"outcome": outcome.value, "reason": readable[:MOST_REASON]}, self.opening)
+        body: JsonObject = {"outcome": outcome.value, "reason": readable[:MOST_REASON]}
+        if cost is not None:
+            body["saving"] = cost.to_json()
+        self._append(Kind.CLOSED, body, self.opening)
 
     def step_back(self, before: int) -> None:
         """Goes back to the state that record `before` was built on, and opens the session anew from there.
 
-        The passed-over records stay in the log, on a branch that nothing follows any more. What they had removed stays
-        removed: where that state rested on it, an earlier one is taken.
+        Where that record is damaged, too, to the newest valid state before it. The passed-over records stay in the log,
+        on a branch that nothing follows any more. What they had removed stays removed: where that state rested on it,
+        an earlier one is taken.
         """
-        parent = self._journal.read(before).parent
-        state = None if parent is None else self._journal.load(parent)
+        state = self._journal.state_before(before)
         if state is None:
             raise InternalError(f"record {before} has nothing before it")
         self._open_on(state.timeline, dict(self._timeline.opened.body))
@@ -132,29 +142,49 @@ class SessionWriter:
         timeline, number = self._timeline, self._number + 1
         index = timeline.tip.index
         if with_index:
-            index, summary = roll(timeline, number, lambda ref: read_blob(self._store, ref), self._blob)
+            index, summary = self._roll(timeline, number)
         else:
             summary = None
-        self._journal.check_present(self._number)
-        record = self._journal.append(
-            Record(
-                number=number,
-                kind=kind,
-                parent=timeline.tip.number,
-                previous=self._previous,
-                opening=opening,
-                writer=self._writer_id,
-                session=timeline.tip.session,
-                date=self._clock.now().isoformat(),
-                index=index,
-                body=body,
-            )
+        self._journal.check_unchanged(self._number, self._previous)
+        wanted = Record(
+            number=number,
+            kind=kind,
+            parent=timeline.tip.number,
+            previous=self._previous,
+            opening=opening,
+            writer=self._writer_id,
+            session=timeline.tip.session,
+            date=self._clock.now().isoformat(),
+            index=index,
+            body=body,
         )
+        record = self._journal.append(wanted)
+        if record is not wanted and record.encode() != replace(wanted, date=record.date).encode():
+            raise StoreError(
+                f"{self._store.url}: record {number} holds what this job tried to write before, without a reply; "
+                "run the same command again, which goes on from what is there",
+                record_key(number),
+            )
         self._number, self._previous = number, sha256(record.encode())
         if summary is None:
             self._timeline = advance(timeline, record)
         else:
             self._timeline = replace(begin(record, timeline.opened, summary), closed=timeline.closed)
+
+    def _roll(self, timeline: Timeline, number: int) -> tuple[BlobRef, Summary]:
+        """A new index; where a page of the present one is damaged, out of the records alone."""
+
+        def read(ref: BlobRef) -> bytes:
+            return read_blob(self._store, ref)
+
+        try:
+            return roll(timeline, number, read, self._blob)
+        except DamagedData as page:
+            try:
+                whole = self._journal.load_unindexed(timeline.tip.number)
+            except DamagedData:
+                raise page from None
+            return roll(whole, number, read, self._blob)
 
     def _blob(self, data: bytes) -> BlobRef:
         return write_blob(self._store, self.opening, self._number + 1, data)

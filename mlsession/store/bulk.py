@@ -2,13 +2,14 @@
 
 On a bucket a request takes as long as light and queues take, however small it is; so what matters is how many of them
 wait for each other. A store that can ask for several values at once has `get_many`, one that can list from the middle
-has `list_page`, one that can remove several keys at once has `delete_some`. Callers use the functions of this module,
-which make do without.
+has `list_page`, one that can remove several keys at once has `delete_some`, one that can send a file without holding
+all of it in memory has `put_file`. Callers use the functions of this module, which make do without.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from mlsession.errors import KeyMissing
@@ -52,6 +53,15 @@ class DeletesSome(Protocol):
 
         A missing one is no error. If it raises, which it does as `Store.delete`, any of them may be gone.
         """
+        ...
+
+
+@runtime_checkable
+class PutsFiles(Protocol):
+    """A store that takes a value out of a file."""
+
+    def put_file(self, key: str, path: Path) -> None:
+        """As `Store.put` with all bytes of the local file `path`, of which only a part is in memory at a time."""
         ...
 
 
@@ -100,6 +110,21 @@ def delete_some(store: Store, keys: Sequence[str]) -> int:
         return store.delete_some(keys)
     store.delete(keys[0])
     return 1
+
+
+def delete_all(store: Store, keys: Iterable[str]) -> None:
+    """Removes `keys`, with few requests where the store can do several. Raises as `Store.delete` does."""
+    left = list(keys)
+    while left:
+        del left[: delete_some(store, left)]
+
+
+def put_file(store: Store, key: str, path: Path) -> None:
+    """See `PutsFiles`; through memory where the store cannot."""
+    if isinstance(store, PutsFiles):
+        store.put_file(key, path)
+    else:
+        store.put(key, path.read_bytes())
 
 
 class ReadAhead:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -25,8 +26,11 @@ def creates_by_linking(*, has_link: bool, refusal: int | None) -> bool:
     return has_link and refusal not in _NO_LINK_NUMBERS
 
 
-def write_whole(final: Path, data: bytes, give_name: Callable[[Path], object]) -> None:
-    """Write and sync a temporary sibling of `final`, and pass it to `give_name`; it is gone afterwards in any case."""
+def write_whole(final: Path, data: bytes | Path, give_name: Callable[[Path], object]) -> None:
+    """Write and sync a temporary sibling of `final`, and pass it to `give_name`; it is gone afterwards in any case.
+
+    `data` is what to write, or the file that holds it.
+    """
     temporary = final.with_name(temporary_name(secrets.randbits(64)))
     try:
         write_new(temporary, data)
@@ -40,10 +44,14 @@ def write_whole(final: Path, data: bytes, give_name: Callable[[Path], object]) -
             raise
 
 
-def write_new(path: Path, data: bytes) -> None:
-    """Create a file and sync its bytes to the disk. Raises `FileExistsError`."""
+def write_new(path: Path, data: bytes | Path) -> None:
+    """Create a file and sync its bytes to the disk; `data` is they, or the file to copy. Raises `FileExistsError`."""
     with path.open("xb") as file:
-        file.write(data)
+        if isinstance(data, Path):
+            with data.open("rb") as source:
+                shutil.copyfileobj(source, file)
+        else:
+            file.write(data)
         file.flush()
         os.fsync(file.fileno())
 

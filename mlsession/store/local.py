@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from mlsession.errors import KeyExists, KeyMissing, MLSessionError, StoreError, StoreUnavailable
 from mlsession.store.durable import (
@@ -55,18 +55,25 @@ class LocalStore:
         return str(self._root)
 
     def get(self, key: str) -> bytes:
-        with self._reporting(key):
-            return self._readable(key).read_bytes()
+        with self._reporting(key), self._opened(key) as file:
+            return file.read()
 
     def get_range(self, key: str, start: int, stop: int) -> bytes:
         check_range(start, stop)
-        with self._reporting(key), self._readable(key).open("rb") as file:
+        with self._reporting(key), self._opened(key) as file:
             # Python makes room for all that is asked for, also where the file is short.
             last = min(stop, os.fstat(file.fileno()).st_size)
             file.seek(min(start, last))
             return file.read(last - min(start, last))
 
     def put(self, key: str, data: bytes) -> None:
+        self._put(key, data)
+
+    def put_file(self, key: str, path: Path) -> None:
+        """See `mlsession.store.bulk`."""
+        self._put(key, path)
+
+    def _put(self, key: str, data: bytes | Path) -> None:
         with self._reporting(key, writing=True):
             final = self._prepared(key)
             write_whole(final, data, lambda temporary: temporary.replace(final))
@@ -115,8 +122,11 @@ class LocalStore:
             for key in some:
                 check_written_key(key)
                 with self._reporting(key), suppress(FileNotFoundError, NotADirectoryError):
+                    folder = (self._root / key).parent
+                    if folder not in folders:
+                        self._check_not_behind_a_link(key)
                     (self._root / key).unlink()
-                    folders.add((self._root / key).parent)
+                    folders.add(folder)
         finally:
             for folder in folders:
                 with self._reporting(some[0]), suppress(FileNotFoundError):
@@ -132,11 +142,13 @@ class LocalStore:
         A temporary file counts as left over when it is `older_than` seconds older than a file created now on the same
         disk, so no two clocks are compared; with 0 each one does, for a folder that nobody else writes to any more.
         Should a writer be alive after all, its write fails with `StoreUnavailable`, and the next try succeeds. What
-        cannot be removed stays, and nothing else is touched.
+        cannot be removed stays, and so does what lies behind a link; nothing else is touched.
         """
         folder = prefix.rstrip("/")
         directory = self._readable(folder) if folder else self._root
         num_removed = 0
+        if self._link_on_the_way(folder.split("/")) is not None:
+            return 0
         with self._reporting(folder):
             left = [Path(path) / name for path, _, names in os.walk(directory) for name in names if is_temporary(name)]
             if not left:
@@ -156,7 +168,7 @@ class LocalStore:
         What killed writers left half-written there goes with them, so no writer may be alive.
         """
         for folder in folders:
-            if (self._root / folder).is_symlink():
+            if self._link_on_the_way(folder.split("/")) is not None:
                 continue
             for path, _, names in os.walk(self._readable(folder), topdown=False):
                 with self._reporting(folder), suppress(FileNotFoundError):
@@ -194,16 +206,31 @@ class LocalStore:
             raise StoreError(f"{key!r} lies outside {self._root}; give a key below the store's root", key)
         return path
 
+    def _opened(self, key: str) -> BinaryIO:
+        """The file of a key, to be read. Raises `StoreError` for what may never end, or never begin."""
+        path = self._readable(key)
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            raise StoreError(
+                f"{path}: is a pipe, a socket or a device, not a file; remove it, or correct the path", key
+            )
+        return path.open("rb")
+
     def _check_not_behind_a_link(self, key: str) -> None:
         """Raises `StoreError` for a file that lies elsewhere: whoever gave us the folder may have made the link."""
+        if (link := self._link_on_the_way(key.split("/")[:-1])) is not None:
+            raise StoreError(
+                f"{link} is a link, and what lies behind links is never deleted: remove the link, or delete there", key
+            )
+
+    def _link_on_the_way(self, parts: Sequence[str]) -> Path | None:
+        """The first of these folders, one in the other below the root, that is a link."""
         path = self._root
-        for part in key.split("/")[:-1]:
+        for part in filter(None, parts):
             path = path / part
             if path.is_symlink():
-                raise StoreError(
-                    f"{path} is a link, and what lies behind links is never deleted: remove the link, or delete there",
-                    key,
-                )
+                return path
+        return None
 
     def _prepared(self, key: str) -> Path:
         """The path of a key that may be written, its folder there and durable."""

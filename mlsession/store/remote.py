@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlsession.errors import CredentialsExpired, KeyExists, KeyMissing, MLSessionError, StoreError
@@ -100,6 +101,18 @@ class FsspecStore:
             else:
                 self._send(self._path(key), data)
 
+    def put_file(self, key: str, path: Path) -> None:
+        """See `mlsession.store.bulk`; elsewhere than in object stores and on file servers all of it is in memory."""
+        if self._scheme not in (*OBJECT_STORES, *FILE_SERVERS):
+            self.put(key, path.read_bytes())
+            return
+        check_written_key(key)
+        with self._reporting(key, writing=True):
+            if self._scheme in FILE_SERVERS:
+                self._put_by_renaming(self._path(key), path)
+            else:
+                self._send(self._path(key), path)
+
     def put_if_absent(self, key: str, data: bytes) -> None:
         check_written_key(key)
         if len(data) > MAX_CREATE_BYTES:
@@ -171,15 +184,18 @@ class FsspecStore:
             raise FileExistsError(path)
         self._put_by_renaming(path, data)
 
-    def _send(self, path: str, data: bytes, **options: str) -> None:
+    def _send(self, path: str, data: bytes | Path, **options: str) -> None:
+        limits: dict[str, float] = {}
         if self._scheme in OBJECT_STORES:
             # fsspec cancels the request then; were it left running, its bytes would stay in memory with it.
-            seconds = self._patience_seconds + len(data) / SLOWEST_BYTES_PER_SECOND
-            self._open.pipe_file(path, data, timeout=seconds, **options)
+            size = data.stat().st_size if isinstance(data, Path) else len(data)
+            limits["timeout"] = self._patience_seconds + size / SLOWEST_BYTES_PER_SECOND
+        if isinstance(data, Path):
+            self._open.put_file(str(data), path, **limits, **options)
         else:
-            self._open.pipe_file(path, data, **options)
+            self._open.pipe_file(path, data, **limits, **options)
 
-    def _put_by_renaming(self, path: str, data: bytes) -> None:
+    def _put_by_renaming(self, path: str, data: bytes | Path) -> None:
         folder = path.rpartition("/")[0]
         temporary = f"{folder}/{temporary_name(secrets.randbits(64))}"
         self._open.makedirs(folder, exist_ok=True)

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from mlsession.clock import Clock
-from mlsession.errors import CredentialsExpired, InvalidParameter, StoreUnavailable
+from mlsession.errors import CredentialsExpired, InvalidParameter, KeyExists, KeyMissing, StoreUnavailable
 from mlsession.randomness import keyed_generator
-from mlsession.store.bulk import delete_some, get_many, list_page
+from mlsession.store.bulk import delete_some, get_many, list_page, put_file
 from mlsession.store.protocol import Entry, Store
 
 T = TypeVar("T")
 OnRetry = Callable[[str, StoreUnavailable, int, float], None]
 """Called with (operation and key, what went wrong, attempt from 1, seconds until the next try)."""
+Heed = Callable[[], None]
+"""Raises what ends all waiting, once there is something."""
+_NAP_SECONDS = 0.2
+"""Between two looks whether to wait on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,18 +52,33 @@ class RetryingStore:
     """Repeats what a store answers with `StoreUnavailable`.
 
     `caller` names who asks, among all that may use the same service: after an outage those with different names come
-    back at different moments.
+    back at different moments. `heed` is asked again and again while there is waiting, and may end it.
+
+    Credentials that have expired are waited for like a store that is down, for as long as they have been taken before:
+    by this handle, or by another one (`admitted`). Others are only read anew, once.
 
     After a lost reply, `put_if_absent` may raise `KeyExists` for the caller's own bytes: whoever creates keys must
     read back and look whose they are.
     """
 
-    def __init__(self, store: Store, clock: Clock, backoff: Backoff, on_retry: OnRetry, caller: str = "") -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        backoff: Backoff,
+        on_retry: OnRetry,
+        caller: str = "",
+        *,
+        heed: Heed | None = None,
+        admitted: bool = False,
+    ) -> None:
         self._store = store
         self._clock = clock
         self._backoff = backoff
         self._on_retry = on_retry
         self._caller = caller
+        self._heed = heed
+        self._admitted = admitted
         self._closed = False
 
     @property
@@ -82,10 +102,18 @@ class RetryingStore:
 
     def list_page(self, prefix: str, after: str, count: int) -> tuple[Entry, ...] | None:
         """None where the store behind cannot do that."""
-        return self._retry(f"list {prefix}", lambda: list_page(self._store, prefix, after, count))
+        admitted = self._admitted
+        page = self._retry(f"list {prefix}", lambda: list_page(self._store, prefix, after, count))
+        if page is None:
+            self._admitted = admitted  # Nobody was asked.
+        return page
 
     def put(self, key: str, data: bytes) -> None:
         self._retry(f"put {key}", lambda: self._store.put(key, data))
+
+    def put_file(self, key: str, path: Path) -> None:
+        """Through memory where the store behind cannot do otherwise."""
+        self._retry(f"put {key}", lambda: put_file(self._store, key, path))
 
     def put_if_absent(self, key: str, data: bytes) -> None:
         self._retry(f"create {key}", lambda: self._store.put_if_absent(key, data))
@@ -101,28 +129,60 @@ class RetryingStore:
         """As many at once as the store behind can remove."""
         return self._retry(f"delete {keys[0]}", lambda: delete_some(self._store, keys))
 
+    def persist(self) -> None:
+        """From now on nothing ends the waiting: for a thread whose caller has an eye on the time."""
+        self._heed = None
+
     def close(self) -> None:
         """Closes the store; a call of another thread that is still going on is not repeated."""
         self._closed = True
         self._store.close()
 
     def _retry(self, operation: str, call: Callable[[], T]) -> T:
-        attempt, began = 0, None
+        attempt, refusals, began = 0, 0, None
         while True:
             attempt += 1
             try:
-                return call()
+                answer = call()
             except StoreUnavailable as error:
                 if self._closed:
                     raise
+                self._look()
                 delay = self._backoff.delay(attempt, f"{self._caller} {operation}")
                 now = self._clock.monotonic()
                 began = now if began is None else began
                 waited = now - began
+                refusals += isinstance(error, CredentialsExpired)
+                if refusals > 1 and not self._admitted:
+                    raise self._refused(operation, error) from error
                 if waited + delay > self._backoff.give_up_after:
                     raise self._surrender(operation, error, waited) from error
                 self._on_retry(operation, error, attempt, delay)
-                self._clock.sleep(delay)
+                self._wait(delay)
+            except (KeyMissing, KeyExists):
+                self._admitted = True
+                raise
+            else:
+                self._admitted = True
+                return answer
+
+    def _look(self) -> None:
+        if self._heed is not None:
+            self._heed()
+
+    def _wait(self, seconds: float) -> None:
+        """Sleeps, unless something ends that; then raises it."""
+        if self._heed is None:
+            self._clock.sleep(seconds)
+            return
+        until = self._clock.monotonic() + seconds
+        while (left := until - self._clock.monotonic()) > 0:
+            self._clock.sleep(min(left, _NAP_SECONDS))
+            self._look()
+
+    def _refused(self, operation: str, error: StoreUnavailable) -> StoreUnavailable:
+        what = f"refuses these credentials, also when they are read anew ({operation}: {error})"
+        return type(error)(f"{self.url} {what}; then run the same command again", error.key)
 
     def _surrender(self, operation: str, error: StoreUnavailable, waited: float) -> StoreUnavailable:
         if isinstance(error, CredentialsExpired):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from mlsession.store.bulk import delete_some, get_many, list_page
+from pathlib import Path
+
+from mlsession.store.bulk import delete_some, get_many, list_page, put_file
 from mlsession.store.protocol import Store
 
 
@@ -17,6 +19,14 @@ class BulkContract:
         assert get_many(store, {}) == {}
         assert get_many(store, {"folder/c": 9}) == {"folder/c": b"third"}
         assert get_many(store, {"none": 9}) == {}
+
+    def test_a_value_out_of_a_file(self, store: Store, tmp_path: Path) -> None:
+        file = tmp_path / "value.bin"
+        for size in (3, 0, 70_000):
+            file.write_bytes(bytes(range(250)) * (size // 250) + b"x" * (size % 250))
+            put_file(store, "folder/v.bin", file)
+            assert store.get("folder/v.bin") == file.read_bytes()
+        assert [entry.key for entry in store.list()] == ["folder/v.bin"]
 
     def test_several_deletions_at_once(self, store: Store) -> None:
         for key in ("a", "folder/b", "folder/c", "folder/d"):

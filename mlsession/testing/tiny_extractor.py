@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlsession.data.geometry import PREPARATION
+from mlsession.extractors.batched import BatchedExtractor
 from mlsession.extractors.framing import picture_side
 from mlsession.extractors.protocol import FeatureExtractor
+from mlsession.extractors.runtime import Runtime
 from mlsession.randomness import keyed_generator
 from mlsession.session.phase import Json
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 _NETWORK_SIDE = 28
+_RUNTIME = Runtime(backend="torch", precision="float32")
 _CHANNELS = (3, 12, 24, 32)
 """Of the pictures, and of each convolution (3x3, stride 2): 9,896 weights in all."""
 
@@ -60,18 +63,19 @@ class TinyExtractor:
         """For a session's record; `extractor_from_json` refuses it."""
         return {"kind": "testing", "seed": self.seed}
 
-    def load(self, threads: int) -> FeatureExtractor:
+    def load(self) -> FeatureExtractor:
         """Makes the network; draws nothing from the process's generator."""
-        from mlsession.extractors.network import Framed, NetworkExtractor, frozen
+        from mlsession.extractors.network import Framed, frozen, runner
 
-        framed = Framed(self._network(), _NETWORK_SIDE, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-        return NetworkExtractor(
+        network = frozen(Framed(self._network(), _NETWORK_SIDE, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)))
+        return BatchedExtractor(
             name=self.name,
             identity=self.identity,
             dimension=self.dimension,
             input_side=self.input_side,
-            network=frozen(framed),
-            threads=threads,
+            runtime=_RUNTIME,
+            run=runner(network, _RUNTIME.precision),
+            network=lambda: network,
         )
 
     def _network(self) -> nn.Module:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
-from mlsession.classifier.prediction import Prediction, prediction_of
 from mlsession.classifier.predictor import Predictor
 from mlsession.clock import SystemClock
 from mlsession.data.source import DataSource
@@ -30,7 +29,7 @@ from mlsession.training.evaluation import Evaluation, evaluate_source
 from mlsession.training.exporting import core_ml_model, write_model
 from mlsession.training.overlap import check_apart
 from mlsession.training.parameters import ModelParameters
-from mlsession.training.pictures import read_picture
+from mlsession.training.predicting import PredictingClassifier
 from mlsession.training.prepare import made_session, prepared, restored
 from mlsession.training.record import ClassifierRecord, Findings
 from mlsession.training.repairing import repair_training_session
@@ -42,10 +41,8 @@ from mlsession.training.task import Trained
 if TYPE_CHECKING:
     from coremltools.models import MLModel
 
-    from mlsession.training.pictures import ImageInput
 
-
-class Classifier(ClassifierRecord):
+class Classifier(PredictingClassifier):
     """An image classifier. Making one trains it, and returns when it is trained:
 
         classifier = Classifier(DataSource.labeled_directories("animals/train"))
@@ -53,9 +50,6 @@ class Classifier(ClassifierRecord):
 
     `train` does the same as a job that can be watched and cancelled, and resumed by the same call.
     """
-
-    top_labels: ClassVar[int] = 5
-    """How many labels a prediction ranks, at most."""
 
     def __init__(
         self,
@@ -103,7 +97,7 @@ class Classifier(ClassifierRecord):
         request = _request(data, parameters, session, testing)
 
         def work(context: JobContext) -> Classifier:
-            with prepared(request, context.clock, context.emit) as (task, opening, known):
+            with prepared(request, context) as (task, opening, known):
                 around = surroundings(request.place, request.session, context)
                 trained = advance_session(task, around, opening, drive_options(request.session), known)
             return cls._of(trained, request.parameters, request.place)
@@ -122,7 +116,7 @@ class Classifier(ClassifierRecord):
         Raises what `train` raises before it starts to work.
         """
         request, clock = _request(data, parameters, session, None), SystemClock()
-        made_session(request, clock, lambda event: None)
+        made_session(request, JobContext(emit=lambda event: None, clock=clock))
         return TrainingSession(request.place.open, request.session, clock)
 
     @classmethod
@@ -160,7 +154,7 @@ class Classifier(ClassifierRecord):
 
         def work(context: JobContext) -> Classifier:
             session.refresh()
-            with restored(session, context.clock, context.emit, weights) as (task, opening, known):
+            with restored(session, context, weights) as (task, opening, known):
                 around = surroundings(place, session.parameters, context)
                 trained = advance_session(task, around, opening, drive_options(session.parameters), known)
             return cls._of(trained, task.parameters, place)
@@ -212,30 +206,6 @@ class Classifier(ClassifierRecord):
         return cls._of(*load_model(str(url), storage_options or {}, weights))
 
     # Use
-
-    def predict(
-        self, image: ImageInput, top: int | None = None, storage_options: Mapping[str, object] | None = None
-    ) -> Prediction:
-        """The label of one image: a path, a URL, the bytes of a file, a PIL image, or an array.
-
-        Arrays are uint8 [H, W, 3], RGB, upright. `top` is how many labels to rank; `storage_options` are fsspec's, for
-        a URL. Raises `UnreadableImage`, and `StoreError` where the bytes cannot be had.
-        """
-        return self.predictions([image], top, storage_options)[0]
-
-    def predictions(
-        self,
-        images: Iterable[ImageInput],
-        top: int | None = None,
-        storage_options: Mapping[str, object] | None = None,
-    ) -> list[Prediction]:
-        """The labels of several images, in order; see `predict`."""
-        side, ranked = self._predictor.model.side, self.top_labels if top is None else top
-        found: list[Prediction] = []
-        for image in images:
-            probabilities = self._predictor.probabilities([read_picture(image, side, storage_options)])
-            found.append(prediction_of(self.classes, probabilities[0], ranked))
-        return found
 
     def evaluate(self, data: DataSource) -> ClassifierMetrics:
         """Metrics on other labelled images; ones that cannot be read are left out.

@@ -18,7 +18,7 @@ from mlsession.session.phase import Arrays, Phase
 from mlsession.session.session import TrainingSession
 from mlsession.store import open_store
 from mlsession.store.protocol import Store
-from mlsession.training.parameters import ModelParameters
+from mlsession.training.parameters import recorded_views
 from mlsession.training.task import AUGMENTER
 
 
@@ -34,7 +34,7 @@ def donated_rows(
     opened = own if url is None else lambda: open_store(url, storage_options)
     with TrainingSession(opened, SessionParameters()) as session:
         check_alike(identity, session.identity)
-        plan = ModelParameters.from_json(session.identity.parameters, session.settings).views
+        plan = recorded_views(session.identity.parameters)
         augmenter = str(session.identity.numerics.get(AUGMENTER, ""))
         past = session.at_checkpoint(donor.checkpoint)
         with as_written("donor"):

@@ -14,8 +14,7 @@ from mlsession.errors import InvalidParameter, UnusableData
 from mlsession.metrics.evaluation import EvaluationSums
 from mlsession.metrics.images import ImageResults, result_columns
 from mlsession.metrics.report import ClassifierMetrics
-from mlsession.phases.featurize import Featurizer, Picture
-from mlsession.phases.pictures import prepared_batches
+from mlsession.phases.featurize import Featurizer, readable_rows
 from mlsession.training.task import part_of
 
 
@@ -43,15 +42,10 @@ def evaluate_source(predictor: Predictor, data: DataSource, top: int) -> Evaluat
     sums, paths, columns, skipped = EvaluationSums.zero(len(labels)), [], [], []
     with closing(SourceReader(data.open)) as reader:
         part, featurizer = part_of(index, labels, reader.read), _featurizer(predictor)
-
-        def picture(row: int) -> Picture:
-            return featurizer.picture(row, part.keys[row], part.bytes_of(row))
-
-        for pictures in prepared_batches(0, len(part.keys), picture):
+        for pictures in featurizer.batches(range(len(part.keys)), part.keys.__getitem__, part.bytes_of):
             skipped += [(part.keys[picture.row], picture.reason) for picture in pictures if not picture.is_readable]
-            readable = [picture for picture in pictures if picture.is_readable]
-            probabilities = predictor.model.head.probabilities(featurizer.features(readable, part.bytes_of))
-            rows = np.array([picture.row for picture in readable], dtype=np.int64)
+            rows, features = readable_rows(pictures)
+            probabilities = predictor.model.head.probabilities(features)
             sums = sums.add(part.labels[rows], probabilities)
             paths += [part.keys[row] for row in rows.tolist()]
             columns.append(result_columns(part.labels[rows], probabilities, top))
@@ -65,4 +59,4 @@ def evaluate_source(predictor: Predictor, data: DataSource, top: int) -> Evaluat
 
 def _featurizer(predictor: Predictor) -> Featurizer:
     spec = predictor.model.feature_extractor
-    return Featurizer(predictor.extractor, spec.dimension, spec.input_side, cache=None)
+    return Featurizer(predictor.model.loaded_extractor, spec.dimension, spec.input_side, cache=None)

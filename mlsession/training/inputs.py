@@ -19,8 +19,9 @@ import numpy as np
 
 from mlsession.errors import DamagedData
 from mlsession.session.donor import DONOR
-from mlsession.session.log.blobs import decode_arrays, encode_arrays
+from mlsession.session.log.blobs import decode_arrays, encode_arrays, read_blob
 from mlsession.session.log.records import BlobRef
+from mlsession.store.protocol import Store
 
 TRAINING_INDEX = "training_index"
 VALIDATION_INDEX = "validation_index"
@@ -53,3 +54,8 @@ def decode_sides(data: bytes) -> dict[bytes, bool]:
     if digests.dtype != np.uint8 or digests.shape[1:] != (32,) or sides.shape != (len(digests),):
         raise DamagedData(SPLIT_SIDES, "it does not hold digests and sides")
     return {digest.tobytes(): bool(side) for digest, side in zip(digests, sides, strict=True)}
+
+
+def attached_sides(store: Store, attachments: Mapping[str, BlobRef]) -> Mapping[bytes, bool]:
+    """Which contents an opening says are held out; empty where it says nothing. Raises `DamagedData`."""
+    return decode_sides(read_blob(store, attachments[SPLIT_SIDES])) if SPLIT_SIDES in attachments else {}

@@ -12,9 +12,10 @@ from mlsession.data.validation import Validation, ValidationKind
 from mlsession.errors import InvalidParameter
 from mlsession.extractors.catalog import FeatureExtractorSpec, extractor_from_json, scene_print
 from mlsession.extractors.library import LibraryExtractor
+from mlsession.extractors.runtime import BackendChoice, PrecisionChoice, check_choices
 from mlsession.heads.options import HeadOptions, LogisticRegressor, options_from_json
 from mlsession.session.log.blobs import as_written
-from mlsession.session.log.members import as_text
+from mlsession.session.log.members import as_integer, as_list, as_object, as_text
 from mlsession.session.phase import Json
 from mlsession.store import redact
 
@@ -27,6 +28,13 @@ EXTRACTOR_WEIGHTS = "extractor_weights"
 def relocated(settings: Mapping[str, Json], extractor_weights: str | None) -> Mapping[str, Json]:
     """A session's settings with the weights of its extractor in another place; None leaves them where they were."""
     return settings if extractor_weights is None else {**settings, EXTRACTOR_WEIGHTS: extractor_weights}
+
+
+def recorded_views(stored: Mapping[str, Json]) -> ViewPlan:
+    """The views of each training image in what a session fixes, whatever its extractor. Raises `DamagedData`."""
+    with as_written("the session's parameters"):
+        options = [option_from_json(as_object(option)) for option in as_list(stored.get("augmentation", []))]
+        return ViewPlan(options=augmentation_options(options), seed=as_integer(stored["seed"]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +62,10 @@ class ModelParameters:
     algorithm: TransferLearning = field(default_factory=TransferLearning)
     on_bad_image: Literal["skip", "fail"] = "skip"
     """Whether an image that cannot be read is left out and named, or ends the job."""
+    precision: PrecisionChoice = "auto"
+    """Of the extractor's network; see `mlsession.extractors.runtime`. The choice of "auto" is recorded and kept."""
+    backend: BackendChoice = "auto"
+    """What runs the extractor's network; likewise."""
 
     def __post_init__(self) -> None:
         if isinstance(self.max_iterations, bool) or not isinstance(self.max_iterations, int) or self.max_iterations < 1:
@@ -62,6 +74,7 @@ class ModelParameters:
             raise InvalidParameter("seed", self.seed, "must be a whole number")
         if self.on_bad_image not in ("skip", "fail"):
             raise InvalidParameter("on_bad_image", self.on_bad_image, "must be 'skip' or 'fail'")
+        check_choices(self.backend, self.precision)
         # Two sets of the same options are the same parameters, however they are written.
         object.__setattr__(self, "augmentation", augmentation_options(self.augmentation))
 
@@ -84,6 +97,8 @@ class ModelParameters:
                 "classifier": self.algorithm.classifier.to_json(),
             },
             "on_bad_image": self.on_bad_image,
+            **({} if self.precision == "auto" else {"precision": self.precision}),
+            **({} if self.backend == "auto" else {"backend": self.backend}),
         }
 
     @property
@@ -140,4 +155,6 @@ class ModelParameters:
                 classifier=options_from_json(algorithm["classifier"]),
             ),
             on_bad_image="fail" if stored["on_bad_image"] == "fail" else "skip",
+            precision=cast(PrecisionChoice, stored.get("precision", "auto")),
+            backend=cast(BackendChoice, stored.get("backend", "auto")),
         )

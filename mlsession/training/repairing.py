@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from mlsession.clock import Clock
 from mlsession.errors import DamagedData, UsageError
+from mlsession.job.context import JobContext
 from mlsession.job.run import SessionPlace
 from mlsession.phases.donation import DonatedRows
 from mlsession.session.donor import Donor
@@ -16,6 +17,7 @@ from mlsession.session.parameters import SessionParameters
 from mlsession.session.phase import Phase
 from mlsession.session.session import TrainingSession
 from mlsession.training.donated import donated_rows
+from mlsession.training.indexes import put_back_indexes
 from mlsession.training.prepare import recorded
 from mlsession.training.task import ImageClassification
 
@@ -24,15 +26,19 @@ def repair_training_session(parameters: SessionParameters, clock: Clock, emit: E
     """Mends a session with the data that it names; see `session.repair`.
 
     Images are read only where something extracted is damaged, and of these only those are decoded whose features are
-    lost. Raises as `TrainingSession.repair` does.
+    lost. An index of images that is damaged is put back if listing its data still gives it. Raises as
+    `TrainingSession.repair` does.
     """
     place = SessionPlace.of(parameters)
     with TrainingSession(place.open, parameters, clock) as session, ExitStack() as stack:
+        put_back = put_back_indexes(session, place.open)
         try:
-            task = stack.enter_context(recorded(session, clock, emit))
+            task = stack.enter_context(recorded(session, JobContext(emit=emit, clock=clock)))
         except (DamagedData, UsageError) as error:
-            return session.repair(None, emit, f"what makes it again cannot be had: {error}")
-        return session.repair(_with_own_rows(task, session, place), emit)
+            done = session.repair(None, emit, f"what makes it again cannot be had: {error}")
+        else:
+            done = session.repair(_with_own_rows(task, session, place), emit)
+    return replace(done, remade=(*put_back, *done.remade))
 
 
 def _with_own_rows(task: ImageClassification, session: TrainingSession, place: SessionPlace) -> ImageClassification:

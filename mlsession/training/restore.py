@@ -8,7 +8,6 @@ from contextlib import closing
 from typing import TypeAlias
 
 from mlsession.classifier.format import MOST_BYTES, decode_model
-from mlsession.data.index import ImageIndex
 from mlsession.errors import (
     ForeignFiles,
     KeyMissing,
@@ -24,6 +23,7 @@ from mlsession.session.phase import Phase
 from mlsession.session.session import TrainingSession
 from mlsession.session.standing import valid_commits
 from mlsession.store import open_store, parent_url, redact, url_name
+from mlsession.training.indexes import read_index
 from mlsession.training.inputs import TRAINING_INDEX
 from mlsession.training.parameters import ModelParameters, relocated
 from mlsession.training.task import PHASES, Trained, trained
@@ -84,7 +84,7 @@ def _restored(session: TrainingSession, past: StoredPast, extractor_weights: str
     settings = relocated(session.settings, extractor_weights)
     parameters = ModelParameters.from_json(session.identity.parameters, settings, options)
     made = _when_trained(session, past)
-    return _trained(made, parameters), parameters, SessionPlace(url=session.url, storage_options=options)
+    return _trained(session, made, parameters), parameters, SessionPlace(url=session.url, storage_options=options)
 
 
 def _when_trained(session: TrainingSession, past: StoredPast) -> StoredPast:
@@ -102,8 +102,8 @@ def _when_trained(session: TrainingSession, past: StoredPast) -> StoredPast:
     )
 
 
-def _trained(past: StoredPast, parameters: ModelParameters) -> Trained:
-    classes = ImageIndex.from_bytes(past.attachment(TRAINING_INDEX)).classes
+def _trained(session: TrainingSession, past: StoredPast, parameters: ModelParameters) -> Trained:
+    classes = read_index(session, TRAINING_INDEX, past).index.classes
     return trained(past, parameters, classes, evaluated=is_evaluated(past.newest))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass
 
-from mlsession.data.index import ImageIndex
 from mlsession.errors import InvalidParameter, UsageError
 from mlsession.job.run import SessionPlace
 from mlsession.metrics.images import ImageResults
@@ -14,6 +13,7 @@ from mlsession.session.log.blobs import as_written
 from mlsession.session.parameters import SessionParameters
 from mlsession.session.past import StoredPast
 from mlsession.session.session import TrainingSession
+from mlsession.training.indexes import read_index
 from mlsession.training.inputs import TEST_INDEX, TRAINING_INDEX, VALIDATION_INDEX
 
 
@@ -29,32 +29,32 @@ class StoredResults:
         """The results of a part. Raises `UsageError` for one without images, `StoreError`, `DamagedData`."""
         parameters = SessionParameters(self.place.url, storage_options=self.place.storage_options)
         with closing(TrainingSession(self.place.open, parameters)) as session:
-            return image_results(session.at_checkpoint(self.checkpoint), part)
+            return image_results(session, session.at_checkpoint(self.checkpoint), part)
 
 
-def image_results(past: StoredPast, part: PartName) -> ImageResults:
+def image_results(session: TrainingSession, past: StoredPast, part: PartName) -> ImageResults:
     """What was said of the images of a part, by path within their source.
 
     Raises `UsageError` where there are none, and `DamagedData`.
     """
     with as_written("results of images"):
-        return _image_results(past, part)
+        return _image_results(session, past, part)
 
 
-def _image_results(past: StoredPast, part: PartName) -> ImageResults:
+def _image_results(session: TrainingSession, past: StoredPast, part: PartName) -> ImageResults:
     columns = results_of(past, part)
     if not columns:
         raise no_results(part)
-    training = ImageIndex.from_bytes(past.attachment(TRAINING_INDEX))
+    training = read_index(session, TRAINING_INDEX, past).index
     rows = columns.pop("row").tolist()
     if part == "test":
-        test = ImageIndex.from_bytes(past.attachment(TEST_INDEX))
+        test = read_index(session, TEST_INDEX, past).index
         paths = tuple(test.keys[row] for row in rows)
     else:
         first = len(training)
         paths = tuple(training.keys[row] for row in rows if row < first)
         if len(paths) < len(rows):
-            validation = ImageIndex.from_bytes(past.attachment(VALIDATION_INDEX))
+            validation = read_index(session, VALIDATION_INDEX, past).index
             paths += tuple(validation.keys[row - first] for row in rows if row >= first)
     return ImageResults(classes=training.classes, paths=paths, columns=columns)
 

@@ -9,10 +9,12 @@ import numpy as np
 
 from mlsession.data.index import ImageIndex
 from mlsession.errors import DamagedData
+from mlsession.phases.contents import earlier_digests
 from mlsession.session.donor import DONOR, Donor
 from mlsession.session.log.records import BlobRef, CheckpointEntry
-from mlsession.session.phase import Arrays, Phase
+from mlsession.session.phase import Phase
 from mlsession.session.session import TrainingSession
+from mlsession.training.indexes import read_index
 from mlsession.training.inputs import (
     CARRIED,
     SPLIT_SIDES,
@@ -22,6 +24,7 @@ from mlsession.training.inputs import (
     encode_sides,
     images_digest,
 )
+from mlsession.training.request import Indexes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -34,16 +37,23 @@ class Revision:
     """Attachments of the newest opening that stay."""
     new: Mapping[str, bytes] = field(default_factory=dict)
     """Attachments that are still to be stored."""
+    again: tuple[bytes, ...] = ()
+    """Recorded ones whose stored bytes are damaged: to be stored again."""
 
 
-def recorded_revision(session: TrainingSession) -> Revision:
-    """The images that a session's newest opening works on."""
+def recorded_revision(session: TrainingSession, found: Indexes | None = None) -> Revision:
+    """The images that a session's newest opening works on; `found` is what was listed just now, see `read_index`.
+
+    Raises `DamagedData`.
+    """
     names = session.identity.attachments.keys() | session.attachments.keys()
-    validation = session.attachment(VALIDATION_INDEX) if VALIDATION_INDEX in names else None
+    training = read_index(session, TRAINING_INDEX, found=found)
+    validation = read_index(session, VALIDATION_INDEX, found=found) if VALIDATION_INDEX in names else None
     return Revision(
-        training=ImageIndex.from_bytes(session.attachment(TRAINING_INDEX)),
-        validation=None if validation is None else ImageIndex.from_bytes(validation),
+        training=training.index,
+        validation=None if validation is None else validation.index,
         carried={name: ref for name, ref in session.attachments.items() if name in CARRIED},
+        again=tuple(each.again for each in (training, validation) if each is not None and each.damaged),
     )
 
 
@@ -82,8 +92,8 @@ def split_sides(session: TrainingSession) -> dict[bytes, bool]:
     """Which contents are held out, by SHA-256, once extracting has ended; without those that cannot be read."""
     state = session.past.state(Phase.EXTRACTING)
     readable, held_out = (state.arrays[name].astype(bool) for name in ("readable", "validation"))
-    digests = np.concatenate([original_digests(block) for block in session.past.rows(Phase.EXTRACTING)])
-    from_split = len(ImageIndex.from_bytes(session.attachment(TRAINING_INDEX)))
+    digests = np.concatenate(list(earlier_digests(session.past)))
+    from_split = len(read_index(session, TRAINING_INDEX).index)
     return {digests[image].tobytes(): bool(held_out[image]) for image in np.flatnonzero(readable[:from_split]).tolist()}
 
 
@@ -97,12 +107,6 @@ def _known_sides(session: TrainingSession) -> dict[bytes, bool]:
             "(put those of them back that have changed), then the same call goes on"
         )
         raise DamagedData(damage.key, f"{damage.reason}; {cure}") from damage
-
-
-def original_digests(block: Arrays) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
-    """uint8 [images, 32]: the contents of a block of extraction's output."""
-    digests: np.ndarray[tuple[int, int], np.dtype[np.uint8]] = block["digest"][block["view"] == 0]
-    return digests
 
 
 def _is_of_now(session: TrainingSession, extracted: CheckpointEntry) -> bool:

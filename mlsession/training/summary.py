@@ -13,11 +13,13 @@ from mlsession.metrics.report import ClassifierMetrics
 from mlsession.phases.evaluated import PARTS, metrics_of
 from mlsession.phases.trained import trained_head
 from mlsession.session.checkpoint import Checkpoint
+from mlsession.session.cost import SavingCost
 from mlsession.session.log.records import CheckpointEntry
 from mlsession.session.phase import Json, Phase, PhaseState
 from mlsession.session.session import TrainingSession, history_of
 from mlsession.session.standing import valid_commits
 from mlsession.session.status import Status
+from mlsession.training.indexes import read_index
 from mlsession.training.inputs import TEST_INDEX, TRAINING_INDEX, VALIDATION_INDEX, images_digest
 from mlsession.training.task import PHASES, TASK, index_digest
 
@@ -79,6 +81,8 @@ class SessionSummary:
     """`tensor_digest` of the trained head; None before training has ended."""
     history: Mapping[str, list[float]]
     """See `TrainingSession.history`."""
+    saving_cost: SavingCost | None
+    """What saving cost in the newest attempt, as the engine measured it; None where it has not said so."""
     num_checkpoints: int
     checkpoints: tuple[Checkpoint, ...]
     """All of them, oldest first; where they were not asked for, the newest one."""
@@ -115,6 +119,7 @@ class SessionSummary:
             metrics=look.metrics(),
             model_digest=look.model_digest(),
             history=history_of(look.states[Phase.TRAINING]) if Phase.TRAINING in look.states else {},
+            saving_cost=session.saving_cost,
             num_checkpoints=session.num_checkpoints,
             checkpoints=session.checkpoints if all_checkpoints else tuple(filter(None, [session.newest_checkpoint])),
             damaged=tuple(look.damaged),
@@ -138,6 +143,8 @@ class SessionSummary:
             "model_digest": self.model_digest,
             "skipped": [image.to_json() for image in self.skipped],
             "history": dict(self.history),
+            "checkpoint_overhead": None if self.saving_cost is None else self.saving_cost.overhead,
+            "saving_seconds": None if self.saving_cost is None else self.saving_cost.to_json(),
             "checkpoints": [checkpoint.to_json() for checkpoint in self.checkpoints],
             "damaged": list(self.damaged),
         }
@@ -149,7 +156,7 @@ class _Look:
     def __init__(self, session: TrainingSession) -> None:
         self._session = session
         self.damaged: list[str] = []
-        self.training = ImageIndex.from_bytes(session.attachment(TRAINING_INDEX))
+        self.training = self._read_index(TRAINING_INDEX)
         self.validation = self._index(VALIDATION_INDEX)
         self.test = self._index(TEST_INDEX)
         inputs = {
@@ -214,9 +221,16 @@ class _Look:
 
     def _index(self, name: str) -> ImageIndex | None:
         try:
-            return ImageIndex.from_bytes(self._session.attachment(name))
+            return self._read_index(name)
         except KeyError:
             return None
+
+    def _read_index(self, name: str) -> ImageIndex:
+        recorded = read_index(self._session, name)
+        if recorded.damaged:
+            cure = f"listing the data gives it again; `mlsession checkpoints repair {self._session.url}` puts it back"
+            self.damaged.append(f"{recorded.damaged} is damaged; {cure}")
+        return recorded.index
 
 
 def _skips(state: PhaseState | None) -> list[tuple[int, str]]:

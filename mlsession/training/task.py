@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -16,27 +15,29 @@ from mlsession.classifier.model import ImageModel
 from mlsession.data.index import ImageIndex
 from mlsession.data.resplit import split_with_past
 from mlsession.errors import DamagedData, InternalError
-from mlsession.events import CacheFailed, DonorFailed, Event, NumericsChanged
-from mlsession.extractors.catalog import load_extractor
+from mlsession.events import DonorFailed, Event, NumericsChanged
 from mlsession.extractors.numerics import torch_numerics
-from mlsession.extractors.protocol import FeatureExtractor
 from mlsession.metrics.report import ClassifierMetrics
-from mlsession.phases.cache import FeatureCache, cache_folder
 from mlsession.phases.corpus import Corpus, Part
 from mlsession.phases.donation import DonatedRows, Donation, FeatureRows
 from mlsession.phases.evaluated import metrics_of
 from mlsession.phases.featurize import Featurizer
+from mlsession.phases.recorded import RecordedExtractor
 from mlsession.phases.trained import is_fitted, trained_head
 from mlsession.session.log.blobs import as_written
 from mlsession.session.log.layout import record_key
+from mlsession.session.log.members import as_count, as_object
+from mlsession.session.parameters import CACHE_BYTES
 from mlsession.session.phase import Json, Past, Phase, PhaseRunner, PhaseState
 from mlsession.session.session import history_of
 from mlsession.store.protocol import Store
 from mlsession.training.parameters import ModelParameters
 
 TASK = "image-classification"
+TRAINING = "training"
+"""The member that says what a head is trained with; see `training_numerics`."""
 AUGMENTER = "augmenter"
-"""The member of the numerics id that says what makes the pixels of views; absent where there are none."""
+"""The member that says what makes the pixels of views; absent where there are none."""
 PHASES = (Phase.EXTRACTING, Phase.TRAINING, Phase.EVALUATING)
 
 
@@ -61,11 +62,13 @@ class ImageClassification:
     limit: int
     """Training iterations, at most."""
     numerics: Mapping[str, Json]
-    """The numerics id that was recorded when the session was made; its number of threads is used again."""
+    """The numerics id that was recorded when the session was made; what it names is used again."""
     corpus: Corpus
     emit: Callable[[Event], None]
     open_cache: Callable[[], Store] | None = None
     """A handle on the feature cache, if there is one."""
+    cache_size: int = CACHE_BYTES
+    """Bytes that it may have."""
     test: Part | None = None
     images_digest: str = ""
     """Names the images, "" for those that the session was made with: others make extracting start over."""
@@ -78,9 +81,9 @@ class ImageClassification:
 
     @property
     def threads(self) -> int:
-        """Intra-op threads, as recorded."""
-        threads = self.numerics.get("threads")
-        return threads if isinstance(threads, int) else 1
+        """Intra-op threads of training, as recorded."""
+        with as_written("the session's numerics"):
+            return as_count(as_object(self.numerics[TRAINING])["threads"])
 
     @property
     def name(self) -> str:
@@ -159,32 +162,12 @@ class ImageClassification:
 
     def _featurizer(self, donation: Callable[[], DonatedRows] | None = None) -> Featurizer:
         spec = self.parameters.algorithm.feature_extractor
-        extracting = {what: value for what, value in self.numerics.items() if what != AUGMENTER}
-        cache = None
-        if self.open_cache is not None:
-            # What made the pixels of a view is in its key: all else of that folder is the same without augmentation.
-            folder = cache_folder(spec.identity, extracting)
-            cache = FeatureCache(self.open_cache, folder, lambda reason: self.emit(CacheFailed(reason=reason)))
-
-        def load() -> FeatureExtractor:
-            if cache is not None and dict(self._extractor.numerics()) != extracting:
-                cache.stop()
-            return self._extractor
-
-        rows: FeatureRows | None = cache
+        extractor = RecordedExtractor(spec=spec, numerics=self.numerics, emit=self.emit)
+        cache = extractor.cache(self.open_cache, self.cache_size)
+        rows: FeatureRows | None = None
         if donation is not None:
             rows = Donation(donation, lambda reason: self.emit(DonorFailed(reason=reason)), cache)
-        return Featurizer(load, spec.dimension, spec.input_side, rows, self.parameters.views, augmenter_identity())
-
-    @cached_property
-    def _extractor(self) -> FeatureExtractor:
-        # One for extracting and evaluating: loading it takes longer than many a batch.
-        extractor = load_extractor(self.parameters.algorithm.feature_extractor, threads=self.threads)
-        for what, new in sorted(extractor.numerics().items()):
-            original = self.numerics.get(what)
-            if original != new:
-                self.emit(NumericsChanged(what=what, original=str(original), new=new))
-        return extractor
+        return extractor.featurizer(cache, rows, self.parameters.views)
 
 
 def trained(past: Past, parameters: ModelParameters, classes: tuple[str, ...], evaluated: bool) -> Trained:
@@ -202,7 +185,7 @@ def trained(past: Past, parameters: ModelParameters, classes: tuple[str, ...], e
         with as_written(record_key(evaluation)):
             metrics = metrics_of(past.state(Phase.EVALUATING), classes)
     return Trained(
-        model=ImageModel(labels=classes, feature_extractor=spec, head=head),
+        model=ImageModel(labels=classes, feature_extractor=spec, head=head, precision=parameters.precision),
         metrics=metrics,
         history=history,
         evaluation=evaluation,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from safetensors.numpy import save
 
@@ -22,6 +24,7 @@ def about(given: Head, **changes: Json) -> dict[str, Json]:
         "head": given.kind,
         "feature_extractor": dict(extractor.to_json()),
         "extractor_identity": extractor.identity,
+        "precision": "auto",
         "metadata": {},
         **changes,
     }
@@ -40,9 +43,15 @@ def test_goes_round(head: Head) -> None:
     assert (again.labels, again.feature_extractor) == (LABELS, model(head).feature_extractor)
     assert again.digest == model(head).digest
     assert again.head.kind == head.kind
+    assert again.precision == "auto"
     features = drawn(5, WIDTH)
     assert again.head.probabilities(features).tobytes() == head.probabilities(features).tobytes()
     assert decode_arrays(data, "file").keys() == head.tensors().keys()
+
+
+def test_the_precision_goes_round() -> None:
+    exact = replace(model(logistic()), precision="float32")
+    assert decode_model(encode_model(exact, {}), "file").precision == "float32"
 
 
 def test_says_what_it_is() -> None:
@@ -65,6 +74,8 @@ def test_says_what_it_is() -> None:
         ({"head": "multilayer_perceptron"}, DamagedData, r"no tensor 'layers\.0\.weight'"),
         ({"feature_extractor": {"kind": "nose"}}, ModelNotFound, "needs an extractor"),
         ({"extractor_identity": "other"}, ModelNotFound, "was trained on features of 'other'"),
+        ({"precision": "int8"}, DamagedData, "its precision is 'int8'"),
+        ({"precision": None}, DamagedData, "its precision is None"),
     ],
 )
 def test_refuses(changes: dict[str, Json], error: type[Exception], reason: str) -> None:

@@ -11,6 +11,8 @@ import mlsession as ml
 from mlsession.cli.__main__ import run
 from tests.cli.conftest import Trained
 
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "json.md").read_text(encoding="utf-8")
+
 
 @pytest.fixture
 def folder(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -78,3 +80,39 @@ def test_export_writes_every_path(
         assert b"A. Tester" in Path(path).read_bytes()
     assert run(["export", str(trained.model), paths[0]]) == 0
     assert capsys.readouterr().out.startswith(f"exported {paths[0]}: mlsession classifier, ")
+
+
+def test_a_table_of_predictions_and_its_session(
+    folder: Path, trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["predict", "train.mlsession", "train", "--output", str(tmp_path / "r.csv"), "--cache", ".mlsession-cache"]
+    for _ in range(2):
+        assert run(line) == 0
+        said = capsys.readouterr()
+        first, *places = said.out.splitlines()
+        assert first.startswith("predicted 12 images (1 cannot be read, the output says why): ")
+        assert places[0].startswith(f"output: {tmp_path}/r.csv, ")
+        assert places[1] == f"session: {tmp_path}/r.csv.mlsession"
+    rows = [line.split(",") for line in (tmp_path / "r.csv").read_text().splitlines()]
+    assert rows[0] == ["path", "label", "confidence", "reason"]
+    assert sum(path.startswith(f"{label}/") for path, label, *_ in rows) == 12
+    assert run(["status", f"{tmp_path}/r.csv.mlsession"]) == 0
+    shown = dict(line.split("  ", 1) for line in capsys.readouterr().out.splitlines())
+    assert shown["images"].strip() == "13 of 13 done, 1 cannot be read"
+    assert run(["status", f"{tmp_path}/r.csv.mlsession", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["status"], found["counts"]) == ("finished", {"images": 13, "done": 13, "skipped": 1})
+    assert (found["output"], found["data"]) == (f"{tmp_path}/r.csv", str(folder / "train"))
+    members = DOCUMENT.split("`status` of a session of predictions")[1].split("\n\n")[0]
+    assert all(f"`{name}`" in members for name in found)
+
+
+@pytest.mark.parametrize(
+    "words", [["--session", "s"], ["--top-k", "2"], ["--on-bad-image", "fail"], ["--cache", "none"], ["--take-over"]]
+)
+def test_what_only_a_table_takes_needs_an_output(
+    folder: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["predict", "train.mlsession", "x.jpg", *words]) == 2
+    assert f"{words[0]}=" in (said := capsys.readouterr().err)
+    assert "add --output PATH" in said

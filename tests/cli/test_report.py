@@ -36,6 +36,7 @@ def summary() -> SessionSummary:
         metrics={},
         model_digest=None,
         history={},
+        saving_cost=None,
         num_checkpoints=0,
         checkpoints=(),
     )

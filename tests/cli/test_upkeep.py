@@ -79,6 +79,29 @@ def test_repair_says_what_it_did(walked: Path, capsys: pytest.CaptureFixture[str
     assert run(["checkpoints", "verify", str(walked), "--deep"]) == 0
 
 
+def test_paths_are_told_in_full(
+    walked: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(walked.parent)
+    for command in ("verify", "repair", "gc"):
+        assert run(["checkpoints", command, walked.name]) == 0
+        assert f"of {walked}" in capsys.readouterr().out
+
+
+def test_a_record_that_only_a_copy_has_is_no_matter_for_repair(
+    walked: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    walk_on = attempt_on(MemorySpace(), 1)
+    walk_on.open_store = lambda: LocalStore(walked)
+    walk_on.walk(Walk(limit=90))
+    (walked / "log" / "0000000001.json").write_bytes(b"{}")
+    assert run(["checkpoints", "verify", str(walked)]) == 1
+    out = capsys.readouterr().out
+    assert "record 1: log/0000000001.json" in out
+    assert "only a copy of the folder has it" in out
+    assert "cure:" not in out
+
+
 def test_repair_says_what_it_could_not(walked: Path, capsys: pytest.CaptureFixture[str]) -> None:
     key = flip(walked, 3, 1 - state_of(walked, 3))
     capsys.readouterr()

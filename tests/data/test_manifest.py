@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +15,7 @@ from mlsession.data.manifest import (
     manifest_labels,
     manifest_path,
     parse_manifest,
+    read_manifest,
 )
 from mlsession.errors import UnusableData
 
@@ -21,6 +24,16 @@ def labels_of(text: str, base: str = "/data") -> tuple[str, dict[str, str]]:
     rows = parse_manifest(text.encode(), "m.csv")
     folder = manifest_folder(rows, base, "m.csv")
     return folder, manifest_labels(rows, base, folder, "m.csv")
+
+
+def test_what_is_too_long_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, data = tmp_path / "m.csv", b"path,label\na.jpg,cat\n"
+    path.write_bytes(data)
+    monkeypatch.setattr("mlsession.data.manifest.MOST_BYTES", len(data))
+    assert read_manifest(str(path), None) == [Row(2, "a.jpg", "cat")]
+    path.write_bytes(data + b"\n")
+    with pytest.raises(UnusableData, match=r"m\.csv: it has more than 21 bytes, which no manifest has; check the path"):
+        read_manifest(str(path), None)
 
 
 def test_what_is_read() -> None:

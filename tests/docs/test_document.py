@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mlsession.phases.cache import PACK_ROWS
+from mlsession.cache.packs import PACK_ROWS
 from mlsession.phases.extract import ROWS
 from mlsession.phases.features import BLOCK
 from mlsession.phases.pictures import BATCH

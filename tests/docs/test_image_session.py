@@ -6,8 +6,9 @@ import hashlib
 import json
 import math
 import re
+import struct
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -225,7 +226,7 @@ def test_every_image_has_a_row_of_features(made: Made) -> None:
     rows, (arrays, data) = made.reader.rows(folded, "extracting"), made.reader.state(folded, "extracting")
     keys = index(made, "training_index")[0]["key"].to_pylist()
     assert {name: (array.dtype.str, array.shape) for name, array in rows.items()} == {
-        "features": ("<f4", (len(keys), 1280)),
+        "features": ("<f2", (len(keys), 1280)),
         "view": ("|u1", (len(keys),)),
         "digest": ("|u1", (len(keys), 32)),
         "readable": ("|u1", (len(keys),)),
@@ -348,12 +349,12 @@ def test_rows_of_validation_images_count_through_the_corpus(with_validation: Mad
 
 def test_the_inputs_of_evaluating_name_the_test_images(made: Made) -> None:
     table, classes = index(made, "test_index")
-    text = b"".join(
-        b"%d:%b," % (len(part), part)
-        for row in table.to_pylist()
-        for part in (row["key"].encode(), classes[row["label"]].encode(), b"%d" % row["size"], row["version"].encode())
-    )
-    digest = sha256(DIGEST_HEADER + text)
+    rows = table.to_pylist()
+    digested = DIGEST_HEADER + struct.pack("<q", len(rows))
+    for name in ("key", "label", "version"):
+        encoded = [(classes[row[name]] if name == "label" else row[name]).encode() for row in rows]
+        digested += struct.pack(f"<{len(rows)}q", *accumulate(map(len, encoded))) + b"".join(encoded)
+    digest = sha256(digested + struct.pack(f"<{len(rows)}q", *(row["size"] for row in rows)))
     assert DIGEST_HEADER == b"mlsession image index 1\n"
     assert made.reader.newest()[0].newest["evaluating"]["inputs"] == sha256(digest.encode())
 
@@ -381,6 +382,7 @@ def test_a_saved_classifier(made: Made, tmp_path: Path) -> None:
         "head": "logistic_regressor",
         "feature_extractor": {"kind": "scene_print", "revision": 2},
         "extractor_identity": parameters["identity"],
+        "precision": "auto",
         "metadata": {
             "author": "Ada",
             "short_description": "An image classifier trained with mlsession.",
@@ -407,7 +409,7 @@ def packs(made: Made) -> dict[bytes, bytes]:
     """The rows in the cache by their names."""
     identity = made.reader.record(0)["body"]["identity"]
     extractor = identity["parameters"]["algorithm"]["feature_extractor"]["identity"]
-    stated = spelled([extractor, identity["numerics"]])
+    stated = spelled([extractor, identity["numerics"]["extractor"]])
     folder = made.folder / ".mlsession-cache" / "features" / sha256(stated.encode())[:32]
     cached: dict[bytes, bytes] = {}
     for pack in folder.iterdir():

@@ -24,9 +24,12 @@ def check_beat(data: bytes) -> dict[str, Any]:
     """What a heartbeat says, held against the document."""
     beat = stored.parse(data, "heartbeat")
     assert stored.spelled(beat).encode() == data
-    assert {"beat", "date", "pid"} <= beat.keys() <= {"beat", "date", "pid", "started", "progress"}
+    assert {"beat", "date", "pid"} <= beat.keys() <= {"beat", "date", "pid", "started", "progress", "saving"}
     if "started" in beat:
         assert beat["started"].keys() == {"phase", "iteration"}
+    if "saving" in beat:
+        assert beat["saving"].keys() == {"elapsed", "waited", "stored"}
+        assert all(type(seconds) is float for seconds in beat["saving"].values())
     if "progress" in beat:
         progress = beat["progress"]
         assert progress.keys() == {

@@ -52,6 +52,9 @@ def test_train_a_folder(photos: Path, tmp_path: Path) -> None:
     assert "training: 100.0% of 15" in output
     assert "test: 100.0% of 9" in output
     assert (tmp_path / "Fruit.mlmodel").stat().st_size > 10**6
+    output = run("predict_folder.py", tmp_path / "Fruit.mlsession", test, tmp_path / "table.csv")
+    assert output.splitlines() == ["predicted 9 images, 0 cannot be read", *(f"  {label}: 3" for label in LABELS)]
+    assert len((tmp_path / "table.csv").read_text().splitlines()) == 10
 
 
 def test_resume_after_a_kill(photos: Path, tmp_path: Path) -> None:

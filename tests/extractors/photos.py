@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import timm
 import torch
 
 from mlsession.data.decode import prepare_image
+from mlsession.extractors.weights import PackagedWeights, packaged_bytes, read_tensors
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "data"
 
@@ -35,6 +37,11 @@ def oracle(name: str) -> Any:
                 torch.nn.init.uniform_(module.running_mean, -0.2, 0.2)
                 torch.nn.init.uniform_(module.running_var, 0.7, 1.4)
     return network
+
+
+def published(weights: PackagedWeights) -> Mapping[str, torch.Tensor]:
+    """The tensors of a published file, as torch reads them."""
+    return read_tensors(packaged_bytes(weights), weights.path)
 
 
 def published_names(network: Any) -> dict[str, str]:

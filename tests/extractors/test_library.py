@@ -56,7 +56,7 @@ def test_what_it_is_called_and_means() -> None:
     assert SPEC.name == "timm:resnet18"
     assert SPEC.input_side == 256
     assert SPEC.identity == (
-        "timm:resnet18 file-sha256:0123456789abcdef pillow-bilinear-square/1 256>224 "
+        "timm:resnet18 file-sha256:0123456789abcdef pillow-bilinear-square/2 256>224 "
         "(x/255-(0.485,0.456,0.406))/(0.229,0.224,0.225)"
     )
     assert TorchvisionExtractor(**FACTS).identity != SPEC.identity

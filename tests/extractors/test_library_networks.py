@@ -16,17 +16,17 @@ from torchvision import models  # type: ignore[import-untyped]
 from mlsession.errors import IncompatibleParameters, InvalidParameter, ModelNotFound
 from mlsession.extractors.catalog import extractor_named, load_extractor, timm_extractor, torchvision_extractor
 from mlsession.extractors.library import FILE, TENSORS, LibraryExtractor, TimmExtractor
-from mlsession.extractors.network import BATCH_SIZE
+from mlsession.extractors.runtime import Runtime
 from mlsession.extractors.torchvision_networks import drop_last_linear
-from mlsession.extractors.weights import EFFICIENTNET_LITE0, load_weights, tensors_digest
+from mlsession.extractors.weights import EFFICIENTNET_LITE0, tensors_digest
 from tests.extractors.networks import expected_features, save_weights, timm_network, torchvision_network
-from tests.extractors.photos import prepared, published_names, relative_error
+from tests.extractors.photos import prepared, published, published_names, relative_error
 
 TIMM_MEAN, TIMM_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def loaded(spec: LibraryExtractor) -> Any:
-    return load_extractor(spec, threads=2)  # type: ignore[arg-type]
+    return load_extractor(spec)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -73,11 +73,11 @@ class TestTimm:
     def test_embedded_weights_through_timm_are_the_embedded_extractor(self, tmp_path: Path) -> None:
         """timm crops and normalises to the same pixels, so only the folding of the normalisation differs."""
         network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
-        weights, names = load_weights(EFFICIENTNET_LITE0), published_names(network)
+        weights, names = published(EFFICIENTNET_LITE0), published_names(network)
         network.load_state_dict({key: weights[names[key]] for key in network.state_dict()})
         spec = extractor_named("timm:tf_efficientnet_lite0", save_weights(network, tmp_path / "lite0.safetensors"))
         images = prepared("Lemon")[:2]
-        embedded = load_extractor(extractor_named("lite0"), threads=2)
+        embedded = load_extractor(extractor_named("lite0"), Runtime(backend="torch", precision="float32"))
         assert relative_error(loaded(spec).extract(images), embedded.extract(images)) < 1e-5  # type: ignore[arg-type]
 
     @pytest.mark.parametrize("other", ["test_resnet_wide", "test_vit", "nothing"])
@@ -191,7 +191,9 @@ class TestOnePictureOneVector:
         order = np.random.Generator(np.random.Philox(key=1)).permutation(len(images))
         assert np.array_equal(extractor.extract(images[order]), together[order])
         assert np.array_equal(extractor.extract(images[:1]), together[:1])
-        same = extractor.extract(np.repeat(images[:1], BATCH_SIZE + 3, axis=0))
+        same = extractor.extract(
+            np.repeat(images[:1], 11, axis=0)
+        )
         assert (same == same[0]).all()
         assert len(np.unique(together, axis=0)) == len(images)
 

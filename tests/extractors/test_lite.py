@@ -1,48 +1,62 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import timm
 import torch
+from torch import nn
 
 from mlsession.errors import InvalidParameter
-from mlsession.extractors.catalog import extractor_named, load_extractor, scene_print
+from mlsession.extractors.catalog import extractor_named, load_extractor, numerics_of, scene_print
 from mlsession.extractors.embedded import LITE0, LITE1, LITE2, LiteVariant
 from mlsession.extractors.lite import build_network
-from mlsession.extractors.network import BATCH_SIZE
+from mlsession.extractors.lite_plan import plan_of
+from mlsession.extractors.lite_weights import folded_kernels, published_tensors
 from mlsession.extractors.protocol import FeatureExtractor
-from mlsession.extractors.weights import EFFICIENTNET_LITE0, load_weights
-from tests.extractors.photos import oracle, oracle_features, prepared, published_names, relative_error
+from mlsession.extractors.runtime import Backend, Runtime
+from mlsession.extractors.weights import EFFICIENTNET_LITE0
+from tests.extractors.conftest import EXACT, usable
+from tests.extractors.photos import oracle, oracle_features, prepared, published, published_names, relative_error
 
 Images = npt.NDArray[np.uint8]
 
 
 def imagenet_classes(features: npt.NDArray[np.float32], variant: LiteVariant = LITE0) -> npt.NDArray[np.int64]:
     """int64 [N]: the ImageNet class that the published classifier of a size gives to each row."""
-    weights = load_weights(variant.weights)
+    weights = published(variant.weights)
     logits = features @ weights["_fc.weight"].numpy().T + weights["_fc.bias"].numpy()
     found: npt.NDArray[np.int64] = np.argmax(logits, axis=1)
     return found
 
 
+def cosine(found: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """float64 [N], row by row."""
+    a, b = found.astype(np.float64), expected.astype(np.float64)
+    out: npt.NDArray[np.float64] = (a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+    return out
+
+
 class TestAgainstTheOracle:
-    def test_the_published_weights_on_real_photos(self, extractor: FeatureExtractor, images: Images) -> None:
+    def test_the_published_weights_on_real_photos(self, exact: FeatureExtractor, images: Images) -> None:
         network = timm.create_model("tf_efficientnet_lite0", pretrained=False).eval()
-        weights, names = load_weights(EFFICIENTNET_LITE0), published_names(network)
+        weights, names = published(EFFICIENTNET_LITE0), published_names(network)
         network.load_state_dict({key: weights[names[key]] for key in network.state_dict()})
         expected = oracle_features(network, images, 224)
-        assert relative_error(extractor.extract(images), expected) < 1e-5
+        assert relative_error(exact.extract(images), expected) < 1e-5
 
     @pytest.mark.parametrize(("name", "variant"), [("lite1", LITE1), ("lite2", LITE2)])
-    def test_the_published_weights_of_the_larger_sizes(self, name: str, variant: LiteVariant) -> None:
+    @pytest.mark.parametrize("backend", ["torch", "openvino"])
+    def test_the_published_weights_of_the_larger_sizes(self, name: str, variant: LiteVariant, backend: Backend) -> None:
+        runtime = Runtime(backend=backend, precision="float32")
         network = timm.create_model(f"tf_efficientnet_{name}", pretrained=False).eval()
-        weights, names = load_weights(variant.weights), published_names(network)
+        weights, names = published(variant.weights), published_names(network)
         network.load_state_dict({key: weights[names[key]] for key in network.state_dict()})
         images = prepared("Banana", variant.picture_side)[:3]
-        found = load_extractor(extractor_named(name), threads=2).extract(images)
+        found = load_extractor(extractor_named(name), runtime).extract(images)
         assert relative_error(found, oracle_features(network, images, variant.network_side)) < 1e-5
 
     @pytest.mark.parametrize("variant", [LITE0, LITE1, LITE2], ids=lambda variant: variant.name)
@@ -54,11 +68,35 @@ class TestAgainstTheOracle:
         """
         network = oracle(f"tf_{variant.name.replace('-', '_')}")
         names = published_names(network)
-        ours = build_network(variant, {names[key]: value for key, value in network.state_dict().items()})
+        tensors = {names[key]: value.numpy() for key, value in network.state_dict().items()}
+        ours = build_network(variant, folded_kernels(plan_of(variant), tensors))
         images = prepared("Lemon", variant.picture_side)[:2]
         with torch.inference_mode():
             found = ours(torch.from_numpy(images).permute(0, 3, 1, 2).float()).numpy()
         assert relative_error(found, oracle_features(network, images, variant.network_side)) < 5e-4
+
+
+class TestDrift:
+    """What bfloat16 costs, on real photos: measured 0.9995 on average, 0.9988 at the 5th percentile."""
+
+    @pytest.mark.parametrize("backend", ["torch", "openvino"])
+    def test_bfloat16_gives_nearly_the_same_features(self, images: Images, backend: Backend) -> None:
+        runtime = usable(Runtime(backend=backend, precision="bfloat16"))
+        expected = load_extractor(scene_print(), Runtime(backend="torch", precision="float32")).extract(images)
+        cosines = cosine(load_extractor(scene_print(), runtime).extract(images), expected)
+        assert cosines.mean() >= 0.998
+        assert np.percentile(cosines, 5) >= 0.995
+        assert (cosines < 1 - 1e-6).all()
+
+
+class TestPublishedNumbers:
+    @pytest.mark.parametrize("variant", [LITE0, LITE1, LITE2], ids=lambda variant: variant.name)
+    def test_every_tensor_is_where_the_table_says(self, variant: LiteVariant) -> None:
+        expected = published(variant.weights)
+        found = published_tensors(variant)
+        left = {name for name in expected.keys() - found.keys() if not name.startswith("_fc.")}
+        assert all(name.endswith(".num_batches_tracked") for name in left)
+        assert all(np.array_equal(value, expected[name].numpy()) for name, value in found.items())
 
 
 class TestRealPhotos:
@@ -79,9 +117,10 @@ class TestRealPhotos:
 
     @pytest.mark.parametrize(("name", "variant"), [("lite1", LITE1), ("lite2", LITE2)])
     def test_the_larger_sizes_see_it_too(self, name: str, variant: LiteVariant) -> None:
+        runtime = None
         """Measured: all 6 of both."""
         images = prepared("Banana", variant.picture_side)
-        found = imagenet_classes(load_extractor(extractor_named(name), threads=2).extract(images), variant)
+        found = imagenet_classes(load_extractor(extractor_named(name), runtime).extract(images), variant)
         assert (found == 954).sum() >= 5
 
 
@@ -95,22 +134,26 @@ class TestOnePictureOneVector:
         assert np.array_equal(alone, together[:5])
 
     def test_every_place_in_a_batch_is_the_same(self, extractor: FeatureExtractor, images: Images) -> None:
-        rows = extractor.extract(np.repeat(images[:1], 2 * BATCH_SIZE + 3, axis=0))
+        rows = extractor.extract(np.repeat(images[:1], 19, axis=0))
         assert (rows == rows[0]).all()
 
-    def test_another_instance_and_another_thread_agree(self, extractor: FeatureExtractor, images: Images) -> None:
+    def test_another_instance_and_another_thread_agree(
+        self, extractor: FeatureExtractor, images: Images, runtime: Runtime
+    ) -> None:
         expected = extractor.extract(images)
-        assert np.array_equal(load_extractor(scene_print(), threads=2).extract(images), expected)
+        assert np.array_equal(load_extractor(scene_print(), runtime).extract(images), expected)
         with ThreadPoolExecutor(1) as pool:
             assert np.array_equal(pool.submit(extractor.extract, images).result(), expected)
 
-    def test_the_recorded_threads_count_and_not_the_callers(self, extractor: FeatureExtractor, images: Images) -> None:
+    def test_it_computes_in_one_thread_whatever_the_callers_setting(
+        self, extractor: FeatureExtractor, images: Images
+    ) -> None:
         expected = extractor.extract(images)
         before = torch.get_num_threads()
-        torch.set_num_threads(1)
+        torch.set_num_threads(3)
         try:
             assert np.array_equal(extractor.extract(images), expected)
-            assert torch.get_num_threads() == 1
+            assert torch.get_num_threads() == 3
         finally:
             torch.set_num_threads(before)
 
@@ -153,49 +196,49 @@ class TestTheContract:
         assert (extractor.name, extractor.identity) == (spec.name, spec.identity)
         assert (extractor.dimension, extractor.input_side) == (spec.dimension, spec.input_side)
 
-    def test_the_numerics_say_what_can_change_bits(self, extractor: FeatureExtractor) -> None:
+    def test_the_numerics_say_what_can_change_bits(self, extractor: FeatureExtractor, runtime: Runtime) -> None:
         numerics = extractor.numerics()
-        assert numerics["threads"] == 2
-        assert numerics["batch_size"] == BATCH_SIZE
-        assert numerics["backend"] == f"torch {torch.__version__} cpu"
-        assert set(numerics) == {
-            "backend", "instructions", "precision", "threads", "batch_size", "decoder", "preparation",
-        }  # fmt: skip
+        assert numerics == numerics_of(scene_print(), runtime)
+        assert numerics["batch_size"] == runtime.batch_size
+        assert numerics["precision"] == runtime.precision
+        assert numerics["backend"] == f"{runtime.backend} {version(runtime.backend)} cpu"
+        assert set(numerics) == {"backend", "instructions", "precision", "batch_size", "decoder", "preparation"}
 
-    def test_loading_and_extracting_leave_the_random_generator_alone(self, images: Images) -> None:
+    def test_loading_and_extracting_leave_the_random_generator_alone(self, images: Images, runtime: Runtime) -> None:
         before = torch.get_rng_state()
-        load_extractor(scene_print(), threads=2).extract(images[:1])
+        load_extractor(scene_print(), runtime).extract(images[:1])
         assert torch.equal(torch.get_rng_state(), before)
 
 
 class TestTheGraph:
+    @pytest.fixture
+    def network(self) -> nn.Module:
+        return load_extractor(scene_print(), EXACT[0]).network()
+
     def pictures(self, images: Images, count: int) -> torch.Tensor:
         return torch.from_numpy(images[:count]).permute(0, 3, 1, 2).float()
 
-    def test_it_gives_what_extract_gives(self, extractor: FeatureExtractor, images: Images) -> None:
-        found = extractor.network()(self.pictures(images, 3)).numpy()
-        assert relative_error(found, extractor.extract(images[:3])) < 1e-5
+    def test_it_gives_what_extract_gives(self, exact: FeatureExtractor, images: Images) -> None:
+        found = exact.network()(self.pictures(images, 3)).numpy()
+        assert relative_error(found, exact.extract(images[:3])) < 1e-5
 
-    def test_only_the_centre_counts(self, extractor: FeatureExtractor, images: Images) -> None:
+    def test_only_the_centre_counts(self, exact: FeatureExtractor, images: Images) -> None:
         framed = images[:2].copy()
         framed[:, :16], framed[:, -16:], framed[:, :, :16], framed[:, :, -16:] = 255, 0, 0, 255
-        assert np.array_equal(extractor.extract(framed), extractor.extract(images[:2]))
+        assert np.array_equal(exact.extract(framed), exact.extract(images[:2]))
 
     @pytest.mark.filterwarnings("ignore:.*torch.jit.trace:FutureWarning")
     @pytest.mark.filterwarnings("ignore:.*torch.jit.trace:DeprecationWarning")
-    def test_it_can_be_traced(self, extractor: FeatureExtractor, images: Images) -> None:
-        network = extractor.network()
+    def test_it_can_be_traced(self, network: nn.Module, images: Images) -> None:
         traced = torch.jit.trace(network, self.pictures(images, 1))  # type: ignore[no-untyped-call]
         assert torch.allclose(traced(self.pictures(images, 4)), network(self.pictures(images, 4)), rtol=1e-5, atol=1e-5)
 
-    def test_it_can_be_exported_for_any_batch(self, extractor: FeatureExtractor, images: Images) -> None:
-        network = extractor.network()
+    def test_it_can_be_exported_for_any_batch(self, network: nn.Module, images: Images) -> None:
         batch = torch.export.Dim("batch", min=1, max=64)
         program = torch.export.export(network, (self.pictures(images, 2),), dynamic_shapes=({0: batch},))
         found = program.module()(self.pictures(images, 5))
         assert torch.allclose(found, network(self.pictures(images, 5)), rtol=1e-5, atol=1e-5)
 
-    def test_nothing_can_be_trained_by_mistake(self, extractor: FeatureExtractor) -> None:
-        network = extractor.network()
+    def test_nothing_can_be_trained_by_mistake(self, network: nn.Module) -> None:
         assert not network.training
         assert not any(parameter.requires_grad for parameter in network.parameters())

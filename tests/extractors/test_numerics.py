@@ -8,27 +8,17 @@ import torch
 
 from mlsession.errors import InvalidParameter
 from mlsession.extractors.allocator import keep_freed_memory
-from mlsession.extractors.numerics import MAXIMUM_THREADS, default_threads, torch_numerics, whole_processors
-
-
-@pytest.mark.parametrize(
-    ("quota", "processors"),
-    [
-        ("200000 100000\n", 2),
-        ("250000 100000\n", 2),
-        ("50000 100000\n", 1),
-        ("6400000 100000\n", 64),
-        ("max 100000\n", MAXIMUM_THREADS),
-        ("", MAXIMUM_THREADS),
-        ("100000 0", MAXIMUM_THREADS),
-    ],
-)
-def test_quota(quota: str, processors: int) -> None:
-    assert whole_processors(quota) == processors
+from mlsession.extractors.numerics import MAXIMUM_THREADS, default_threads, torch_numerics, training_numerics
 
 
 def test_default_threads_are_few_and_at_least_one() -> None:
     assert 1 <= default_threads() <= MAXIMUM_THREADS
+
+
+def test_what_training_records() -> None:
+    found = training_numerics(3)
+    assert found["threads"] == 3
+    assert found["backend"] == f"torch {torch.__version__} cpu"
 
 
 def test_threads_are_set_and_put_back() -> None:

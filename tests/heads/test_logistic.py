@@ -133,11 +133,23 @@ def test_the_default_penalty_does_not_depend_on_the_unit_of_the_features() -> No
 
 def test_a_converged_state_stays() -> None:
     values, labels = clusters(60, 4, 3)
-    rows, options = rows_of(values, labels), LogisticRegressor()
+    # Rounding cannot end the fit before a tolerance so far above it does.
+    rows, options = rows_of(values, labels), LogisticRegressor(tolerance=1e-4)
     state = fit(rows, 3, options, 500)
     assert state.converged
     assert np.abs(state.gradient).max() <= options.tolerance
     assert iterate(state, rows, options) is state
+
+
+@pytest.mark.parametrize("writeable", [True, False], ids=["writeable", "read-only"])
+def test_half_precision_rows_give_the_bits_of_the_same_rows_widened(writeable: bool) -> None:
+    values, labels = clusters(5000, 12, 3)
+    halves = values.astype(np.float16)
+    widened = fit(rows_of(halves.astype(np.float32), labels), 3, LogisticRegressor(), 5)
+    halves.setflags(write=writeable)
+    assert same_bits(
+        fit(rows_of(halves, labels, 700), 3, LogisticRegressor(), 5).to_phase_state(), widened.to_phase_state()
+    )
 
 
 def test_features_that_say_nothing_converge_at_the_start() -> None:

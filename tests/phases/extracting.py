@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -60,12 +60,13 @@ class Kept:
     def newest_commit(self, phase: str) -> int:
         return len(self.steps)
 
-    def rows(self, phase: str, block: int = 4096) -> Iterator[Arrays]:
-        if self.adds:
-            joined = self.joined
-            count = len(next(iter(joined.values())))
-            for start in range(0, count, block):
-                yield {name: array[start : start + block] for name, array in joined.items()}
+    def rows(self, phase: str, block: int = 4096, names: Collection[str] | None = None) -> Iterator[Arrays]:
+        """Those there are now, as in a session."""
+        if not self.adds:
+            return iter(())
+        joined = {name: array for name, array in self.joined.items() if names is None or name in names}
+        starts = range(0, len(joined["view"]), block)
+        return iter([{name: array[start : start + block] for name, array in joined.items()} for start in starts])
 
     @property
     def joined(self) -> dict[str, Array]:

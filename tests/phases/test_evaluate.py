@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -45,7 +46,7 @@ class Adds(StoredPast):
     def __init__(self, adds: list[Arrays]) -> None:
         self._adds = adds
 
-    def rows(self, phase: str, block: int = 4096):  # type: ignore[no-untyped-def]
+    def rows(self, phase: str, block: int = 4096, names: object = None) -> Iterator[Arrays]:
         yield from self._adds
 
 
@@ -55,7 +56,7 @@ def table() -> FeatureTable:
     original = np.arange(len(image)) % VIEWS == 0
     held_out, readable = generator.random(IMAGES) < 0.3, generator.random(IMAGES) < 0.95
     return FeatureTable(
-        features=generator.normal(size=(len(image), DIMENSION)).astype(np.float32),
+        features=generator.normal(size=(len(image), DIMENSION)).astype(np.float16),
         labels=generator.integers(0, len(CLASSES), IMAGES)[image],
         image=image,
         original=original,
@@ -115,7 +116,7 @@ def test_every_readable_image_is_evaluated_once_and_as_it_is(
     steps = [step for step, _ in unbroken]
     known = table()
     past = Adds([step.adds for step in steps])
-    originals = known.features[known.original]
+    originals = known.features[known.original].astype(np.float32)
     for part, chosen in (("training", known.training), ("validation", known.validation)):
         found = results_of(past, part)  # type: ignore[arg-type]
         np.testing.assert_array_equal(found["row"], known.image[chosen & known.original])

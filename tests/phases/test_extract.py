@@ -7,7 +7,8 @@ import pytest
 
 import mlsession as ml
 from mlsession.augment.options import AugmentationOption
-from mlsession.phases.cache import FeatureCache
+from mlsession.cache.upkeep import look
+from mlsession.phases.cache import FeatureCache, cache_folder
 from mlsession.phases.features import FeatureTable
 from mlsession.session.phase import Phase
 from mlsession.store import MemorySpace, MemoryStore
@@ -137,7 +138,7 @@ def test_images_of_a_validation_source_have_no_views(images: Images, whole: Kept
 
 
 def cache_in(space: MemorySpace) -> FeatureCache:
-    return FeatureCache(lambda: MemoryStore(space), "features/test", lambda reason: None)
+    return FeatureCache(lambda: MemoryStore(space), cache_folder("cells", {}), lambda reason: None)
 
 
 def test_sessions_with_and_without_augmentation_share_rows() -> None:
@@ -162,7 +163,7 @@ def test_sessions_with_and_without_augmentation_share_rows() -> None:
 def test_rows_that_are_damaged_in_the_cache_are_made_again() -> None:
     space, images = MemorySpace(), Images(training=training_files())
     first = extracted(images, FIVE, cache=cache_in(space))
-    (key,) = space.values
+    (key,) = look(MemoryStore(space)).packs
     data = MemoryStore(space).get(key)
     MemoryStore(space).put(key, data[:-1] + bytes([data[-1] ^ 1]))
     again = extracted(images, FIVE, cache=cache_in(space))

@@ -10,6 +10,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
+from mlsession.extractors.halves import to_half
 from mlsession.extractors.numerics import torch_numerics
 from mlsession.heads.options import HeadOptions, LogisticRegressor, MultilayerPerceptron
 from mlsession.phases.features import FeatureTable
@@ -33,7 +34,7 @@ def table(images: int = 60, views: int = 3) -> FeatureTable:
     noise = clusters(images * views, 8, len(CLASSES), seed=5)[0] * np.float32(0.1)
     readable, held_out = image != 17, image % 7 == 0
     return FeatureTable(
-        features=np.where(original[:, None], features[image], features[image] + noise),
+        features=to_half(np.where(original[:, None], features[image], features[image] + noise)),
         labels=labels[image],
         image=image,
         original=original,
@@ -66,7 +67,7 @@ def test_every_state_is_a_head_as_good_as_recorded(options: HeadOptions) -> None
         assert state.data["head"] == options.to_json()["kind"]
         head = trained_head(reread(state))
         for part, prefix in ((rows.training, ""), (rows.validation, "validation_")):
-            probabilities = head.probabilities(rows.features[part])
+            probabilities = head.probabilities(rows.features[part].astype(np.float32))
             assert np.isfinite(probabilities).all()
             accuracy = (probabilities.argmax(axis=1) == rows.labels[part]).mean()
             assert step.metrics[f"{prefix}accuracy"] == pytest.approx(accuracy, rel=1e-12)
@@ -125,7 +126,7 @@ def test_held_out_views_are_not_trained_on(options: HeadOptions) -> None:
 def test_features_in_a_file_give_the_same_bits(options: HeadOptions) -> None:
     rows = table()
     with tempfile.TemporaryFile() as file:
-        mapped = np.memmap(file, dtype=np.float32, mode="w+", shape=rows.features.shape)
+        mapped = np.memmap(file, dtype=np.float16, mode="w+", shape=rows.features.shape)
         mapped[:] = rows.features
         *_, (_, found) = states(training(options, replace(rows, features=mapped), 3))
     *_, (_, expected) = states(training(options, rows, 3))

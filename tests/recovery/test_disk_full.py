@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mlsession.phases.cache import FeatureCache
+from mlsession.phases.cache import FeatureCache, cache_folder
 from mlsession.phases.features import MEMORY_BYTES
 from mlsession.randomness import keyed_generator
 from mlsession.store.local import LocalStore
@@ -26,6 +26,7 @@ from tests.recovery.trainings import PHASES, Training, inside, prepared_photos
 from tests.store.processes import run, temporaries
 
 SEED = 8
+FOLDER = cache_folder("x", {})
 SIZE_KIB = 32_768
 NOBODY = 65_534
 SLOW = ("--pause", "0.02", "--interval", "1")
@@ -104,9 +105,9 @@ def test_the_command_on_a_disk_that_others_fill(trainers: Nursery, tmp_path: Pat
 
 def test_a_full_cache_ends_no_training(disk: SmallDisk) -> None:
     failures: list[str] = []
-    cache = FeatureCache(lambda: LocalStore(disk.root / "cache"), "features", failures.append, pack_rows=4)
-    disk.leave(16)
-    rows = np.ones((8, 1280), dtype=np.float32)
+    cache = FeatureCache(lambda: LocalStore(disk.root / "cache"), FOLDER, failures.append, pack_rows=4)
+    disk.leave(8)
+    rows = np.ones((8, 1280), dtype=np.float16)
     for number, row in enumerate(rows):
         cache.add(bytes([number]) * 32, row)
     cache.close()
@@ -114,7 +115,7 @@ def test_a_full_cache_ends_no_training(disk: SmallDisk) -> None:
     assert CURE in failures[0]
     assert temporaries(disk.root) == []
     disk.free()
-    again = FeatureCache(lambda: LocalStore(disk.root / "cache"), "features", failures.append, pack_rows=4)
+    again = FeatureCache(lambda: LocalStore(disk.root / "cache"), FOLDER, failures.append, pack_rows=4)
     assert not any(again.contains(bytes([number]) * 32) for number in range(8))
     again.close()
 
@@ -177,10 +178,10 @@ def test_features_that_find_no_room_do_not_kill_the_process(disk: SmallDisk) -> 
         from mlsession.phases.features import make_room
         tempfile.tempdir = {str(disk.root)!r}
         try:
-            make_room({MEMORY_BYTES // 4096 + 1}, 1024)[:] = 1.0
+            make_room({MEMORY_BYTES // 2048 + 1}, 1024)[:] = 1.0
         except StoreFull as error:
             print(error)
     """
     said = run(program)
-    assert said.startswith(f"{disk.root}: No space left on device; the features need 512 MiB there: free some space")
+    assert said.startswith(f"{disk.root}: No space left on device; the features need 256 MiB there: free some space")
     assert "TMPDIR" in said

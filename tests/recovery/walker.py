@@ -191,7 +191,7 @@ def _walked(given: argparse.Namespace, struck: Struck, check_signals: Callable[[
 
     def work(context: JobContext) -> Result:
         identity = Identity(task=task.name, phases=task.phases, parameters=task.parameters)
-        ensure_session(place, session, context.clock, identity, context.emit)
+        ensure_session(place, session, context, identity)
         around = surroundings(place, session, context)
         return advance_session(task, around, open_options(session), drive_options(session))
 

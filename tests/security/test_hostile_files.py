@@ -27,7 +27,7 @@ from mlsession.data.index import ImageIndex
 from mlsession.data.manifest import parse_manifest
 from mlsession.errors import DamagedData, InvalidParameter, MLSessionError, UnusableData
 from mlsession.extractors.weights import read_tensors
-from mlsession.phases.cache import FeatureCache
+from mlsession.phases.cache import FeatureCache, cache_folder
 from mlsession.session.log.blobs import decode_arrays, decode_state, encode_arrays, encode_state
 from mlsession.session.log.canonical import canonical_json, sha256
 from mlsession.session.phase import Json, PhaseState
@@ -92,16 +92,19 @@ def packed_arrays(header: object, body: bytes = b"", length: int | None = None) 
     return struct.pack("<Q", len(text) if length is None else length) + text + body
 
 
+CACHE_FOLDER = cache_folder("x", {})
+
+
 def cached(data: bytes) -> None:
     """Has a feature cache read a pack; whatever it holds, it is no reason to fail."""
     space = MemorySpace()
-    MemoryStore(space).put(f"features/x/{sha256(data)}", data)
+    MemoryStore(space).put(f"{CACHE_FOLDER}/{sha256(data)}", data)
     failures: list[str] = []
-    cache = FeatureCache(lambda: MemoryStore(space), "features/x", failures.append)
+    cache = FeatureCache(lambda: MemoryStore(space), CACHE_FOLDER, failures.append)
     for digest in (bytes(32), b"\x01" * 32):
         cache.contains(digest)
         found = cache.get(digest)
-        assert found is None or (found.dtype == np.float32 and found.ndim == 1)
+        assert found is None or (found.dtype == np.float16 and found.ndim == 1)
     cache.close()
     assert failures == []
 
@@ -242,6 +245,7 @@ def test_a_saved_classifier_with_other_tensors_is_refused() -> None:
         "head": "logistic_regressor",
         "feature_extractor": dict(about.to_json()),
         "extractor_identity": about.identity,
+        "precision": "auto",
         "metadata": {},
     }
 

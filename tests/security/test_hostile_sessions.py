@@ -249,6 +249,29 @@ def test_a_giant_record_is_refused_before_it_is_read(space: MemorySpace, tmp_pat
     assert Attempt(open_store=lambda: LocalStore(folder)).walk(task) == unbroken(task)
 
 
+def test_a_giant_index_is_refused_before_it_is_read(
+    space: MemorySpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("pages", "reading"):
+        monkeypatch.setattr(f"mlsession.session.log.{module}.MOST_INDEX_BYTES", 1_000_000)
+    store = LocalStore(tmp_path)
+    for entry in MemoryStore(space).list():
+        store.put(entry.key, MemoryStore(space).get(entry.key))
+    named = forge_blob(store, OPENED, CHECKPOINT, b"{}")
+    with (tmp_path / str(named["key"])).open("rb+") as file:
+        file.truncate(50_000_000)
+    forge_one(store, numbers(store)[-1], lambda members: members.update(index={**named, "size": 50_000_000}))
+    tracemalloc.start()
+    state = Journal(store).load()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5_000_000
+    assert state is not None
+    assert [(damage.key, damage.reason) for damage in state.damaged] == [
+        (named["key"], "it has 50,000,000 bytes, and no part of an index has more than 1,000,000")
+    ]
+
+
 @pytest.mark.parametrize("data", [b"[" * 100_000, b'{"a":' * 100_000, b"[" * 100_000 + b"]" * 100_000, b"9" * 900_000])
 def test_deep_and_long_json_is_damage_wherever_it_lies(space: MemorySpace, data: bytes) -> None:
     for number in numbers(MemoryStore(space)):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -12,13 +13,15 @@ from mlsession.errors import StoreUnavailable
 from mlsession.session.liveness import (
     Heartbeat,
     ProcessIdentity,
-    is_beating,
+    Sign,
     is_known_dead,
     start_time_of,
     this_process,
+    watch_writer,
 )
 from mlsession.session.log.canonical import parse_object
-from mlsession.session.log.layout import heartbeat_key, stop_key
+from mlsession.session.log.layout import heartbeat_key, record_key, stop_key
+from mlsession.session.log.records import Kind, Record
 from mlsession.session.phase import Json
 from mlsession.session.stop import request_stop
 from mlsession.store.memory import MemorySpace, MemoryStore
@@ -46,6 +49,7 @@ def test_round_trip_and_nonsense() -> None:
         ({}, "20", False),
         ({}, "", True),
         ({}, "21", True),
+        ({}, None, False),
         ({"boot_id": "other"}, "", False),
         ({"pid_namespace": "pid:[2]"}, "", False),
         ({"start_time": ""}, "", False),
@@ -53,10 +57,10 @@ def test_round_trip_and_nonsense() -> None:
         ({"host": "renamed"}, "", True),
     ],
 )
-def test_only_what_certainly_ended_is_dead(change: dict[str, str], running_since: str, dead: bool) -> None:
+def test_only_what_certainly_ended_is_dead(change: dict[str, str], running_since: str | None, dead: bool) -> None:
     asked: list[int] = []
 
-    def start_time(pid: int) -> str:
+    def start_time(pid: int) -> str | None:
         asked.append(pid)
         return running_since
 
@@ -81,7 +85,7 @@ def test_this_process_is_alive() -> None:
 def test_a_killed_child_is_dead_even_as_a_zombie() -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
-        identity = replace(this_process(), pid=child.pid, start_time=start_time_of(child.pid))
+        identity = replace(this_process(), pid=child.pid, start_time=start_time_of(child.pid) or "")
         assert identity.start_time
         assert not is_known_dead(identity, this_process(), start_time_of)
         child.kill()
@@ -93,39 +97,106 @@ def test_a_killed_child_is_dead_even_as_a_zombie() -> None:
     assert is_known_dead(identity, this_process(), start_time_of)
 
 
+HIDDEN = """
+import os
+from dataclasses import replace
+from mlsession.session.liveness import is_known_dead, start_time_of, this_process
+
+owner = this_process()
+if (gone := os.fork()) == 0:
+    os._exit(0)
+os.waitpid(gone, 0)
+if os.fork() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+    us = this_process()
+    dead = [is_known_dead(it, us, start_time_of) for it in (owner, replace(owner, pid=gone))]
+    print(start_time_of(owner.pid), *dead, flush=True)
+    os._exit(0)
+os.wait()
+"""
+"""A writer, and another user who looks whether it lives."""
+
+
+@needs_proc
+def test_a_process_that_cannot_be_seen_is_not_taken_for_dead() -> None:
+    """Of another user, where the system hides these."""
+    command = f'mount -t proc -o hidepid=2 proc /proc || exit 77; exec "{sys.executable}" -c "$0"'
+    unshare = shutil.which("unshare")
+    if unshare is None or os.getuid() != 0:
+        pytest.skip("only the super-user can hide processes, with unshare")
+    line = [unshare, "--mount", "--pid", "--fork", "sh", "-c", command, HIDDEN]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=120, check=False)
+    if done.returncode != 0 and "Traceback" not in done.stderr:
+        pytest.skip(f"nothing can be mounted here: {done.stderr.strip()}")
+    assert done.stdout.split() == ["None", "False", "True"], done.stderr
+
+
+def watched(store: MemoryStore, clock: FakeClock, stale_after: float, process: ProcessIdentity | None = None) -> Sign:
+    """What is seen of opening 3, by default of another machine, in a log that ends with record 7."""
+    body = {"process": (process or replace(IT, boot_id="other")).to_json()}
+    opened = Record(
+        number=3, kind=Kind.OPENED, parent=2, previous="", opening=3, writer="w", session="s", date="", body=body
+    )
+    return watch_writer(store, opened, 7, clock, stale_after)
+
+
 def test_a_heartbeat_that_moves_is_alive_at_once() -> None:
     store = MemoryStore()
     store.put(heartbeat_key(3), b"1")
     clock = FakeClock(on_sleep=lambda seconds: store.put(heartbeat_key(3), b"2") if clock.monotonic() > 7 else None)
-    assert is_beating(store, 3, clock, stale_after=20)
+    assert watched(store, clock, 20) is Sign.BEATS
     assert 7 < clock.monotonic() < 8
 
 
 def test_a_heartbeat_that_appears_is_alive() -> None:
     store = MemoryStore()
     clock = FakeClock(on_sleep=lambda seconds: store.put(heartbeat_key(3), b"1"))
-    assert is_beating(store, 3, clock, stale_after=20)
+    assert watched(store, clock, 20) is Sign.BEATS
 
 
 def test_a_still_heartbeat_is_watched_for_as_long_as_was_said() -> None:
     for content in (None, b"1"):
         store, clock = MemoryStore(), FakeClock()
+        store.put(record_key(7), b"the newest one")
         if content is not None:
             store.put(heartbeat_key(3), content)
-        assert not is_beating(store, 3, clock, stale_after=20)
+        assert watched(store, clock, 20) is Sign.STILL
         assert 20 <= clock.monotonic() < 21
+
+
+def test_a_new_record_ends_the_watch_at_once() -> None:
+    store = MemoryStore()
+    clock = FakeClock(on_sleep=lambda seconds: store.put(record_key(8), b"") if clock.monotonic() > 7 else None)
+    assert watched(store, clock, 20) is Sign.WRITES
+    assert 7 < clock.monotonic() < 8
+
+
+@needs_proc
+def test_a_process_that_dies_ends_the_watch_at_once() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        identity = replace(this_process(), pid=child.pid, start_time=start_time_of(child.pid) or "")
+
+        def kill(seconds: float) -> None:
+            child.kill()
+            os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+
+        clock = FakeClock(on_sleep=kill)
+        assert watched(MemoryStore(), clock, 20, identity) is Sign.DIED
+        assert clock.monotonic() < 1
 
 
 def test_another_opening_or_the_time_of_day_does_not_matter() -> None:
     store = MemoryStore()
     store.put(heartbeat_key(3), b"1")
     clock = FakeClock(on_sleep=lambda seconds: store.put(heartbeat_key(4), b"%f" % clock.monotonic()))
-    assert not is_beating(store, 3, clock, stale_after=5)
+    assert watched(store, clock, 5) is Sign.STILL
 
 
 def test_no_patience_means_no_waiting() -> None:
     clock = FakeClock()
-    assert not is_beating(MemoryStore(), 3, clock, stale_after=0)
+    assert watched(MemoryStore(), clock, 0) is Sign.STILL
     assert clock.monotonic() == 0
 
 

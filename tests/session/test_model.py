@@ -46,6 +46,7 @@ from mlsession.testing.faults import CRASHES, Call, Fault, FaultyStore, Operatio
 from mlsession.testing.invariants import Facts, check_session
 from mlsession.testing.walk import Walk
 from tests.session.attempts import attempt_on, unbroken
+from tests.session.log.test_journal import stage
 from tests.session.reference_model import PHASES, Commit, Fact, ReferenceSession
 
 EXAMPLES = os.environ.get("MLSESSION_MODEL_EXAMPLES")
@@ -155,6 +156,8 @@ class SessionMachine(RuleBasedStateMachine):
         self.clock = FakeClock(on_sleep=self.beat)
         self.model = ReferenceSession()
         self.hands: list[Hand] = []
+        self.ghosts: list[Hand] = []
+        """Processes that were stopped for a while, and whose session was deleted meanwhile."""
         self.seen: LogState | None = None
         self.limit = 6
         self.is_deleting = False
@@ -417,12 +420,46 @@ class SessionMachine(RuleBasedStateMachine):
         self.model, self.is_deleting, self.seen = ReferenceSession(), False, None
 
     def check_zombies(self) -> None:
-        """Who still holds a session that is gone is told, and leaves no record in its place."""
+        """Who still holds a session that is gone is told, and leaves no record in its place; all but one sleep on."""
         while self.hands:
             hand = self.hands.pop()
+            if self.hands:
+                self.ghosts = [*self.ghosts[-2:], hand]
+                continue
             with pytest.raises((SessionTakenOver, StoreError)):
                 self.writing(hand).close(Outcome.PAUSED, "")
         assert not [key for key in self.space.values if record_number(key) is not None]
+
+    @rule(
+        seldom=st.integers(0, 3),
+        how=st.sampled_from(("commit", "close", "remove")),
+        grown=st.booleans(),
+        troubles=troubles,
+    )
+    def haunt(self, seldom: int, how: str, grown: bool, troubles: dict[int, Fault]) -> None:
+        """A process wakes up in a session that was made in the place of its own, which is as long by now, or not."""
+        if not self.ghosts and seldom == 3:
+            self.pick(1)
+            self.delete({})
+        if not self.ghosts:
+            return
+        ghost = self.ghosts.pop()
+        writer = self.writing(ghost)
+        self.settle()
+        while grown and self.model.end < writer.end:
+            hand = self.pick(0)
+            self.model.facts.append(self.fact(Kind.CLOSED, hand, outcome="paused"))
+            self.writing(hand).close(Outcome.PAUSED, "")
+        event("a process woke up in another session")
+        ghost.meet(troubles)
+        acts: dict[str, Callable[[], object]] = {
+            "commit": lambda: writer.commit(stage(2)),
+            "close": lambda: writer.close(Outcome.PAUSED, ""),
+            "remove": lambda: writer.remove((), ()),
+        }
+        with pytest.raises((SessionTakenOver, StoreError, ProcessDied)):
+            acts[how]()
+        assert not self.new_records(), "it has written into the log of another session"
 
     @rule(index=places, outcome=st.sampled_from((None, *Outcome)), troubles=troubles)
     def leave(self, index: int, outcome: Outcome | None, troubles: dict[int, Fault]) -> None:

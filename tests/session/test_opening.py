@@ -21,6 +21,7 @@ from mlsession.errors import (
 )
 from mlsession.events import Event, SessionCreated, SessionOpened, Unprotected, WaitingForWriter
 from mlsession.randomness import keyed_generator
+from mlsession.session.deletion import delete_session
 from mlsession.session.identity import Identity
 from mlsession.session.liveness import ProcessIdentity, start_time_of, this_process
 from mlsession.session.log.blobs import read_blob
@@ -28,7 +29,7 @@ from mlsession.session.log.canonical import canonical_json
 from mlsession.session.log.journal import Journal
 from mlsession.session.log.layout import heartbeat_key, is_ours, record_key
 from mlsession.session.log.records import Kind, Outcome
-from mlsession.session.opening import OpenOptions, create_session, find_session, open_session, require_session
+from mlsession.session.opening import OpenOptions, attach, create_session, find_session, open_session, require_session
 from mlsession.session.writer import SessionWriter
 from mlsession.store.local import LocalStore
 from mlsession.store.memory import MemorySpace, MemoryStore
@@ -61,11 +62,16 @@ def opened(
 def opened_elsewhere(store: Store, process: ProcessIdentity = ELSEWHERE) -> SessionWriter:
     """A session that a process of another machine has open."""
     created(store)
+    return opened_elsewhere_again(store, process)
+
+
+def opened_elsewhere_again(store: Store, process: ProcessIdentity = ELSEWHERE) -> SessionWriter:
+    """The same, of a session that is there."""
     writer, _ = opened(store)
     body = {**writer.timeline.opened.body, "process": process.to_json()}
     record = replace(writer.timeline.opened, body=body)
     store.put(record_key(record.number), record.encode())
-    return writer
+    return SessionWriter(store, FakeClock(), require_session(store), record.writer)
 
 
 class TestCreating:
@@ -251,8 +257,13 @@ class TestOpening:
         with pytest.raises(SessionInUse) as raised:
             opened(store, OpenOptions(), clock)
         assert (raised.value.host, raised.value.pid) == ("elsewhere", 77)
-        assert "process 77 on elsewhere since 2026-01-01" in str(raised.value)
+        assert "process 77 on elsewhere since 2026-01-01 00:00:00 UTC" in str(raised.value)
+        assert f"`mlsession stop {store.url}`" in str(raised.value)
         assert "--take-over" in str(raised.value)
+        with pytest.raises(SessionInUse) as raised:
+            delete_session(store, clock, 20.0, lambda event: None)
+        assert f"`mlsession stop {store.url}`" in str(raised.value)
+        assert "--take-over" not in str(raised.value), "who deletes cannot"
         store.delete(heartbeat_key(1))
         assert stored_bytes(store) == before
         assert clock.monotonic() < 2
@@ -267,6 +278,65 @@ class TestOpening:
         assert 20 <= clock.monotonic() < 21
         assert writer.opening == 2
         check_session(store)
+
+    @pytest.mark.parametrize("outcome", list(Outcome))
+    def test_one_that_ends_meanwhile_is_not_waited_for_any_longer(self, outcome: Outcome) -> None:
+        store = MemoryStore()
+        older = opened_elsewhere(store)
+
+        def end(seconds: float) -> None:
+            if clock.monotonic() > 3 and older.timeline.closed is None:
+                older.commit(stage(1))
+                older.close(outcome, "")
+
+        clock = FakeClock(on_sleep=end)
+        writer, events = opened(store, OpenOptions(stale_after=20), clock)
+        assert 3 < clock.monotonic() < 4
+        assert [type(event) for event in events] == [WaitingForWriter, SessionOpened]
+        assert (writer.opening, writer.timeline.newest["training"].iteration) == (4, 1)
+        check_session(store)
+
+    def test_one_that_commits_meanwhile_is_alive(self) -> None:
+        store = MemoryStore()
+        older = opened_elsewhere(store)
+
+        def commit(seconds: float) -> None:
+            if clock.monotonic() >= 3:
+                older.commit(stage(1))
+
+        clock = FakeClock(on_sleep=commit)
+        with pytest.raises(SessionInUse):
+            opened(store, OpenOptions(stale_after=20), clock)
+        assert 3 <= clock.monotonic() < 4
+
+    def test_what_happened_before_the_watch_is_no_sign_of_life(self) -> None:
+        store, clock = MemoryStore(), FakeClock()
+        older = opened_elsewhere(store)
+        known = require_session(store)
+        older.commit(stage(1))
+        open_session(store, clock, OpenOptions(stale_after=20), lambda event: None, known)
+        assert 20 <= clock.monotonic() < 21
+        newer = opened_elsewhere_again(store)
+        known = require_session(store)
+        newer.close(Outcome.PAUSED, "")
+        before = clock.monotonic()
+        open_session(store, clock, OpenOptions(stale_after=20), lambda event: None, known)
+        assert clock.monotonic() == before, "it had said by then that it ends"
+
+    def test_another_one_that_opens_meanwhile_is_watched_in_its_turn(self) -> None:
+        store = MemoryStore()
+        opened_elsewhere(store)
+        rivals: list[SessionWriter] = []
+
+        def race(seconds: float) -> None:
+            if clock.monotonic() > 3 and not rivals:
+                rivals.append(opened(store, OpenOptions(take_over=True))[0])
+
+        clock = FakeClock(on_sleep=race)
+        writer, events = opened(store, OpenOptions(stale_after=20), clock)
+        assert [type(event) for event in events] == [WaitingForWriter, WaitingForWriter, SessionOpened]
+        assert (rivals[0].opening, writer.opening) == (2, 3)
+        assert 23 < clock.monotonic() < 24.1
 
     def test_take_over_does_not_wait(self) -> None:
         store, clock = MemoryStore(), FakeClock()
@@ -289,7 +359,7 @@ class TestOpening:
     @pytest.mark.skipif(not start_time_of(os.getpid()), reason="this system has no /proc")
     def test_a_killed_process_of_this_machine_needs_no_wait(self) -> None:
         child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-        process = replace(this_process(), pid=child.pid, start_time=start_time_of(child.pid))
+        process = replace(this_process(), pid=child.pid, start_time=start_time_of(child.pid) or "")
         child.kill()
         child.communicate()
         store, clock = MemoryStore(), FakeClock()
@@ -412,6 +482,28 @@ class TestOpening:
         facts = check_session(inner)
         assert facts is not None
         assert [record.kind for record in facts.records[2:]] == [Kind.OPENED, Kind.CHECKPOINT]
+
+
+class TestAttaching:
+    def test_what_is_there_is_never_written_again(self) -> None:
+        """On a store that tears, a kill in the midst of that would take what a session rests on."""
+        store = MemoryStore()
+        ref = attach(store, b"rows")
+
+        def refuse(operation: str, key: str) -> None:
+            assert operation == "get", f"{operation} {key}"
+
+        assert attach(HookedStore(store, refuse), b"rows") == ref
+
+    @pytest.mark.parametrize("left", [b"", b"ro", b"rowsrows", b"ROWS", None])
+    def test_what_is_missing_or_torn_is(self, left: bytes | None) -> None:
+        store = MemoryStore()
+        ref = attach(store, b"rows")
+        store.delete(ref.key)
+        if left is not None:
+            store.put(ref.key, left)
+        assert attach(store, b"rows") == ref
+        assert read_blob(store, ref) == b"rows"
 
 
 class TestFencing:

@@ -13,11 +13,12 @@ from functools import partial
 import pytest
 
 from benchmarks.outage import LEAST_STEPS, measure, num_steps, undisturbed
-from mlsession.errors import StoreUnavailable
+from mlsession.errors import Interrupted, StoreUnavailable
 from mlsession.events import CheckpointCommitted, CheckpointsRemoved, RemovalFailed, StoreRetried
 from mlsession.session.phase import Array, Past, PhaseRunner, PhaseState, Step
 from mlsession.session.policy import EveryIterations, EverySeconds
 from mlsession.session.retention import Retention
+from mlsession.session.stop import StopKind
 from mlsession.store.memory import MemorySpace, MemoryStore
 from mlsession.store.protocol import Store
 from mlsession.store.retrying import Backoff
@@ -269,6 +270,44 @@ class TestEveryCall:
         assert attempt_on(space).walk(Walk(limit=LIMIT, on_step=steps.append)) == EXPECTED
         reached = max((e.iteration for e in job.of(CheckpointCommitted) if e.phase == "walking"), default=0)
         assert min(steps, default=LIMIT + 1) == reached + 1
+
+
+WAITS = [
+    *(("opening", operation) for operation in (Operation.LIST, Operation.GET_RANGE, Operation.CREATE)),
+    ("summing", Operation.GET_RANGE),
+    *(("closing", operation) for operation in (Operation.GET_RANGE, Operation.CREATE)),
+]
+"""Where the job's own thread waits: for what it reads or opens, or for the last record."""
+
+
+@pytest.mark.parametrize(("phase", "operation"), WAITS)
+def test_a_stop_ends_the_waiting_and_loses_nothing(phase: str, operation: Operation) -> None:
+    training, space, asked, ended = Training(), MemorySpace(), list[bool](), threading.Event()
+    job = attempt(training, space, Outage(training, phase, operation, math.inf), grace_seconds=0.05)
+
+    def ask(seconds: float) -> None:
+        if training.is_down():
+            asked.append(threading.current_thread() is training.main)
+            job.stop.ask(StopKind.INTERRUPTED, "signal SIGTERM", training.clock.monotonic())
+        if training.is_down() and not asked[-1]:
+            ended.wait(GUARD_SECONDS)  # The saver's thread, which nobody waits for any more.
+        training.go_on_meanwhile(seconds)
+
+    training.clock = job.clock = FakeClock(on_sleep=ask)
+    with pytest.raises(Interrupted, match="signal SIGTERM"):
+        job.run(training.task, training.task.walk.parameters)
+    ended.set()
+    # In the job's own thread nothing sleeps any more, once it is asked.
+    assert asked.count(True) == ((phase, operation) != ("closing", Operation.CREATE))
+    committed = {event.checkpoint for event in job.of(CheckpointCommitted)}
+    committed -= {number for event in job.of(CheckpointsRemoved) for number in event.checkpoints}
+    if phase == "opening":
+        assert not committed
+    else:
+        assert committed <= {entry.number for entry in facts_of(space).checkpoints}
+    steps: list[int] = []
+    assert attempt_on(space).walk(Walk(limit=LIMIT, on_step=steps.append)) == EXPECTED
+    assert bool(steps) == (phase == "opening"), "all that was walked is committed"
 
 
 def test_what_is_held_in_memory_is_bounded() -> None:

@@ -14,11 +14,14 @@ from mlsession.session.policy import (
     EverySeconds,
     Pace,
     automatic_interval,
+    is_last_but_one,
     is_report_due,
     is_save_due,
     waits_for_store,
 )
 from tests.session.lost_work import Run, run
+
+AUTO = Automatic()
 
 
 def pace(
@@ -196,3 +199,58 @@ def test_two_intervals_in_steps_are_lost_where_the_store_is_slow_and_one_where_i
     fast = run(EveryIterations(iterations=5), [1.0] * 40, [0.5])
     assert max(map(slow.lost_steps, slow.worst_moments)) == 10
     assert max(map(fast.lost_steps, fast.worst_moments)) == 5
+
+
+def near_the_end(
+    seconds: float, remaining: float | None, growth: float = 1.0, save_seconds: float | None = 1.0
+) -> bool:
+    at = Pace(
+        iteration=7,
+        seconds=seconds,
+        step_seconds=0.1,
+        save_seconds=save_seconds,
+        growth=growth,
+        remaining=remaining,
+    )
+    return is_save_due(AUTO, at)
+
+
+def test_shortly_before_a_phase_ends_there_is_one_more_save_so_that_little_is_left_for_the_last() -> None:
+    assert not near_the_end(seconds=20.0, remaining=1.5)
+    assert near_the_end(seconds=20.0, remaining=0.9)
+    # With ten times as much to write it is begun earlier.
+    assert near_the_end(seconds=20.0, remaining=9.0, growth=10.0)
+    assert not near_the_end(seconds=20.0, remaining=11.0, growth=10.0)
+    assert not near_the_end(seconds=20.0, remaining=1.5, growth=0.1)
+
+
+def test_it_is_not_begun_where_it_would_not_pay() -> None:
+    assert not near_the_end(seconds=0.9, remaining=0.9), "as much was saved a moment ago"
+    assert not near_the_end(seconds=20.0, remaining=0.05), "the last one comes first"
+    assert not near_the_end(seconds=20.0, remaining=0.0)
+    assert not near_the_end(seconds=20.0, remaining=None)
+    assert not near_the_end(seconds=4.0, remaining=0.9, save_seconds=None)
+    assert not is_save_due(
+        EverySeconds(seconds=60.0), Pace(iteration=7, seconds=20.0, step_seconds=0.1, save_seconds=1.0, remaining=0.9)
+    )
+
+
+@given(st.floats(0.01, 30), st.floats(0.05, 2), st.floats(1, 300), st.floats(1, 20))
+def test_towards_the_end_saves_stay_few(save_seconds: float, step_seconds: float, ahead: float, growth: float) -> None:
+    """However long saves take, at most one is begun in the time that one takes."""
+    now, began, times = 0.0, 0.0, list[float]()
+    while now < ahead:
+        now += step_seconds
+        at = Pace(
+            iteration=1,
+            seconds=now - began,
+            step_seconds=step_seconds,
+            save_seconds=save_seconds,
+            growth=growth if not times else 1.0,
+            remaining=ahead - now,
+        )
+        if is_last_but_one(at):
+            times.append(now)
+            began = now
+    assert all(later - earlier >= save_seconds for earlier, later in pairwise(times))
+    assert len(times) <= 1 + growth

@@ -112,7 +112,7 @@ def test_closing_does_not_wait_for_a_store_that_hangs() -> None:
     saver = Saver(writer_of(HookedStore(MemoryStore(), gate)), FakeClock())
     saver.submit(stage(1))
     assert gate.reached.wait(60)
-    saver.close_session(Outcome.PAUSED, "", timeout=0)
+    assert not saver.close_session(Outcome.PAUSED, "", lambda: 0.0)
     saver.close()
     (thread,) = saver_threads()
     gate.opened.set()

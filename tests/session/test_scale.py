@@ -11,6 +11,7 @@ import pytest
 
 from mlsession.errors import KeyMissing
 from mlsession.randomness import keyed_generator
+from mlsession.session.branching import branch_from
 from mlsession.session.log.journal import Journal
 from mlsession.session.log.layout import record_key, record_number
 from mlsession.session.log.numbers import FAN, last_number, listed_numbers
@@ -204,3 +205,14 @@ def test_a_mass_removal_that_is_killed_goes_on(long_session: MemoryStore) -> Non
     removed = {str(key) for record in facts.records if record.kind is Kind.REMOVED for key in record.body["keys"]}  # type: ignore[union-attr]
     assert len(removed) == PAGE + 102
     assert not blobs & removed
+
+
+def test_going_back_reads_what_lies_between_many_at_once(long_session: MemoryStore) -> None:
+    """For what was removed there stays removed."""
+    store = Bucket(long_session)
+    early, end = Journal(store).load(5), Journal(store).load()
+    assert early is not None
+    assert end is not None
+    store.calls.clear()
+    assert branch_from(store, early.timeline, end.end).removed == ()
+    assert store.calls.total() <= end.end / 64 + 1 + MOST_WAITS

@@ -5,16 +5,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mlsession.errors import InternalError
+from mlsession.errors import DamagedData, InternalError, SessionTakenOver, StoreError, StoreUnavailable
 from mlsession.session.log.blobs import decode_arrays, decode_state, read_blob
 from mlsession.session.log.canonical import sha256
 from mlsession.session.log.layout import record_key
 from mlsession.session.log.pages import TAIL
 from mlsession.session.log.records import Outcome
+from mlsession.session.opening import OpenOptions, open_session
 from mlsession.session.phase import Arrays
 from mlsession.store.memory import MemoryStore
-from mlsession.testing.invariants import check_session
-from tests.session.log.test_journal import load, session_of, stage, writer_of
+from mlsession.testing.clock import FakeClock
+from mlsession.testing.invariants import check_session, stored_bytes
+from tests.session.log.test_journal import ignore, load, session_of, stage, writer_of
+from tests.session.stores import LostReplyStore
 
 
 def test_a_commit_names_all_that_it_wrote() -> None:
@@ -116,3 +119,58 @@ def test_each_record_continues_the_stored_bytes_of_the_one_before() -> None:
     writer = writer_of(store)
     assert writer.timeline.tip.previous == sha256(damaged)
     assert writer.timeline.tip.parent == 3
+
+
+def test_what_an_earlier_try_has_left_is_not_taken_for_another_record() -> None:
+    """Only the same record is: another one's caller would be told that something is saved which is not."""
+    clock, store = FakeClock(), MemoryStore()
+    losing = LostReplyStore(store, lambda key: key == record_key(4))
+    writer_of(store)
+    writer, _ = open_session(losing, clock, OpenOptions(take_over=True), ignore)
+    writer.commit(stage(1))
+    with pytest.raises(StoreUnavailable):
+        writer.commit(stage(2))
+    before = stored_bytes(store)
+    for other in (lambda: writer.commit(stage(3)), lambda: writer.close(Outcome.PAUSED, "")):
+        with pytest.raises(StoreError, match=r"record 4 holds what this job tried to write before"):
+            other()
+    assert before.items() <= stored_bytes(store).items()
+    clock.sleep(5.0)
+    assert writer.commit(stage(2))[0].iteration == 2
+    assert writer.commit(stage(3))[0].number == 5
+    check_session(store)
+
+
+def test_who_wakes_up_in_a_session_that_was_made_anew_is_told_and_harms_nothing() -> None:
+    """It was stopped, its session deleted, and another one made in the folder, which has as many records by now."""
+    store = session_of(2)
+    ghost = writer_of(store)
+    ghost.commit(stage(3))
+    for key in list(store.space.values):
+        store.delete(key)
+    for iteration in (1, 2):
+        writer_of(store).commit(stage(iteration))
+    living = writer_of(store)
+    living.commit(stage(3))
+    log = {key: data for key, data in stored_bytes(store).items() if key.startswith("log/")}
+    for act in (
+        lambda: ghost.commit(stage(4)),
+        lambda: ghost.close(Outcome.PAUSED, ""),
+        lambda: ghost.remove((2,), ()),
+        lambda: ghost.step_back(3),
+    ):
+        with pytest.raises(SessionTakenOver):
+            act()
+    assert {key: data for key, data in stored_bytes(store).items() if key.startswith("log/")} == log
+    assert living.commit(stage(4))[0].iteration == 4
+    check_session(store)
+
+
+def test_who_finds_its_newest_record_damaged_builds_nothing_on_it() -> None:
+    store = session_of(2)
+    writer = writer_of(store)
+    writer.commit(stage(3))
+    store.put(record_key(5), b"?" + store.get(record_key(5))[1:])
+    with pytest.raises(DamagedData, match=r"log/0000000005\.json"):
+        writer.commit(stage(4))
+    assert load(store).end == 5

@@ -13,7 +13,11 @@ import pytest
 
 from mlsession.errors import CredentialsExpired, StoreDenied, StoreError, StoreUnavailable
 from mlsession.events import Event, StoreRetried
+from mlsession.job.context import JobContext
+from mlsession.job.run import SessionPlace, ensure_session
 from mlsession.session.attempt import retry_teller
+from mlsession.session.identity import Identity
+from mlsession.session.parameters import SessionParameters
 from mlsession.store import FreshOptions, open_store
 from mlsession.store.credentials import Configuration, changed_options, configuration, present_options
 from mlsession.store.retrying import Backoff, RetryingStore
@@ -174,6 +178,26 @@ def test_a_session_outlives_its_tokens(gate: Gate, s3_server: S3Server) -> None:
     assert all("credentials have expired" in event.reason for event in retries)
     with closing(open_store(url, s3_server.storage_options)) as store:
         check_session(store)
+
+
+def test_a_session_that_begins_with_expired_tokens_says_so_soon(gate: Gate, s3_server: S3Server) -> None:
+    given: list[str] = []
+
+    def lease() -> dict[str, Any]:
+        given.append(f"key-{len(given) + 2}")
+        return access(gate, given[-1])
+
+    place = SessionPlace(url=s3_server.new_bucket_url(), storage_options=FreshOptions(lease))
+    clock, events = FakeClock(), list[Event]()
+    with pytest.raises(
+        CredentialsExpired, match=r"refuses these credentials.* renew them .* run the same command again"
+    ):
+        ensure_session(place, SessionParameters(), JobContext(emit=events.append, clock=clock), Identity(task="walk"))
+    assert [type(event) for event in events] == [StoreRetried]
+    assert clock.monotonic() < 1
+    assert given == ["key-2", "key-3"], "they are asked for anew, once"
+    gate.key = "key-4"
+    ensure_session(place, SessionParameters(), JobContext(emit=events.append, clock=clock), Identity(task="walk"))
 
 
 def test_retries_of_expired_credentials_are_said(gate: Gate, s3_server: S3Server) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -137,6 +138,31 @@ def test_links_are_followed_but_never_in_circles(tmp_path: Path) -> None:
         store.get("cats/self")
 
 
+@pytest.mark.parametrize("name", ["get", "get_range"])
+def test_what_is_no_file_is_not_waited_for(name: str, tmp_path: Path) -> None:
+    """A pipe has no first byte until somebody writes one, and some devices have no last one."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "device").symlink_to("/dev/zero")
+    (tmp_path / "folder").mkdir()
+    store, said = LocalStore(tmp_path), list[str]()
+
+    def read() -> None:
+        for key in ("pipe", "device", "folder"):
+            with pytest.raises(StoreError) as caught:
+                store.get(key) if name == "get" else store.get_range(key, 0, 9)
+            said.append(str(caught.value))
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    reader.join(60)
+    what = "is a pipe, a socket or a device, not a file; remove it, or correct the path"
+    assert said == [
+        f"{tmp_path}/pipe: {what}",
+        f"{tmp_path}/device: {what}",
+        f"{tmp_path}/folder: is a folder, not a file",
+    ]
+
+
 def test_any_name_can_be_read(tmp_path: Path) -> None:
     names = ("größe.jpg", "a b.JPG", "con", "trailing.", "100%20.png", "bytes\udcff.jpg", ".hidden")
     for name in names:
@@ -185,3 +211,20 @@ def test_a_listing_that_is_refused_says_where() -> None:
         """
         assert run(program).startswith(f"{locked}: ")
         locked.chmod(0o755)
+
+
+def test_nothing_is_deleted_behind_a_link(tmp_path: Path) -> None:
+    """Whoever gave us the folder may have made it."""
+    elsewhere, store = tmp_path / "elsewhere", LocalStore(tmp_path / "root")
+    store.put("blobs/0/kept", b"x")
+    LocalStore(elsewhere).put("a", b"theirs")
+    half = elsewhere / temporary_name(7)
+    half.write_bytes(b"half of someth")
+    (tmp_path / "root" / "blobs" / "1").symlink_to(elsewhere)
+    with pytest.raises(StoreError, match="what lies behind links is never deleted"):
+        store.delete("blobs/1/a")
+    with pytest.raises(StoreError, match="what lies behind links is never deleted"):
+        store.delete_some(["blobs/0/kept", "blobs/1/a"])
+    assert store.remove_leftovers("blobs/1", older_than=0) == 0
+    assert store.remove_leftovers("blobs", older_than=0) == 0
+    assert sorted(elsewhere.iterdir()) == sorted([half, elsewhere / "a"])

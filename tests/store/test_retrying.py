@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlsession.errors import InvalidParameter, KeyExists, KeyMissing, StoreDenied, StoreUnavailable
+from mlsession.errors import CredentialsExpired, InvalidParameter, KeyExists, KeyMissing, StoreDenied, StoreUnavailable
 from mlsession.store.memory import MemoryStore
 from mlsession.store.protocol import Entry
 from mlsession.store.retrying import Backoff, RetryingStore
 from mlsession.testing.clock import FakeClock
+from tests.session.stores import WrappedStore
 
 
 class Failing(MemoryStore):
@@ -190,6 +191,80 @@ def test_a_closed_store_is_not_asked_again() -> None:
     thread.join(60)
     assert inner.closed
     assert [str(error) for error in raised] == ["503 for key"]
+
+
+class Asked(Exception):
+    """A stop."""
+
+
+def test_what_is_heeded_ends_the_waiting() -> None:
+    clock = FakeClock()
+    backoff = Backoff(first=60, longest=60, give_up_after=900)
+
+    def heed() -> None:
+        if clock.monotonic() >= 100:
+            raise Asked
+
+    retries: list[int] = []
+    store = RetryingStore(Failing(10**9), clock, backoff, lambda *said: retries.append(said[2]), heed=heed)
+    with pytest.raises(Asked):
+        store.get("key")
+    assert 100 <= clock.monotonic() < 100.5
+    before = len(retries)
+    with pytest.raises(Asked):
+        store.get("key")
+    assert (len(retries), clock.monotonic() < 100.5) == (before, True), "nothing is waited for any more"
+    store.persist()
+    with pytest.raises(StoreUnavailable, match=r"has not answered for 8\d\d s"):
+        store.get("key")
+
+
+class Refusing(Failing):
+    """Refuses the credentials of the next `failures` reads."""
+
+    def get(self, key: str) -> bytes:
+        if self.failures:
+            self.failures -= 1
+            raise CredentialsExpired("they have expired; renew them", key)
+        return MemoryStore.get(self, key)
+
+
+class TestCredentials:
+    def test_that_were_never_taken_are_read_anew_once(self) -> None:
+        inner = Refusing()
+        inner.put("key", b"value")
+        inner.failures = 1
+        patient = Patient(inner)
+        assert patient.store.get("key") == b"value"
+        inner = Refusing(10**9)
+        patient = Patient(inner)
+        with pytest.raises(CredentialsExpired) as raised:
+            patient.store.get("key")
+        assert str(raised.value) == (
+            "failing:// refuses these credentials, also when they are read anew "
+            "(get key: they have expired; renew them); then run the same command again"
+        )
+        assert (len(patient.retries), 10**9 - inner.failures) == (1, 2)
+        assert patient.clock.monotonic() < 1
+
+    @pytest.mark.parametrize("known", ["by an answer", "by a missing key", "by another handle"])
+    def test_that_were_taken_before_are_waited_for(self, known: str) -> None:
+        inner = Refusing()
+        inner.put("key", b"value")
+        store = RetryingStore(inner, FakeClock(), Backoff(), lambda *said: None, admitted=known == "by another handle")
+        if known == "by an answer":
+            store.get("key")
+        if known == "by a missing key":
+            with pytest.raises(KeyMissing):
+                store.get("none")
+        inner.failures = 10
+        assert store.get("key") == b"value"
+
+    def test_that_nobody_looked_at_are_not_taken_yet(self) -> None:
+        store = RetryingStore(WrappedStore(Refusing(10**9)), FakeClock(), Backoff(), lambda *said: None)
+        assert store.list_page("log", "", 10) is None, "a store that cannot do that asks nobody"
+        with pytest.raises(CredentialsExpired, match="also when they are read anew"):
+            store.get("key")
 
 
 @given(st.integers(1, 2_000), st.text(max_size=8))

@@ -15,14 +15,14 @@ from tests.extractors.photos import prepared
 def test_its_features_are_a_function_of_the_picture_and_the_seed() -> None:
     before = torch.random.get_rng_state()
     spec = TinyExtractor()
-    extractor = load_extractor(spec, threads=1)
+    extractor = load_extractor(spec)
     images = prepared("Banana", spec.input_side)[:6]
     features = extractor.extract(images)
     assert features.shape == (6, spec.dimension)
     assert len(np.unique(features, axis=0)) == 6
-    again = load_extractor(TinyExtractor(), threads=1).extract(images[3:5])
+    again = load_extractor(TinyExtractor()).extract(images[3:5])
     assert np.array_equal(again, features[3:5])
-    assert not np.array_equal(load_extractor(TinyExtractor(seed=1), threads=1).extract(images), features)
+    assert not np.array_equal(load_extractor(TinyExtractor(seed=1)).extract(images), features)
     assert torch.equal(torch.random.get_rng_state(), before)
     assert (extractor.identity, extractor.name) == (spec.identity, spec.name)
 

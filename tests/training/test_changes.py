@@ -186,6 +186,9 @@ def test_changes_are_refused_by_name_and_nothing_is_touched(made: Made, state: s
                 assert getattr(caught.value, what) == diff.get(what, ()), (change.__name__, what)
                 assert all(name in str(caught.value) for name in diff.get(what, ()) if len(diff[what]) == 1)
             assert "--on-modified-data update" in str(caught.value)
+            assert caught.value.labels == dict.fromkeys(diff.get("relabeled", ()), ("Kiwi", "Banana"))
+            said = f"{diff['relabeled'][0]}, which was 'Kiwi' and is 'Banana' now" if "relabeled" in diff else ""
+            assert said in str(caught.value)
         assert contents(mine.session) == before
 
 
@@ -305,9 +308,12 @@ def test_another_build_of_the_extractor_is_refused_with_both(made: Made, tmp_pat
 def test_other_numerics_are_said_with_both(made: Made, tmp_path: Path) -> None:
     mine = made.copies(tmp_path)
     cut(mine.session, "extracting")
-    forge(LocalStore(mine.session), _identity(lambda identity: identity["numerics"].update(backend="torch 1.0 abacus")))
+    forge(
+        LocalStore(mine.session),
+        _identity(lambda identity: identity["numerics"]["extractor"].update(decoder="slate 1.0")),
+    )
     job = mine.train(stale_after=0.0)
     job.result()
     said = {event.what: event for event in job.events() if isinstance(event, NumericsChanged)}
-    assert said["backend"].original == "torch 1.0 abacus"
-    assert str(said["backend"].new).startswith("torch ")
+    assert said["extractor.decoder"].original == "slate 1.0"
+    assert str(said["extractor.decoder"].new).startswith("pillow ")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import pytest
 import mlsession as ml
 from mlsession.errors import Cancelled, DamagedData, StoreUnavailable, UnusableData
 from mlsession.events import DonorFailed, PhaseFinished, PhaseStarted
-from mlsession.phases.featurize import Featurizer
+from mlsession.phases.featurize import Featurizer, Picture
 from mlsession.session.phase import Phase
 from mlsession.training import classifier as trainer
 from mlsession.training.inputs import SPLIT_SIDES, TRAINING_INDEX
@@ -47,14 +47,15 @@ def train(start: Start, few: Path, held_out: Path) -> Train:
 def cut_short(begin: Callable[[], ml.Job[ml.Classifier]], monkeypatch: pytest.MonkeyPatch) -> None:
     """A job that is cancelled in its first batch, before that is saved."""
     begun: Future[ml.Job[ml.Classifier]] = Future()
-    compute = Featurizer.features
+    compute = Featurizer.batches
 
-    def cancelling(self: Featurizer, *arguments: object) -> object:
-        begun.result().cancel()
-        return compute(self, *arguments)  # type: ignore[arg-type]
+    def cancelling(self: Featurizer, *arguments: object, **options: object) -> Iterator[tuple[Picture, ...]]:
+        for pictures in compute(self, *arguments, **options):  # type: ignore[arg-type]
+            begun.result().cancel()
+            yield pictures
 
     with monkeypatch.context() as patched:
-        patched.setattr(Featurizer, "features", cancelling)
+        patched.setattr(Featurizer, "batches", cancelling)
         begun.set_result(begin())
         with pytest.raises(Cancelled):
             begun.result().result()

@@ -16,6 +16,7 @@ from mlsession.events import CheckpointSkipped, PhaseStarted
 from mlsession.session.phase import Phase
 from mlsession.store.local import LocalStore
 from mlsession.testing.invariants import stored_bytes
+from mlsession.training.summary import SessionSummary
 
 from .conftest import Start
 from .test_updating import add_photos, reused, sides
@@ -164,16 +165,60 @@ def test_images_that_changed_leave_the_damage_and_the_model(start: Start, photos
     assert ml.Classifier.load(folder).model_digest == first.model_digest
 
 
+def indexes(session: Path) -> list[Path]:
+    """The files of the indexes of its images: those it was trained on, and its test set."""
+    with ml.Classifier.restore_training_session(parameters(session)) as view:
+        refs = {**view.identity.attachments, **view.attachments}
+        return [session / refs[name].key for name in ("training_index", "test_index")]
+
+
+def test_what_its_images_are_is_found_out_again(start: Start, photos: Path, test_photos: Path, tmp_path: Path) -> None:
+    """As long as the data are untouched, a damaged index hinders nobody, and who trains on or repairs puts it back."""
+    folder = tmp_path / "session"
+
+    def train() -> ml.Job[ml.Classifier]:
+        return start(data=photos, testing=test_photos, iterations=2)
+
+    first = train().result()
+    files, shard = indexes(folder), rows(folder)[0]
+    whole = {file: file.read_bytes() for file in (*files, shard)}
+    flip(files)
+    again = ml.Classifier.load(folder)
+    assert (again.model_digest, again.classes) == (first.model_digest, first.classes)
+    assert again.results("test").paths == first.results("test").paths
+    assert again.results("training").paths == first.results("training").paths
+    with ml.Classifier.restore_training_session(parameters(folder)) as session:
+        summary = SessionSummary.of(session)
+        assert len(session.verify(deep=True).problems) == 2
+    assert (summary.classes, summary.counts.test) == (first.classes, 18)
+    assert ["`mlsession checkpoints repair" in what for what in summary.damaged] == [True, True]
+    assert all(file.read_bytes() != whole[file] for file in files), "nobody has asked to write"
+    assert train().result().model_digest == first.model_digest
+    assert {file: file.read_bytes() for file in whole} == whole
+    flip([*files, shard])
+    done = ml.Classifier.repair_training_session(parameters(folder))
+    assert {folder / key for key in done.remade} == whole.keys()
+    assert done.left == ()
+    assert {file: file.read_bytes() for file in whole} == whole
+
+
 def test_without_what_its_images_are_nothing_is_made_again(start: Start, photos: Path, tmp_path: Path) -> None:
     folder = tmp_path / "session"
-    first = start(data=photos, iterations=3).result()
+    start(data=photos, iterations=3).result()
     with ml.Classifier.restore_training_session(parameters(folder)) as session:
         index = folder / session.identity.attachments["training_index"].key
     shard = rows(folder)[0]
     flip([index, shard])
+    add_photos(photos, "Lemon", 2)
     done = ml.Classifier.repair_training_session(parameters(folder))
     reasons = {folder / problem.key: (problem.cure.value, problem.reason) for problem in done.left}
     assert reasons.keys() == {index, shard}
     assert reasons[index][0] == "none"
     assert "what makes it again cannot be had" in reasons[shard][1]
-    assert first.model_digest
+    uses: tuple[Callable[[], object], ...] = (
+        lambda: ml.Classifier.load(folder),
+        start(data=photos, session=folder, iterations=3).result,
+    )
+    for use in uses:
+        with pytest.raises(DamagedData, match="put back a copy of the session's folder"):
+            use()

@@ -100,4 +100,23 @@ def extractors(json: options.Json = False) -> Work:
     return work
 
 
-COMMANDS = (split, augment_preview, extractors)
+def cache(
+    url: Annotated[str, typer.Argument(metavar="URL", help="The cache's folder; a path or URL.")] = ".mlsession-cache",
+    clear: Annotated[bool, typer.Option("--clear", help="Delete all features in it; costs time, no session.")] = False,
+    storage_option: options.StorageOption = [],
+    json: options.Json = False,
+) -> Work:
+    """Show what the feature cache holds, which sessions share.
+
+    It lies beside the sessions, and train --cache-size bounds it. Deleting it harms no session.
+    """
+
+    def work() -> int:
+        from mlsession.cli.cache import cache
+
+        return cache(url, clear, storage_option, json)
+
+    return work
+
+
+COMMANDS = (split, augment_preview, extractors, cache)

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
@@ -22,6 +23,12 @@ Part = Annotated[
 Evaluated = Annotated[
     str, typer.Argument(metavar="SESSION", help="A session, or one of its checkpoints: a path or a URL.")
 ]
+
+_OF_A_JOB = (
+    *("session", "top_k", "on_bad_image", "on_modified_data"),
+    *("checkpoint_interval", "report_interval", "cache", "take_over"),
+)
+"""What only predictions with an output take."""
 
 
 def evaluate(
@@ -99,22 +106,56 @@ def plot(
 
 def predict(
     model: options.Model,
-    images: Annotated[list[str], typer.Argument(metavar="PATH...", help="Images: paths or URLs.")],
+    images: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH...", help="Images: paths or URLs. With --output also a folder, a bucket or a .csv of paths."
+        ),
+    ],
+    output: options.Table = None,
+    session: options.TableSession = None,
+    top_k: options.TopK = None,
+    on_bad_image: options.OnBadImage = None,
+    on_modified_data: options.OnModifiedImages = None,
+    checkpoint_interval: options.BatchesBetweenCheckpoints = None,
+    report_interval: options.BatchesBetweenReports = None,
+    cache: options.PredictionCache = None,
+    take_over: options.TakeOver = False,
     extractor_weights: options.ExtractorWeights = None,
     storage_option: options.StorageOption = [],
     json: options.Json = False,
 ) -> Work:
     """Say what images show.
 
-    Those that cannot be read are named, the others are predicted, and the exit code is 1.
+    Without --output images that cannot be read are named, the others are predicted, and the exit code is 1. With
+    --output it is a job: the same line again resumes where it stopped, or returns at once when all is done.
     """
+    given: dict[str, Any] = dict(locals())
 
     def work() -> int:
+        if output is not None:
+            from mlsession.cli.signals import interrupted_by_signals
+
+            with interrupted_by_signals() as check_signals:
+                from mlsession.cli.predictions import PredictArguments, predict_all
+
+                return predict_all(PredictArguments(**given), check_signals)
+        _check_single(given)
         from mlsession.cli.model import predict
 
         return predict(model, images, extractor_weights, storage_option, json)
 
     return work
+
+
+def _check_single(given: Mapping[str, object]) -> None:
+    """Raises `InvalidParameter` for an option that only a job has."""
+    for name in _OF_A_JOB:
+        if given[name] not in (None, False):
+            from mlsession.errors import InvalidParameter
+
+            option = f"--{name.replace('_', '-')}"
+            raise InvalidParameter(option, given[name], "is for a table of predictions: add --output PATH")
 
 
 def export(

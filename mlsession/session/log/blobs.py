@@ -7,7 +7,9 @@ run code. The plain part of a `PhaseState` travels as canonical JSON in its meta
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
 import numpy as np
@@ -30,6 +32,8 @@ MOST_AHEAD = 32
 MOST_BYTES_AHEAD = 32 * 2**20
 """What these have, at most, unless a single one has more."""
 _METADATA = "state"
+_MOST_HASHING = 4
+"""Threads that hash: beyond that the store is what takes time."""
 
 
 def encode_state(state: PhaseState) -> bytes:
@@ -147,6 +151,32 @@ def reading_ahead(store: Store, planned: Sequence[BlobRef]) -> Callable[[BlobRef
         return read_blob(ahead, ref)
 
     return read
+
+
+def read_in_order(store: Store, refs: Sequence[BlobRef]) -> Iterator[tuple[BlobRef, Future[bytes]]]:
+    """Each of some blobs with its checked bytes (see `read_blob`, which the future raises as), in order.
+
+    The store is asked in the thread of the caller, for several at once as by `reading_ahead`, while threads hash those
+    that have come before: hashing takes longer than reading a disk. Held are twice `MOST_BYTES_AHEAD` at most, or two
+    blobs. What the store raises is raised here.
+    """
+    threads = min(os.cpu_count() or 1, _MOST_HASHING)
+    executor = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="mlsession-hash")
+    before: list[tuple[BlobRef, Future[bytes]]] = []
+    done = 0
+    try:
+        while done < len(refs) or before:
+            few = _first_few(refs, done) if done < len(refs) else []
+            ahead = ReadAhead(store)
+            ahead.fetch({ref.key: ref.size + 1 for ref in few})
+            now = [(ref, executor.submit(read_blob, ahead, ref)) for ref in few]
+            del ahead
+            before.reverse()
+            while before:
+                yield before.pop()
+            before, done = now, done + len(few)
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
 
 
 def _first_few(planned: Sequence[BlobRef], start: int) -> list[BlobRef]:

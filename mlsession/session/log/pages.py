@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from mlsession.errors import DamagedData
 from mlsession.session.log.canonical import canonical_json, parse_object
-from mlsession.session.log.records import BlobRef, CheckpointEntry
+from mlsession.session.log.records import MOST_BYTES, BlobRef, CheckpointEntry
 from mlsession.session.log.timeline import PageRef, Summary, Timeline
 from mlsession.session.phase import Json
 
@@ -21,6 +21,9 @@ TAIL = 64
 """Records after which the writer rolls the tail into pages."""
 PAGE = 1_000
 """The most items of a page."""
+
+MOST_INDEX_BYTES = PAGE * MOST_BYTES
+"""Of an index, or a page of it: what is longer is damage, and not read."""
 
 ReadBlob = Callable[[BlobRef], bytes]
 WriteBlob = Callable[[bytes], BlobRef]
@@ -49,7 +52,7 @@ def roll(timeline: Timeline, start: int, read: ReadBlob, write: WriteBlob, page:
 def read_summary(ref: BlobRef, read: ReadBlob) -> Summary:
     """Reads a summary back. Raises `DamagedData`."""
     try:
-        return Summary.from_json(parse_object(read(ref), ref.key))
+        return Summary.from_json(parse_object(_read_index(ref, read), ref.key))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DamagedData(ref.key, f"not an index ({error})") from error
 
@@ -70,14 +73,19 @@ def additive_blobs(timeline: Timeline, phase: str, read: ReadBlob) -> tuple[Blob
 
 def referenced_blobs(timeline: Timeline, read: ReadBlob) -> Iterator[BlobRef]:
     """Every blob that the timeline needs in order to go on: index, pages, newest states, additive output."""
+    yield from named_blobs(timeline)
+    for phase in timeline.adds:
+        yield from additive_blobs(timeline, phase, read)
+
+
+def named_blobs(timeline: Timeline) -> Iterator[BlobRef]:
+    """Those of them that are known without reading a page: all but additive output."""
     if timeline.tip.index is not None:
         yield timeline.tip.index
     for page in (*timeline.checkpoint_pages, *(page for adds in timeline.adds.values() for page in adds.pages)):
         yield page.blob
     for entry in timeline.newest.values():
         yield entry.state
-    for phase in timeline.adds:
-        yield from additive_blobs(timeline, phase, read)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +130,19 @@ class _Pager:
 
 
 def _read_page(page: PageRef, decode: Callable[[Json], list[Item]], read: ReadBlob) -> list[Item]:
-    content: Mapping[str, Json] = parse_object(read(page.blob), page.blob.key)
+    content: Mapping[str, Json] = parse_object(_read_index(page.blob, read), page.blob.key)
     try:
         return decode(content["items"])
     except (KeyError, TypeError, ValueError) as error:
         raise DamagedData(page.blob.key, f"not a page of the index ({error})") from error
+
+
+def _read_index(ref: BlobRef, read: ReadBlob) -> bytes:
+    if ref.size > MOST_INDEX_BYTES:
+        raise DamagedData(
+            ref.key, f"it has {ref.size:,} bytes, and no part of an index has more than {MOST_INDEX_BYTES:,}"
+        )
+    return read(ref)
 
 
 def _entries(value: Json) -> list[CheckpointEntry]:

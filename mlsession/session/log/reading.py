@@ -8,7 +8,7 @@ from mlsession.errors import DamagedData, KeyMissing
 from mlsession.session.log.blobs import read_blob
 from mlsession.session.log.canonical import sha256
 from mlsession.session.log.layout import record_key, record_of
-from mlsession.session.log.pages import TAIL, read_summary
+from mlsession.session.log.pages import MOST_INDEX_BYTES, TAIL, read_summary
 from mlsession.session.log.records import MOST_BYTES, BlobRef, Kind, Record
 from mlsession.session.log.timeline import Summary, Timeline, advance, begin
 from mlsession.store.bulk import Readable, ReadAhead
@@ -39,10 +39,9 @@ class LogReader:
     def digest(self, number: int) -> str:
         """The SHA-256 of a record's stored bytes; "" where they are gone, or too long to be a record."""
         try:
-            data = stored_bytes(self._ahead, number)
+            return digest_of(stored_bytes(self._ahead, number))
         except KeyMissing:
             return ""
-        return sha256(data) if len(data) < MOST_BYTES else ""
 
     def record(self, number: int) -> Record:
         """One record. Raises `DamagedData`, also if it is missing."""
@@ -63,7 +62,7 @@ class LogReader:
         wanted = {record_key(tip.opening): MOST_BYTES}
         start = 0
         if tip.index is not None:
-            wanted[tip.index.key] = tip.index.size + 1
+            wanted[tip.index.key] = min(tip.index.size, MOST_INDEX_BYTES) + 1
             # The record that an index was written for is the first that is not in it.
             start = record_of(tip.index.key) or 0
         newest = range(max(start, tip.number - _AT_ONCE), tip.number)
@@ -150,6 +149,11 @@ class LogReader:
 
     def _blob(self, ref: BlobRef) -> bytes:
         return read_blob(self._ahead, ref)
+
+
+def digest_of(data: bytes) -> str:
+    """The SHA-256 of `stored_bytes` in hex; "" where they are too long to be a record's."""
+    return sha256(data) if len(data) < MOST_BYTES else ""
 
 
 def stored_bytes(store: Readable, number: int) -> bytes:

@@ -304,10 +304,11 @@ def test_a_number_that_another_holds_means_fenced() -> None:
     assert store.get(record_key(4)) == data
 
 
-def test_a_number_that_holds_torn_bytes_is_damage_and_stays() -> None:
+def test_a_number_that_holds_torn_bytes_is_anothers_and_they_stay() -> None:
+    """On a disk where creating is not atomic, whoever writes there may not be done yet."""
     store = session_of(2)
     store.put(record_key(4), b"to")
-    with pytest.raises(DamagedData, match=r"log/0000000004\.json"):
+    with pytest.raises(SessionTakenOver, match=r"another writer has opened .* \(record 4 is its\)"):
         Journal(store).append(record(4, "me"))
     assert store.get(record_key(4)) == b"to"
     assert writer_of(store).opening == 5
@@ -396,3 +397,14 @@ def test_eight_openers_at_once_make_one_line(attempt: int) -> None:
     facts = check_session(MemoryStore(space))
     assert facts is not None
     assert [item.kind for item in facts.records[5:]] == [Kind.OPENED] * 8 + [Kind.CHECKPOINT]
+
+
+def test_who_loses_a_race_to_a_record_that_is_half_written_takes_the_next_number() -> None:
+    """On a disk where creating is not atomic; the other one may still be writing it, or have died."""
+    store = session_of(2)
+    known = load(store)
+    store.put(record_key(4), b'{"body":')
+    writer, _ = open_session(store, FakeClock(), OpenOptions(take_over=True), ignore, known)
+    assert writer.opening == 5
+    writer.commit(stage(3))
+    assert load(store).timeline.newest["training"].iteration == 3

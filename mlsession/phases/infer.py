@@ -1,0 +1,128 @@
+"""Inferencing: what a trained head says of every image of a source that need not be labelled.
+
+    for each batch of images, in index order: read, extract, predict
+
+Additive output, one row for each image of the index, in its order: `digest` uint8 [32], the SHA-256 of the image's
+bytes; `reason` int32, 0 for an image that was predicted, otherwise the place, from 1, of why it cannot be read among
+the `reasons` of the state; `top` int32 [T], the best classes, best first, of equals the earlier; `top_confidence`
+float64 [T], their probabilities. Both are 0 where the image cannot be read. The state is `Inferred`.
+
+The probabilities of an image are computed by themselves: a matrix product rounds by the number of its rows, and what
+is said of an image must not depend on its neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from mlsession.heads.protocol import Head
+from mlsession.metrics.ranks import best_classes
+from mlsession.phases.featurize import Featurizer, Picture, readable_rows
+from mlsession.phases.inferred import Inferred
+from mlsession.phases.pictures import BATCH
+from mlsession.session.phase import Array, Notice, PhaseState, Step
+
+MOST_REASONS = 10_000
+"""Different reasons that are kept word by word: some name the size of the picture, and the state stays small."""
+ANY_REASON = "it cannot be read"
+"""What is kept in place of all others."""
+
+
+@dataclass(slots=True)
+class _Done:
+    """What the steps so far have found."""
+
+    so_far: Inferred
+    places: dict[str, int] = field(default_factory=dict)
+    """Of each reason, from 1."""
+
+    def add(self, pictures: Sequence[Picture]) -> Array:
+        """Counts pictures; int32 [n]: the place of each one's reason, 0 for those that can be read."""
+        before = self.so_far
+        bad = [picture for picture in pictures if not picture.is_readable]
+        placed = [self._place(picture.reason) if picture.reason else 0 for picture in pictures]
+        self.so_far = replace(
+            before,
+            num_images=before.num_images + len(pictures),
+            num_skipped=before.num_skipped + len(bad),
+            first_skipped=bad[0].row if bad and not before.num_skipped else before.first_skipped,
+            reasons=tuple(self.places) if len(self.places) > len(before.reasons) else before.reasons,
+        )
+        return np.array(placed, dtype=np.int32)
+
+    def _place(self, reason: str) -> int:
+        if reason not in self.places and len(self.places) >= MOST_REASONS - 1:
+            reason = ANY_REASON
+        return self.places.setdefault(reason, len(self.places) + 1)
+
+
+class Inferencing:
+    """The runner of the inferencing phase."""
+
+    def __init__(
+        self,
+        keys: Sequence[str],
+        bytes_of: Callable[[int], bytes],
+        head: Head,
+        top: int,
+        featurizer: Featurizer,
+        fail_on_bad_image: bool = False,
+    ) -> None:
+        """`bytes_of(row)` gives an image, in any thread; `top` classes are kept of each, T = min(top, K)."""
+        self._keys = keys
+        self._bytes_of = bytes_of
+        self._head = head
+        self._top = top
+        self._featurizer = featurizer
+        self._fail_on_bad_image = fail_on_bad_image
+
+    def run(self, state: PhaseState | None) -> Iterator[Step]:
+        restored = Inferred() if state is None else Inferred.of(state)
+        if self._fail_on_bad_image:
+            restored.check_all_readable(self._keys)
+        done = _Done(restored, {reason: place for place, reason in enumerate(restored.reasons, start=1)})
+        count = len(self._keys)
+        try:
+            for pictures, features in self._featurized(restored.num_images):
+                adds = self._predict(pictures, features, done)
+                if self._fail_on_bad_image:
+                    done.so_far.check_all_readable(self._keys)
+                reused = self._featurizer.num_reused
+                yield Step(
+                    iteration=-(-done.so_far.num_images // BATCH),
+                    total=-(-count // BATCH),
+                    item_count=done.so_far.num_images,
+                    total_items=count,
+                    adds=adds,
+                    notices=self._notices(pictures),
+                    metrics={"reused": float(reused)} if reused else {},
+                    snapshot=done.so_far.state,
+                    last=done.so_far.num_images == count,
+                )
+        finally:
+            self._featurizer.close()
+
+    def _featurized(self, first: int) -> Iterator[tuple[tuple[Picture, ...], Array]]:
+        """The images from row `first` on in batches, each with float32 [n, D]: the features of the readable ones."""
+        rows = range(first, len(self._keys))
+        for pictures in self._featurizer.batches(rows, self._keys.__getitem__, self._bytes_of):
+            yield pictures, readable_rows(pictures)[1]
+
+    def _predict(self, pictures: Sequence[Picture], features: Array, done: _Done) -> dict[str, Array]:
+        reason, kept = done.add(pictures), min(self._top, self._head.num_classes)
+        top = np.zeros((len(pictures), kept), dtype=np.int32)
+        confidence = np.zeros((len(pictures), kept), dtype=np.float64)
+        for place, row in zip(np.flatnonzero(reason == 0).tolist(), features, strict=True):
+            probabilities = self._head.probabilities(np.array(row)[np.newaxis])
+            best = best_classes(probabilities, kept)[0]
+            top[place], confidence[place] = best, probabilities[0, best]
+        digests = np.stack([np.frombuffer(picture.digest, dtype=np.uint8) for picture in pictures])
+        return {"digest": digests, "reason": reason, "top": top, "top_confidence": confidence}
+
+    def _notices(self, pictures: Sequence[Picture]) -> tuple[Notice, ...]:
+        return tuple(
+            Notice(item=self._keys[picture.row], text=picture.reason) for picture in pictures if not picture.is_readable
+        )

@@ -1,0 +1,91 @@
+"""The featurizer of a session: its extractor run as recorded, before the feature cache of the same numerics."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from mlsession.augment.identity import augmenter_identity
+from mlsession.augment.views import ViewPlan
+from mlsession.cache.packs import folder_about, folder_of
+from mlsession.events import CacheFailed, Event, NumericsChanged
+from mlsession.extractors.catalog import FeatureExtractorSpec, load_extractor
+from mlsession.extractors.protocol import FeatureExtractor
+from mlsession.extractors.runtime import Surroundings, recorded_runtime
+from mlsession.phases.cache import FeatureCache
+from mlsession.phases.donation import FeatureRows
+from mlsession.phases.featurize import Featurizer
+from mlsession.session.log.blobs import as_written
+from mlsession.session.log.members import as_object
+from mlsession.session.parameters import CACHE_BYTES
+from mlsession.session.phase import Json
+from mlsession.store.protocol import Store
+
+EXTRACTOR = "extractor"
+"""The member of a session's numerics id that says what gives features their bits: `FeatureExtractor.numerics`."""
+
+Emit = Callable[[Event], None]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RecordedExtractor:
+    """An extractor, and how a session has recorded that it is run."""
+
+    spec: FeatureExtractorSpec
+    numerics: Mapping[str, Json]
+    """The numerics id of the session."""
+    emit: Emit
+
+    @property
+    def recorded(self) -> Mapping[str, Json]:
+        """What gives features their bits. Raises `DamagedData`."""
+        with as_written("the session's numerics"):
+            return as_object(self.numerics[EXTRACTOR])
+
+    def cache(self, open_cache: Callable[[], Store] | None, limit: int = CACHE_BYTES) -> FeatureCache | None:
+        """The feature cache's folder of this extractor, if there is a cache; see `FeatureCache` for its `limit`."""
+        if open_cache is None:
+            return None
+        # What made the pixels of a view is in its key: all else of that folder is the same without augmentation.
+        about = folder_about(self.spec.identity, self.recorded)
+
+        def failed(reason: str) -> None:
+            self.emit(CacheFailed(reason=reason))
+
+        return FeatureCache(open_cache, folder_of(about), failed, about=about, limit=limit)
+
+    def featurizer(
+        self, cache: FeatureCache | None, rows: FeatureRows | None = None, views: ViewPlan | None = None
+    ) -> Featurizer:
+        """`rows` are what is at hand, of the `cache` and others; the cache alone if left out."""
+        told = _Told(self.emit, self.recorded)
+
+        def load() -> FeatureExtractor:
+            extractor = load_extractor(self.spec, recorded_runtime(self.recorded, Surroundings.here()))
+            if told.tell(extractor.numerics()) and cache is not None:
+                cache.stop()
+            return extractor
+
+        at_hand = cache if rows is None else rows
+        return Featurizer(load, self.spec.dimension, self.spec.input_side, at_hand, views, augmenter_identity())
+
+
+class _Told:
+    """What of an extractor is not as recorded, said once however many workers load it."""
+
+    def __init__(self, emit: Emit, recorded: Mapping[str, Json]) -> None:
+        self._emit = emit
+        self._recorded = recorded
+        self._lock = threading.Lock()
+        self._is_told = False
+
+    def tell(self, found: Mapping[str, str | int]) -> bool:
+        """Whether there are differences."""
+        differing = sorted(what for what, new in found.items() if self._recorded.get(what) != new)
+        with self._lock:
+            for what in () if self._is_told else differing:
+                original = str(self._recorded.get(what))
+                self._emit(NumericsChanged(what=f"{EXTRACTOR}.{what}", original=original, new=found[what]))
+            self._is_told = True
+        return bool(differing)

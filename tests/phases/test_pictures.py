@@ -1,0 +1,107 @@
+"""Batches through several workers: in order, whatever the workers do, and not more in memory than there is room for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mlsession.phases import pictures
+from mlsession.phases.pictures import READERS, Read, worked_batches
+
+
+def content(row: int) -> bytes:
+    return b"%d." % row * (row % 5 + 1)
+
+
+def joined(batch: Sequence[tuple[int, Read]]) -> tuple[tuple[int, bytes], ...]:
+    return tuple((row, read()) for row, read in batch)
+
+
+def settled() -> Iterator[None]:
+    """Checks that no thread of ours is left."""
+    before = set(threading.enumerate())
+    yield
+    assert [thread.name for thread in threading.enumerate() if thread not in before] == []
+
+
+no_threads_left = pytest.fixture(autouse=True)(settled)
+
+
+@settings(deadline=None, max_examples=30)
+@given(start=st.integers(0, 50), count=st.integers(0, 70), size=st.integers(1, 20), workers=st.integers(1, 5))
+def test_all_rows_in_order_whatever_the_number_of_workers(start: int, count: int, size: int, workers: int) -> None:
+    rows = range(start, start + count)
+    batches = list(worked_batches(rows, content, joined, size, workers))
+    assert [pair for batch in batches for pair in batch] == [(row, content(row)) for row in rows]
+    assert all(len(batch) == size for batch in batches[:-1])
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("where", ["read", "work"])
+def test_an_error_comes_at_its_turn(workers: int, where: str) -> None:
+    def read(row: int) -> bytes:
+        if where == "read" and row == 21:
+            raise OSError("gone")
+        return content(row)
+
+    def work(batch: Sequence[tuple[int, Read]]) -> tuple[tuple[int, bytes], ...]:
+        if where == "work" and batch[0][0] == 20:
+            raise OSError("gone")
+        return joined(batch)
+
+    seen: list[int] = []
+
+    def follow() -> None:
+        for batch in worked_batches(range(100), read, work, 4, workers):
+            seen.extend(row for row, _ in batch)
+
+    with pytest.raises(OSError, match="gone"):
+        follow()
+    assert seen == list(range(20))
+
+
+def test_who_stops_early_leaves_nothing_behind() -> None:
+    batches = worked_batches(range(1000), content, joined, 4, 2)
+    assert next(batches)[0] == (0, b"0.")
+    batches.close()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_what_lies_ready_is_bounded(workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each file is larger than all the room: hardly more than one for each reader lies there, and all come through."""
+    monkeypatch.setattr(pictures, "READY_BYTES", 100)
+    lock, ready, most = threading.Lock(), [0], [0]
+
+    def read(row: int) -> bytes:
+        with lock:
+            ready[0] += 1
+            most[0] = max(most[0], ready[0])
+        return bytes(150)
+
+    def work(batch: Sequence[tuple[int, Read]]) -> int:
+        for _, taken in batch:
+            taken()
+            with lock:
+                ready[0] -= 1
+        return len(batch)
+
+    assert sum(worked_batches(range(200), read, work, 8, workers)) == 200
+    assert most[0] <= 2 * READERS + workers
+
+
+def test_slow_pictures_hold_up_nobody_behind_them() -> None:
+    """The first batch ends only once a later one has been worked on."""
+    later = threading.Event()
+
+    def work(batch: Sequence[tuple[int, Read]]) -> int:
+        if batch[0][0] == 0:
+            assert later.wait(60)
+        else:
+            later.set()
+        return batch[0][0]
+
+    assert list(worked_batches(range(12), content, work, 4, 2)) == [0, 4, 8]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, defaultdict
+from collections import Counter
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -34,15 +35,13 @@ def split_rows(labels: Array, digests: Array, ratio: float, seed: int) -> Array:
     chosen = np.zeros(len(labels), dtype=np.bool_)
     room = validation_counts(np.bincount(labels), ratio, seed).tolist()
     left = sum(room)
-    copies: defaultdict[bytes, list[int]] = defaultdict(list)
-    for row, digest in enumerate(digests):
-        copies[digest.tobytes()].append(row)
+    contents = _Contents.of(digests)
     salt = key_digest(seed, "validation split")
     names = labels.tolist()
-    for content in sorted(copies, key=lambda content: hashlib.sha256(salt + content).digest()):
+    for content in contents.in_order_of(salt).tolist():
         if left == 0:
             break
-        rows = copies[content]
+        rows = contents.rows(content)
         amounts = Counter(names[row] for row in rows)
         if all(room[name] >= amount for name, amount in amounts.items()):
             for name, amount in amounts.items():
@@ -50,6 +49,45 @@ def split_rows(labels: Array, digests: Array, ratio: float, seed: int) -> Array:
             left -= len(rows)
             chosen[rows] = True
     return chosen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Contents:
+    """Which rows have the same content, in some 60 bytes a row."""
+
+    digests: Array
+    """uint8 [n, 32]: each content once."""
+    row_order: Array
+    """int64 [N]: the rows, those of a content together and ascending."""
+    ends: Array
+    """int64 [n]: where the rows of each content end in that."""
+
+    @classmethod
+    def of(cls, digests: Array) -> _Contents:
+        ranks = _ascending(digests)
+        ordered = digests[ranks]
+        last = np.ones(len(ordered), dtype=np.bool_)
+        last[:-1] = (ordered[1:] != ordered[:-1]).any(axis=1)
+        ends = np.flatnonzero(last) + 1
+        return cls(digests=ordered[last], row_order=ranks, ends=ends)
+
+    def in_order_of(self, salt: bytes) -> Array:
+        """int64 [n]: the contents by the SHA-256 of salt and digest."""
+        contents, hashes = self.digests.tobytes(), bytearray()
+        for start in range(0, len(contents), DIGEST_BYTES):
+            hashes += hashlib.sha256(salt + contents[start : start + DIGEST_BYTES]).digest()
+        return _ascending(np.frombuffer(hashes, dtype=np.uint8).reshape(-1, DIGEST_BYTES))
+
+    def rows(self, content: int) -> list[int]:
+        first = int(self.ends[content - 1]) if content else 0
+        rows: list[int] = self.row_order[first : self.ends[content]].tolist()
+        return rows
+
+
+def _ascending(digests: Array) -> Array:
+    """int64 [n]: the order of digests as byte strings; equal ones in the order of their rows."""
+    words = np.ascontiguousarray(digests).view(">u8")
+    return np.lexsort(tuple(words[:, column].astype(np.uint64) for column in reversed(range(words.shape[1]))))
 
 
 def validation_counts(class_counts: Array, ratio: float, seed: int) -> Array:

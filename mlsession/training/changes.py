@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
 
-from mlsession.data.ahead import worked_ahead
+from mlsession.data.changes import replaced_keys
 from mlsession.data.index import ImageIndex
 from mlsession.errors import DamagedData, ModifiedTrainingData
 from mlsession.phases.contents import earlier_digests
@@ -39,7 +38,7 @@ def check_unchanged(
     """
     change = recorded.compare(found)
     looked_at = change.replaced if not every else _in_both(recorded, found, set(change.relabeled))
-    replaced = tuple(_replaced(looked_at, recorded, found, read, digest_of))
+    replaced = tuple(replaced_keys(looked_at, recorded, found, read, digest_of))
     if change.added or change.removed or change.relabeled or replaced:
         raise ModifiedTrainingData(
             change.added, change.removed, change.relabeled, replaced, _CURE, labels=change.labels
@@ -74,25 +73,6 @@ def _in_both(recorded: ImageIndex, found: ImageIndex, but: Collection[str]) -> t
     """The keys of both indexes, ascending, without those of `but`."""
     now = set(found.keys)
     return tuple(key for key in recorded.keys if key in now and key not in but)
-
-
-def _replaced(
-    keys: Sequence[str],
-    recorded: ImageIndex,
-    found: ImageIndex,
-    read: Callable[[str], bytes],
-    digest_of: Callable[[int], bytes | None],
-) -> Iterable[str]:
-    if not keys:
-        return
-    rows, now = recorded.rows_of(keys), found.rows_of(keys)
-    resized = recorded.sizes[rows] != found.sizes[now]
-    extracted = [None if other else digest_of(row) for row, other in zip(rows.tolist(), resized.tolist(), strict=True)]
-    read_again = [key for key, digest in zip(keys, extracted, strict=True) if digest is not None]
-    digests = worked_ahead(lambda key: hashlib.sha256(read(key)).digest(), read_again)
-    for key, other, digest in zip(keys, resized.tolist(), extracted, strict=True):
-        if other or (digest is not None and next(digests) != digest):
-            yield key
 
 
 def extracted_digests(session: TrainingSession) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from mlsession.data.geometry import PREPARATION
 from mlsession.errors import InvalidParameter
-from mlsession.extractors.runtime import Runtime
+from mlsession.extractors.runtime import BATCH_SIZE, Runtime
 
 if TYPE_CHECKING:
     from torch import nn
@@ -57,10 +57,9 @@ class BatchedExtractor:
             found = f"{images.dtype} {list(images.shape)}"
             raise InvalidParameter("images", found, f"must be uint8 [N, {side}, {side}, 3]")
         rows = np.empty((len(images), self.dimension), np.float32)
-        size = self._runtime.batch_size
-        batch = np.zeros((size, side, side, 3), np.uint8)
-        for start in range(0, len(images), size):
-            count = min(size, len(images) - start)
+        batch = np.zeros((BATCH_SIZE, side, side, 3), np.uint8)
+        for start in range(0, len(images), BATCH_SIZE):
+            count = min(BATCH_SIZE, len(images) - start)
             batch[:count] = images[start : start + count]
             batch[count:] = 0
             rows[start : start + count] = self._run(batch)[:count]
@@ -71,7 +70,7 @@ def extraction_numerics(runtime: Runtime, library: str | None = None) -> dict[st
     """See `FeatureExtractor.numerics`."""
     return {
         **runtime.numerics(),
-        "batch_size": runtime.batch_size,
+        "batch_size": BATCH_SIZE,
         "decoder": _decoder(),
         "preparation": PREPARATION,
         **({} if library is None else {"library": library}),

@@ -14,7 +14,7 @@ from mlsession.extractors.embedded import LiteVariant
 from mlsession.extractors.framing import first_pixel
 from mlsession.extractors.lite_plan import ACTIVE_TO, MIDDLE_GREY, Convolution, plan_of
 from mlsession.extractors.lite_weights import Kernel
-from mlsession.extractors.runtime import Precision, Runtime
+from mlsession.extractors.runtime import BATCH_SIZE, Precision, Runtime
 
 Node = Any
 """A node of OpenVINO's graphs; it has no types."""
@@ -27,7 +27,7 @@ class LiteRunner:
 
     def __init__(self, variant: LiteVariant, kernels: Mapping[str, Kernel], runtime: Runtime) -> None:
         compiled = openvino.Core().compile_model(
-            _graph(variant, kernels, runtime.batch_size),
+            _graph(variant, kernels),
             "CPU",
             {
                 "INFERENCE_PRECISION_HINT": _HINTS[runtime.precision],
@@ -46,12 +46,12 @@ class LiteRunner:
         return rows
 
 
-def _graph(variant: LiteVariant, kernels: Mapping[str, Kernel], batch_size: int) -> openvino.Model:
+def _graph(variant: LiteVariant, kernels: Mapping[str, Kernel]) -> openvino.Model:
     """Crop and normalisation inside, so that what comes in are the bytes of the pictures."""
     plan = plan_of(variant)
     first, side = first_pixel(variant.network_side), variant.picture_side
     last = first + variant.network_side
-    pictures = ops.parameter([batch_size, side, side, 3], dtype=np.uint8)
+    pictures = ops.parameter([BATCH_SIZE, side, side, 3], dtype=np.uint8)
     centre = ops.slice(pictures, _whole([first, first]), _whole([last, last]), _whole([1, 1]), _whole([1, 2]))
     channels_first = ops.transpose(ops.convert(centre, "f32"), _whole([0, 3, 1, 2]))
     node = ops.divide(ops.subtract(channels_first, _float(MIDDLE_GREY)), _float(MIDDLE_GREY))

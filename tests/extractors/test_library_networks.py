@@ -191,9 +191,7 @@ class TestOnePictureOneVector:
         order = np.random.Generator(np.random.Philox(key=1)).permutation(len(images))
         assert np.array_equal(extractor.extract(images[order]), together[order])
         assert np.array_equal(extractor.extract(images[:1]), together[:1])
-        same = extractor.extract(
-            np.repeat(images[:1], 11, axis=0)
-        )
+        same = extractor.extract(np.repeat(images[:1], 11, axis=0))
         assert (same == same[0]).all()
         assert len(np.unique(together, axis=0)) == len(images)
 

@@ -17,7 +17,7 @@ from mlsession.extractors.lite import build_network
 from mlsession.extractors.lite_plan import plan_of
 from mlsession.extractors.lite_weights import folded_kernels, published_tensors
 from mlsession.extractors.protocol import FeatureExtractor
-from mlsession.extractors.runtime import Backend, Runtime
+from mlsession.extractors.runtime import BATCH_SIZE, Backend, Runtime
 from mlsession.extractors.weights import EFFICIENTNET_LITE0
 from tests.extractors.conftest import EXACT, usable
 from tests.extractors.photos import oracle, oracle_features, prepared, published, published_names, relative_error
@@ -199,7 +199,7 @@ class TestTheContract:
     def test_the_numerics_say_what_can_change_bits(self, extractor: FeatureExtractor, runtime: Runtime) -> None:
         numerics = extractor.numerics()
         assert numerics == numerics_of(scene_print(), runtime)
-        assert numerics["batch_size"] == runtime.batch_size
+        assert numerics["batch_size"] == BATCH_SIZE
         assert numerics["precision"] == runtime.precision
         assert numerics["backend"] == f"{runtime.backend} {version(runtime.backend)} cpu"
         assert set(numerics) == {"backend", "instructions", "precision", "batch_size", "decoder", "preparation"}

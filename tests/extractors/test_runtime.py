@@ -11,7 +11,6 @@ from mlsession.extractors.runtime import (
     PRECISIONS,
     BackendChoice,
     PrecisionChoice,
-    Runtime,
     Surroundings,
     chosen_runtime,
     recorded_runtime,
@@ -93,11 +92,6 @@ def test_a_session_from_elsewhere_says_what_is_missing() -> None:
         recorded_runtime(fast, where(NEW, has_openvino=False))
     with pytest.raises(IncompatibleParameters, match=r"precision.*x86_64 avx2"):
         recorded_runtime(fast, where(OLD))
-
-
-def test_a_short_batch_is_always_filled_up() -> None:
-    assert Runtime(backend="openvino", precision="float32").batch_size == 4
-    assert Runtime(backend="torch", precision="bfloat16").batch_size == 8
 
 
 def test_instruction_sets_are_read() -> None:

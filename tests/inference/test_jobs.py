@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -95,6 +96,14 @@ def test_the_same_call_again_computes_nothing(predict: Predict, tmp_path: Path) 
         damage()
         predict().result()
         assert output.read_bytes() == before
+    # Which images they were is found out again, as long as they are the same.
+    folder = tmp_path / "r.csv.mlsession"
+    with ml.TrainingSession(partial(open_store, str(folder)), ml.SessionParameters(folder)) as session:
+        index = folder / session.identity.attachments["images_index"].key
+    whole = index.read_bytes()
+    index.write_bytes(whole[:-1])
+    assert predict().result() == report
+    assert index.read_bytes() == whole
     # Of each image more labels are kept than were asked for.
     wider = predict(top_k=5)
     assert (wider.result().num_images, phases(wider)) == (38, [])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from mlsession.testing.walk import Walk
 from tests.session.attempts import attempt_on, facts_of, outcome_of, unbroken
 from tests.session.log.test_journal import ignore, load, stage, writer_of
 from tests.session.log.values import blob
-from tests.session.stores import Crash, Fate, HookedStore, MortalStore
+from tests.session.stores import CountingStore, Crash, Fate, HookedStore, MortalStore
 from tests.session.test_branching import newest_state
 from tests.session.test_damage import damage, index_keys
 from tests.session.test_removal import anything, two_runs, view_of, walked
@@ -118,6 +118,20 @@ def test_where_there_is_none_nothing_is_written(make: Callable[[], MemorySpace])
     before = stored_bytes(MemoryStore(space))
     assert view_of(space).collect_garbage().sizes == {}
     assert stored_bytes(MemoryStore(space)) == before
+
+
+def test_many_keys_go_with_few_requests() -> None:
+    class Bulk(CountingStore):
+        def delete_some(self, keys: Sequence[str]) -> int:
+            self.calls["delete_some"] += 1
+            for key in keys[:1_000]:
+                self.inner.delete(key)
+            return len(keys[:1_000])
+
+    space = littered()
+    store = Bulk(MemoryStore(space))
+    assert len(view_of(space, lambda: store).collect_garbage().sizes) >= 4
+    assert (store.calls["delete"], store.calls["delete_some"]) == (0, 1)
 
 
 def steps() -> st.SearchStrategy[list[tuple[str, int, bool]]]:

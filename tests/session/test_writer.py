@@ -148,10 +148,10 @@ def test_who_wakes_up_in_a_session_that_was_made_anew_is_told_and_harms_nothing(
     ghost.commit(stage(3))
     for key in list(store.space.values):
         store.delete(key)
-    for iteration in (1, 2):
-        writer_of(store).commit(stage(iteration))
     living = writer_of(store)
-    living.commit(stage(3))
+    for iteration in range(1, 5):
+        living.commit(stage(iteration))
+    assert living.end == ghost.end
     log = {key: data for key, data in stored_bytes(store).items() if key.startswith("log/")}
     for act in (
         lambda: ghost.commit(stage(4)),
@@ -162,7 +162,7 @@ def test_who_wakes_up_in_a_session_that_was_made_anew_is_told_and_harms_nothing(
         with pytest.raises(SessionTakenOver):
             act()
     assert {key: data for key, data in stored_bytes(store).items() if key.startswith("log/")} == log
-    assert living.commit(stage(4))[0].iteration == 4
+    assert living.commit(stage(5))[0].iteration == 5
     check_session(store)
 
 

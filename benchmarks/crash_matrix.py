@@ -3,8 +3,8 @@
     python benchmarks/crash_matrix.py                       all cases, on all cores
     python benchmarks/crash_matrix.py --sample 200 --seed 7
 
-A case takes 0.08 s of a core: all 11,000 a quarter of an hour on one that is idle, and some two hours on one that a few
-other programs share (about 700 and 100 cases a minute).
+A case takes 0.08 to 0.18 s of a core: all 11,000 took 35 minutes on one (`--workers 1`) of a machine that was busy with
+other work.
 
 Exits with 1 if a result differs from the unbroken run's, or an invariant was broken. See `mlsession.testing.matrix` for
 what a case is. Needs no torch.

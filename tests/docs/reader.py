@@ -195,9 +195,19 @@ class SessionFolder:
         paged = [ref for page in folded.adds_pages.get(phase, ()) for ref in self._items(page)]
         return [*paged, *folded.adds.get(phase, ())]
 
+    def adds_past_damage(self, folded: Folded, phase: str) -> list[Object]:
+        """The same, without the index where a page of it is damaged; raises that where the records are, too."""
+        try:
+            return self.adds(folded, phase)
+        except Damaged as page:
+            try:
+                return self.adds(self.fold_without_index(folded.tip["number"]), phase)
+            except Damaged:
+                raise page from None
+
     def rows(self, folded: Folded, phase: str) -> dict[str, Array]:
         """All of a phase's additive output, one array a column."""
-        parts = [arrays_of(self.blob(ref))[0] for ref in self.adds(folded, phase)]
+        parts = [arrays_of(self.blob(ref))[0] for ref in self.adds_past_damage(folded, phase)]
         return {name: np.concatenate([part[name] for part in parts]) for name in (parts[0] if parts else ())}
 
     def state(self, folded: Folded, phase: str) -> tuple[dict[str, Array], Object]:
@@ -239,14 +249,22 @@ class SessionFolder:
         folded, _ = self.newest()
         for steps in range(folded.tip["number"] + 1):
             try:
-                for ref in self._needed(folded):
-                    self.blob(ref)
+                for phase, entry in folded.newest.items():
+                    for ref in (entry["state"], *self.adds_past_damage(folded, phase)):
+                        self.blob(ref)
                 return folded, steps
             except Damaged as damage:
                 name = BLOB.fullmatch(damage.key)
                 assert name is not None
-                folded, _ = self.newest(self.record(int(name[1]))["parent"])
+                folded, _ = self.newest(self._parent_number(int(name[1])))
         raise AssertionError("each step goes back by one record at least")
+
+    def _parent_number(self, number: int) -> int:
+        """Chapter 7: what a record that committed something damaged was built on, be it damaged itself."""
+        try:
+            return int(self.record(number)["parent"])
+        except Damaged:
+            return number - 1
 
     def _needed(self, folded: Folded) -> Iterator[Object]:
         for pages in (folded.checkpoint_pages, *folded.adds_pages.values()):

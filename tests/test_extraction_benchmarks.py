@@ -65,7 +65,7 @@ def test_a_run_tells_what_the_process_took_with_its_children() -> None:
     alone, parent = run([sys.executable, "-c", "pass"]), run([sys.executable, "-c", child])
     assert (alone.output, parent.output) == ("", "done\n")
     assert parent.cpu_seconds > alone.cpu_seconds > 0
-    assert 2**20 < alone.peak_bytes < 2**30
+    assert alone.peak_bytes > 2**20  # No upper bound: it counts what this process had when it forked.
     with pytest.raises(Failed, match="exit code 3: no"):
         run([sys.executable, "-c", "import sys; print('no', file=sys.stderr); sys.exit(3)"])
 

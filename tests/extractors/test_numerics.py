@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import platform
 import threading
+from importlib.metadata import version
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ def test_default_threads_are_few_and_at_least_one() -> None:
 def test_what_training_records() -> None:
     found = training_numerics(3)
     assert found["threads"] == 3
-    assert found["backend"] == f"torch {torch.__version__} cpu"
+    assert found["backend"] == f"torch {version('torch')} cpu"
 
 
 def test_threads_are_set_and_put_back() -> None:

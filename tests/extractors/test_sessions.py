@@ -61,7 +61,8 @@ def test_it_goes_on_from_the_store_alone(untrained: ml.TrainingSession, tmp_path
     assert stored["feature_extractor"]["kind"] == "timm"
     assert str(tmp_path) not in str(stored)
     assert untrained.settings["extractor_weights"] == str(weights)
-    assert str(untrained.identity.numerics["library"]).startswith("timm ")
+    numerics: Any = untrained.identity.numerics
+    assert numerics["extractor"]["library"].startswith("timm ")
     classifier = ml.Classifier.resume(restored(tmp_path)).result()
     assert repr(classifier) == "<Classifier of 2 classes, timm:test_resnet>"
     assert classifier.training_metrics.count == 8

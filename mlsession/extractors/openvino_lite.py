@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,8 @@ from mlsession.extractors.lite_plan import ACTIVE_TO, MIDDLE_GREY, Convolution, 
 from mlsession.extractors.lite_weights import Kernel
 from mlsession.extractors.runtime import BATCH_SIZE, Precision, Runtime
 
+_CORE_LOCK = threading.Lock()
+
 Node = Any
 """A node of OpenVINO's graphs; it has no types."""
 
@@ -26,7 +30,9 @@ class LiteRunner:
     """One compiled network. Belongs to one thread at a time."""
 
     def __init__(self, variant: LiteVariant, kernels: Mapping[str, Kernel], runtime: Runtime) -> None:
-        compiled = openvino.Core().compile_model(
+        with _CORE_LOCK:
+            core = _core()
+        compiled = core.compile_model(
             _graph(variant, kernels),
             "CPU",
             {
@@ -44,6 +50,16 @@ class LiteRunner:
         self._request.infer([batch], share_inputs=True)
         rows: npt.NDArray[np.float32] = self._request.get_output_tensor(0).data
         return rows
+
+
+@cache
+def _core() -> openvino.Core:
+    """The one of this process, for good.
+
+    OpenVINO gives the thread that loads its CPU plugin a stack of its own for signal handlers, and frees it with the
+    plugin, without taking it back from the thread: with the last `Core` gone, the next signal would end the process.
+    """
+    return openvino.Core()
 
 
 def _graph(variant: LiteVariant, kernels: Mapping[str, Kernel]) -> openvino.Model:

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite run by OpenVINO, in one thread: no torch, and some five times as fast as its eager layers."""
+"""EfficientNet-Lite run by OpenVINO, in one thread, without torch; see `runtime` for when."""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@
 | `torch` | everywhere | all |
 
 `bfloat16` is taken for mlsession's own networks where the processor multiplies it faster (AMX, AVX-512 BF16): its
-features differ from those of float32 by a cosine of 0.9994 on average, 0.9975 at the 5th percentile or above, less than
-what moving the crop by a pixel does. Everything else is float32.
+features have a cosine to those of float32 of 0.9994 on average and 0.9991 at the 5th percentile (78 photos of fruit,
+either backend), less than what moving the crop by a pixel does. Everything else is float32.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from mlsession.extractors.processor import usable_processors
 BATCH = 16
 """Images in a step: bounded work, and small enough for the caches of a processor."""
 MOST_WORKERS = 32
-"""Each holds a network of its own: 20 to 60 MB."""
+"""Each holds a network of its own: some 60 MB with OpenVINO."""
 BATCHES_AHEAD = 2
 """Batches beyond those being worked on: enough to even out slow pictures."""
 READERS = 8

@@ -77,7 +77,7 @@ class TestAgainstTheOracle:
 
 
 class TestDrift:
-    """What bfloat16 costs, on real photos: measured 0.9995 on average, 0.9988 at the 5th percentile."""
+    """What bfloat16 costs, on real photos: measured 0.9994 on average, 0.9991 at the 5th percentile (78 photos)."""
 
     @pytest.mark.parametrize("backend", ["torch", "openvino"])
     def test_bfloat16_gives_nearly_the_same_features(self, images: Images, backend: Backend) -> None:

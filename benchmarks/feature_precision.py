@@ -19,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 
 import mlsession as ml
-from mlsession.data.decode import prepare_image
 from mlsession.data.index import ImageIndex
 from mlsession.data.reader import SourceReader
 from mlsession.extractors.catalog import load_extractor
@@ -28,6 +27,7 @@ from mlsession.extractors.runtime import Runtime
 from mlsession.heads.fitting import begin_fit
 from mlsession.heads.options import HeadOptions, LogisticRegressor, MultilayerPerceptron
 from mlsession.heads.protocol import Head
+from mlsession.images.decode import prepare_image
 from mlsession.randomness import keyed_generator
 from mlsession.session.phase import Array, Arrays
 

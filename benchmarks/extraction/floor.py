@@ -34,8 +34,8 @@ BATCH = 16
 
 def measure_parts(folder: Path, seconds: float) -> dict[str, float]:
     """CPU milliseconds an image of decoding and of the network: of this process, in one thread, for `seconds` each."""
-    from mlsession.data.decode import prepare_image
     from mlsession.extractors.catalog import load_extractor, scene_print
+    from mlsession.images.decode import prepare_image
 
     extractor = load_extractor(scene_print())
     files = [path.read_bytes() for path in sorted(folder.rglob("*.jpg"))[:256]]

@@ -17,8 +17,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from mlsession.augment.views import Effect
-from mlsession.data.geometry import to_square
 from mlsession.errors import InternalError
+from mlsession.images.geometry import to_square
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -14,10 +14,10 @@ from mlsession.cli import arguments as typed
 from mlsession.cli.outcome import DONE
 from mlsession.cli.output import print_json, print_lines, remark
 from mlsession.cli.text import number_of, plain
-from mlsession.data.decode import prepare_wide
 from mlsession.data.reader import SourceReader
 from mlsession.errors import InvalidParameter, UnreadableImage, UnusableData
 from mlsession.export.write import write_atomically
+from mlsession.images.decode import prepare_wide
 
 SIDE = 256
 """Of the square that the usual extractor takes."""

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from mlsession.data.geometry import PREPARATION
 from mlsession.errors import InvalidParameter
 from mlsession.extractors.runtime import BATCH_SIZE, Runtime
+from mlsession.images.geometry import PREPARATION
 
 if TYPE_CHECKING:
     from torch import nn

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from mlsession.data.geometry import PREPARATION
 from mlsession.errors import InvalidParameter
 from mlsession.extractors.framing import picture_side
 from mlsession.extractors.weights import (
@@ -15,6 +14,7 @@ from mlsession.extractors.weights import (
     EFFICIENTNET_LITE2,
     PackagedWeights,
 )
+from mlsession.images.geometry import PREPARATION
 from mlsession.session.phase import Json
 
 DEFAULT_REVISION = 2

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Self
 
-from mlsession.data.geometry import PREPARATION
 from mlsession.errors import InvalidParameter
 from mlsession.extractors.framing import picture_side
+from mlsession.images.geometry import PREPARATION
 from mlsession.session.phase import Json
 
 FILE = "file-sha256"

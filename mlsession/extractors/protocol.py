@@ -38,7 +38,7 @@ class FeatureExtractor(Protocol):
 
     @property
     def input_side(self) -> int:
-        """The side in pixels of the square pictures that `extract` takes (see `mlsession.data.geometry`)."""
+        """The side in pixels of the square pictures that `extract` takes (see `mlsession.images.geometry`)."""
         ...
 
     def numerics(self) -> Mapping[str, str | int]:

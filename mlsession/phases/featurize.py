@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mlsession.augment.views import Effect, ViewPlan
-from mlsession.data.decode import prepare_image, prepare_wide
 from mlsession.errors import UnreadableImage
 from mlsession.extractors.halves import Halves, to_half
 from mlsession.extractors.protocol import FeatureExtractor
+from mlsession.images.decode import prepare_image, prepare_wide
 from mlsession.phases.cache import view_key
 from mlsession.phases.claims import Claims
 from mlsession.phases.donation import FeatureRows

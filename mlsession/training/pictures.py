@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from mlsession.data.decode import prepare_image
-from mlsession.data.geometry import to_square
 from mlsession.errors import InvalidParameter
+from mlsession.images.decode import prepare_image
+from mlsession.images.geometry import to_square
 from mlsession.store import open_store, parent_url, url_name
 
 if TYPE_CHECKING:

@@ -25,6 +25,7 @@ LAYERS = (
     ("session",),
     ("augment", "extractors", "heads", "metrics"),
     ("data",),
+    ("images",),
     ("display", "store"),
     ("session.phase",),
     ("events", "clock", "errors", "randomness"),

@@ -14,7 +14,7 @@ import pytest
 from mlsession.augment.options import Rotate, augmentation_options
 from mlsession.augment.transforms import Augmenter
 from mlsession.augment.views import Effect, ViewPlan
-from mlsession.data.decode import prepare_image, prepare_wide
+from mlsession.images.decode import prepare_image, prepare_wide
 
 from .pictures import Pixels, digest_of, gradient, photo_bytes, png
 

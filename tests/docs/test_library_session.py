@@ -13,10 +13,10 @@ import torch
 from safetensors.numpy import load_file
 
 import mlsession as ml
-from mlsession.data.decode import prepare_image
 from mlsession.extractors.library import TENSORS, TimmExtractor
 from mlsession.extractors.library_networks import loaded
 from mlsession.extractors.runtime import Runtime
+from mlsession.images.decode import prepare_image
 from tests.extractors.networks import save_weights, timm_network
 from tests.photos import copy_photos
 

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import timm
 import torch
 
-from mlsession.data.decode import prepare_image
 from mlsession.extractors.weights import PackagedWeights, packaged_bytes, read_tensors
+from mlsession.images.decode import prepare_image
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "data"
 

@@ -22,11 +22,11 @@ from hypothesis import strategies as st
 from safetensors.numpy import save
 
 from mlsession.classifier.format import decode_model
-from mlsession.data.decode import prepare_image
 from mlsession.data.index import ImageIndex
 from mlsession.data.manifest import parse_manifest
 from mlsession.errors import DamagedData, InvalidParameter, MLSessionError, UnusableData
 from mlsession.extractors.weights import read_tensors
+from mlsession.images.decode import prepare_image
 from mlsession.phases.cache import FeatureCache, cache_folder
 from mlsession.session.log.blobs import decode_arrays, decode_state, encode_arrays, encode_state
 from mlsession.session.log.canonical import canonical_json, sha256

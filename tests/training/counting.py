@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from mlsession.data.geometry import PREPARATION
+from mlsession.images.geometry import PREPARATION
 from mlsession.session.phase import Json
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 import mlsession as ml
-from mlsession.data.decode import prepare_image
 from mlsession.errors import DamagedData
 from mlsession.events import CheckpointSkipped, PhaseStarted
+from mlsession.images.decode import prepare_image
 from mlsession.session.phase import Phase
 from mlsession.store.local import LocalStore
 from mlsession.testing.invariants import stored_bytes

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mlsession.data.decode import decode_image, prepare_image
-from mlsession.data.geometry import square_box, to_square
 from mlsession.errors import InvalidParameter, UnreadableImage
-from tests.data.pictures import STORED_AS, encoded, exif_orientation, noisy, scene
+from mlsession.images.decode import decode_image, prepare_image
+from mlsession.images.geometry import square_box, to_square
+from tests.images.pictures import STORED_AS, encoded, exif_orientation, noisy, scene
 
 
 @pytest.mark.parametrize(

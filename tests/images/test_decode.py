@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile, JpegImagePlugin
 
-from mlsession.data.decode import PIXEL_LIMIT, decode_image
 from mlsession.errors import UnreadableImage
-from tests.data.pictures import (
+from mlsession.images.decode import PIXEL_LIMIT, decode_image
+from tests.images.pictures import (
     CORNERS,
     STORED_AS,
     corners,
@@ -264,9 +264,9 @@ class TestRefusals:
     def test_a_bomb_takes_no_memory(self) -> None:
         script = (
             "import resource\n"
-            "from mlsession.data.decode import decode_image\n"
+            "from mlsession.images.decode import decode_image\n"
             "from mlsession.errors import UnreadableImage\n"
-            "from tests.data.pictures import png_claiming\n"
+            "from tests.images.pictures import png_claiming\n"
             "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
             "try:\n"
             "    decode_image(png_claiming(15_000, 15_000), 'a')\n"

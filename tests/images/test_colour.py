@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from mlsession.data.decode import decode_image
 from mlsession.errors import UnreadableImage
-from tests.data.pictures import CORNERS, corners, encoded, scene
+from mlsession.images.decode import decode_image
+from tests.images.pictures import CORNERS, corners, encoded, scene
 
 WHITE = [255, 255, 255]
 

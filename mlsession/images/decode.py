@@ -35,9 +35,9 @@ from PIL import (
     features,
 )
 
-from mlsession.data.colour import to_srgb
-from mlsession.data.geometry import ENOUGH, PREPARATION, to_square, to_wide
 from mlsession.errors import UnreadableImage
+from mlsession.images.colour import to_srgb
+from mlsession.images.geometry import ENOUGH, PREPARATION, to_square, to_wide
 
 __all__ = ["PIXEL_LIMIT", "PREPARATION", "decode_image", "prepare_image", "prepare_wide"]
 

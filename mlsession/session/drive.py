@@ -42,7 +42,8 @@ from mlsession.session.writer import SessionWriter
 from mlsession.store.protocol import Store
 
 T = TypeVar("T")
-HELD_BYTES = 256 * 2**20
+HELD_BYTES = 32 * 2**20
+"""What a save works on is in memory some four times: as rows, joined, as it is stored, and as it was read back."""
 _LOOK_SECONDS = 0.5
 """How often a phase that waits for the store looks whether it was asked to stop."""
 
@@ -57,7 +58,8 @@ class DriveOptions:
     retention: Retention = field(default_factory=Retention)
     """Which checkpoints stay."""
     held_bytes: int = HELD_BYTES
-    """Additive output that is not yet committed is held up to this many bytes; then the phase waits for the store."""
+    """Additive output that is not saved yet is held up to this many bytes (and a step), and as much while it is being
+    saved; where both are full, the phase waits for the store."""
 
 
 class Driver(Generic[T]):
@@ -174,11 +176,11 @@ class Driver(Generic[T]):
     def _save_if_due(self, turn: Turn, step: Step) -> None:
         self._committed(self._saver.poll())
         turn.hold(step.adds)
-        is_due = self._is_due(turn, step)
+        is_due = turn.held_bytes > self._options.held_bytes or self._is_due(turn, step)
         if is_due:
             self._wait()  # For the save before; a stop may be asked for meanwhile.
         asked = self._heed_stop()
-        must_wait = step.last or asked is not None or turn.held_bytes > self._options.held_bytes
+        must_wait = step.last or asked is not None
         if must_wait:
             self._wait()
         if must_wait or is_due:

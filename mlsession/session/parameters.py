@@ -53,6 +53,9 @@ class SessionParameters:
     what is new is extracted, and the head is trained anew; or go on with those that were recorded."""
     store_patience: float = 900.0
     """Seconds for which an unreachable store is tried again."""
+    read_timeout: float = 300.0
+    """Seconds after which a picture that a remote source does not give is asked for again, while no other one is read;
+    and again, until `store_patience` is over. Then the run ends, and can be resumed: no picture is left out for it."""
     cache: str | None = "auto"
     """The shared feature cache: a URL, None to do without, or "auto" for `.mlsession-cache` beside the session."""
     cache_size: int = CACHE_BYTES
@@ -70,6 +73,7 @@ class SessionParameters:
         _at_least("grace_seconds", self.grace_seconds, 0)
         _at_least("stale_after", self.stale_after, 0)
         _at_least("store_patience", self.store_patience, 0)
+        _above_0("read_timeout", self.read_timeout)
         _whole("cache_size", self.cache_size)
         if self.iterations is not None:
             _whole("iterations", self.iterations)
@@ -103,6 +107,11 @@ class SessionParameters:
 def _whole(parameter: str, value: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise InvalidParameter(parameter, value, "must be a whole number of 1 or more")
+
+
+def _above_0(parameter: str, value: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise InvalidParameter(parameter, value, "must be above 0")
 
 
 def _at_least(parameter: str, value: float, least: float) -> None:

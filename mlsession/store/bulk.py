@@ -1,9 +1,10 @@
 """Several keys in one go: what a store may offer beyond `Store`, and the same for those that do not.
 
 On a bucket a request takes as long as light and queues take, however small it is; so what matters is how many of them
-wait for each other. A store that can ask for several values at once has `get_many`, one that can list from the middle
-has `list_page`, one that can remove several keys at once has `delete_some`, one that can send a file without holding
-all of it in memory has `put_file`. Callers use the functions of this module, which make do without.
+wait for each other. A store that can ask for several values at once has `get_many`, one that can send several at once
+`put_many`, one that can list from the middle `list_page`, one that can remove several keys at once `delete_some`, one
+that can send a file without holding all of it in memory `put_file`. Callers use the functions of this module, which
+make do without.
 """
 
 from __future__ import annotations
@@ -28,6 +29,15 @@ class ReadsMany(Protocol):
 
         Raises what `Store.get` raises, but for `KeyMissing`, if any of them fails.
         """
+        ...
+
+
+@runtime_checkable
+class PutsMany(Protocol):
+    """A store that sends several values at once."""
+
+    def put_many(self, values: Mapping[str, bytes]) -> None:
+        """As `Store.put` with each of them. If it raises, any of them may have been written."""
         ...
 
 
@@ -84,6 +94,15 @@ def get_many(store: Store, limits: Mapping[str, int]) -> dict[str, bytes]:
         except KeyMissing:
             continue
     return found
+
+
+def put_many(store: Store, values: Mapping[str, bytes]) -> None:
+    """See `PutsMany`; one after the other where the store cannot do it at once."""
+    if isinstance(store, PutsMany):
+        store.put_many(values)
+    else:
+        for key, data in values.items():
+            store.put(key, data)
 
 
 def list_page(store: Store, prefix: str, after: str, count: int) -> tuple[Entry, ...] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mlsession.store.bulk import delete_some, get_many, list_page, put_file
+from mlsession.store.bulk import delete_some, get_many, list_page, put_file, put_many
 from mlsession.store.protocol import Store
 
 
@@ -19,6 +19,13 @@ class BulkContract:
         assert get_many(store, {}) == {}
         assert get_many(store, {"folder/c": 9}) == {"folder/c": b"third"}
         assert get_many(store, {"none": 9}) == {}
+
+    def test_several_values_sent_at_once(self, store: Store) -> None:
+        store.put("folder/b", b"old")
+        for values in ({}, {"one": b"alone"}, {"a": b"first", "folder/b": b"", "folder/c": bytes(70_000)}):
+            put_many(store, values)
+            assert get_many(store, dict.fromkeys(values, 10**6)) == values
+        assert sorted(entry.key for entry in store.list()) == ["a", "folder/b", "folder/c", "one"]
 
     def test_a_value_out_of_a_file(self, store: Store, tmp_path: Path) -> None:
         file = tmp_path / "value.bin"

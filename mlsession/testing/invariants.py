@@ -60,9 +60,11 @@ def check_session(store: Store, torn: Collection[int] = ()) -> Facts | None:
         return None
     timeline = _timeline(records)
     commits, live = _commits(timeline)
-    for entry in live:
-        _check_blobs(store, entry, _rows(commits, entry))
-    _check_removals(timeline, commits, live)
+    rows = _rows(commits)
+    # Each checkpoint rests on all that its phase put out before, so most blobs are those of many: read once.
+    needed = {ref for entry in live for ref in rows[entry.number]}
+    _check_blobs(store, live, needed)
+    _check_removals(timeline, commits, live, {ref.key for ref in needed})
     _check_fold(store, records[-1], numbers[-1], torn, commits, live)
     return Facts(records=records, timeline=timeline, checkpoints=live)
 
@@ -141,32 +143,37 @@ def _commits(timeline: tuple[Record, ...]) -> tuple[tuple[CheckpointEntry, ...],
     return tuple(commits), tuple(live.values())
 
 
-def _rows(commits: tuple[CheckpointEntry, ...], last: CheckpointEntry) -> tuple[BlobRef, ...]:
-    """What a checkpoint's phase had put out by then."""
-    refs: tuple[BlobRef, ...] = ()
+def _rows(commits: tuple[CheckpointEntry, ...]) -> dict[int, tuple[BlobRef, ...]]:
+    """What the phase of each checkpoint had put out by then, by the checkpoint's number."""
+    standing: dict[str, tuple[BlobRef, ...]] = {}
+    rows: dict[int, tuple[BlobRef, ...]] = {}
     for entry in commits:
-        if entry.phase == last.phase and entry.number <= last.number:
-            refs = entry.adds if entry.fresh else refs + entry.adds
-    return refs
+        standing[entry.phase] = entry.adds if entry.fresh else standing.get(entry.phase, ()) + entry.adds
+        rows[entry.number] = standing[entry.phase]
+    return rows
 
 
-def _check_blobs(store: Store, entry: CheckpointEntry, rows: tuple[BlobRef, ...]) -> None:
-    decode_state(read_blob(store, entry.state), entry.state.key)
+def _check_blobs(store: Store, live: tuple[CheckpointEntry, ...], rows: Collection[BlobRef]) -> None:
+    for entry in live:
+        decode_state(read_blob(store, entry.state), entry.state.key)
+        for ref in (entry.state, *entry.adds):
+            _demand(record_of(ref.key) == entry.number, f"checkpoint {entry.number} names another's {ref.key}")
     for ref in rows:
         decode_arrays(read_blob(store, ref), ref.key)
-    for ref in (entry.state, *entry.adds):
-        _demand(record_of(ref.key) == entry.number, f"checkpoint {entry.number} names another's {ref.key}")
 
 
 def _check_removals(
-    timeline: tuple[Record, ...], commits: tuple[CheckpointEntry, ...], live: tuple[CheckpointEntry, ...]
+    timeline: tuple[Record, ...],
+    commits: tuple[CheckpointEntry, ...],
+    live: tuple[CheckpointEntry, ...],
+    rows: Collection[str],
 ) -> None:
     """What going on rests on was not removed, and the keys of removals are blobs of the past that nothing needs."""
     newest = {entry.phase: entry for entry in commits}
     resting = valid_commits(Identity.from_record(timeline[0]).phases, newest, lambda phase: newest[phase].inputs)
     lost = {entry.number for entry in resting.values()} - {entry.number for entry in live}
     _demand(not lost, f"going on rests on {lost}, which were removed")
-    needed = {ref.key for entry in live for ref in (entry.state, *_rows(commits, entry))}
+    needed = {entry.state.key for entry in live} | set(rows)
     for record in timeline:
         if record.kind is Kind.REMOVED:
             named = record.body.get("keys")
@@ -199,9 +206,9 @@ def _check_fold(
     _demand(live_checkpoints(timeline, read) == live, "the index gives other checkpoints than the log")
     if tip.index is not None:
         _demand(read_summary(tip.index, read).start <= tip.number, "the index begins after its record")
+    rows = _rows(commits)
     for phase, entry in newest.items():
-        refs = _rows(commits, entry)
-        _demand(additive_blobs(timeline, phase, read) == refs, f"the index gives other output of {phase}")
+        _demand(additive_blobs(timeline, phase, read) == rows[entry.number], f"the index gives other output of {phase}")
 
 
 def stored_bytes(store: Store) -> dict[str, bytes]:

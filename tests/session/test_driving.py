@@ -124,8 +124,9 @@ class TestPolicies:
         def on_step(turn: int) -> None:
             started.append(turn)
             unsaved.append(turn)
-            # Rows of one step are at most 3 x (16 + 2) bytes; never more than the limit and one step are waiting.
-            assert len(unsaved) <= 4
+            # Rows of one step are at most 3 x (16 + 2) bytes; never more than the limit and one step are waiting, and
+            # as much in the save before.
+            assert len(unsaved) <= 8
 
         attempt = Attempt(
             open_store=lambda: HookedStore(MemoryStore(space), commit),
@@ -135,6 +136,28 @@ class TestPolicies:
         assert attempt.walk(Walk(limit=20, on_step=on_step)) == unbroken(Walk(limit=20))
         assert started == list(range(1, 21))
         assert len([entry for entry in facts_of(space).checkpoints if entry.phase == "walking"]) > 5
+
+    def test_output_above_the_limit_is_saved_while_the_phase_goes_on(self) -> None:
+        space, went_on = MemorySpace(), threading.Event()
+        first: list[bool] = []
+
+        def save_slowly(operation: str, key: str) -> None:
+            if operation == "put" and key.startswith("blobs/") and not first:
+                first.append(went_on.wait(60))
+
+        def on_step(turn: int) -> None:
+            if turn > 3:  # Three steps have more than the limit.
+                went_on.set()
+
+        attempt = Attempt(
+            open_store=lambda: HookedStore(MemoryStore(space), save_slowly),
+            policy=EverySeconds(seconds=3600),
+            held_bytes=54,
+        )
+        assert attempt.walk(Walk(limit=20, on_step=on_step)) == unbroken(Walk(limit=20))
+        assert first == [True]
+        walking = [entry.iteration for entry in facts_of(space).checkpoints if entry.phase == "walking"]
+        assert walking[0] <= 3
 
 
 class TestEvents:

@@ -540,7 +540,7 @@ def ignore(event: Event) -> None:
 
 TestSession = SessionMachine.TestCase
 TestSession.settings = settings(
-    max_examples=int(EXAMPLES or 60),
+    max_examples=int(EXAMPLES or 40),
     derandomize=EXAMPLES is None,
     database=None,
     stateful_step_count=STEPS,

@@ -52,6 +52,8 @@ def test_patience_becomes_the_backoff() -> None:
         ("stale_after", None),
         ("store_patience", -1),
         ("store_patience", False),
+        ("read_timeout", 0),
+        ("read_timeout", True),
     ],
 )
 def test_wrong_values_are_named(parameter: str, value: Any) -> None:

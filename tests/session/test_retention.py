@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlsession.errors import InvalidParameter
@@ -79,6 +79,7 @@ def resting(live: Sequence[CheckpointEntry], entry: CheckpointEntry) -> list[Che
     return list(valid_commits(phases, before, lambda phase: before[phase].inputs).values())
 
 
+@settings(max_examples=40)  # Drawing a history takes longer than deciding.
 @given(histories(), st.frozensets(st.integers(2, 40)))
 def test_what_is_needed_stays_whatever_is_chosen(
     history: tuple[tuple[CheckpointEntry, ...], Newest], chosen: frozenset[int]
@@ -97,6 +98,7 @@ def test_what_is_needed_stays_whatever_is_chosen(
     assert removable(left, newest, PHASES, chosen) == ()
 
 
+@settings(max_examples=40)  # Drawing a history takes longer than deciding.
 @given(histories(), rules)
 def test_the_rule_keeps_what_it_says(history: tuple[tuple[CheckpointEntry, ...], Newest], rule: Retention) -> None:
     live, newest = history
@@ -117,6 +119,7 @@ def test_the_rule_keeps_what_it_says(history: tuple[tuple[CheckpointEntry, ...],
     assert superseded(left, newest, PHASES, rule) == ()
 
 
+@settings(max_examples=40)  # Drawing a history takes longer than deciding.
 @given(histories(), rules)
 def test_what_stays_is_bounded(history: tuple[tuple[CheckpointEntry, ...], Newest], rule: Retention) -> None:
     live, newest = history

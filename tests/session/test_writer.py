@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -13,11 +14,12 @@ from mlsession.session.log.pages import TAIL
 from mlsession.session.log.records import Outcome
 from mlsession.session.opening import OpenOptions, open_session
 from mlsession.session.phase import Arrays
+from mlsession.store.bulk import get_many, put_many
 from mlsession.store.memory import MemoryStore
 from mlsession.testing.clock import FakeClock
 from mlsession.testing.invariants import check_session, stored_bytes
 from tests.session.log.test_journal import ignore, load, session_of, stage, writer_of
-from tests.session.stores import LostReplyStore
+from tests.session.stores import CountingStore, LostReplyStore
 
 
 def test_a_commit_names_all_that_it_wrote() -> None:
@@ -33,6 +35,26 @@ def test_a_commit_names_all_that_it_wrote() -> None:
     assert load(store).timeline.newest["training"] == replace(
         entry, metrics=load(store).timeline.newest["training"].metrics
     )
+
+
+class Bucket(CountingStore):
+    """One that answers several requests at once, as a bucket does."""
+
+    def get_many(self, limits: Mapping[str, int]) -> dict[str, bytes]:
+        self.calls["get_many"] += 1
+        return get_many(self.inner, limits)
+
+    def put_many(self, values: Mapping[str, bytes]) -> None:
+        self.calls["put_many"] += 1
+        put_many(self.inner, values)
+
+
+def test_a_commit_waits_for_a_bucket_three_times() -> None:
+    store = Bucket(MemoryStore())
+    writer = writer_of(store)
+    store.calls.clear()
+    writer.commit(replace(stage(1), adds=({"row": np.arange(2)},)))
+    assert store.calls == {"put_many": 1, "get_many": 1, "create": 1}
 
 
 def test_the_writer_knows_what_a_reader_would_see() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -22,7 +22,7 @@ from mlsession.session.log.canonical import canonical_json, parse_object, sha256
 from mlsession.session.log.layout import blob_key
 from mlsession.session.log.records import BlobRef
 from mlsession.session.phase import Array, Arrays, PhaseState
-from mlsession.store.bulk import Readable, ReadAhead
+from mlsession.store.bulk import Readable, ReadAhead, put_many
 from mlsession.store.protocol import Store
 
 MOST_HEADER_BYTES = 100_000_000
@@ -98,23 +98,40 @@ def as_written(key: str) -> Iterator[None]:
 
 
 def write_blob(store: Store, opening: int, record: int, data: bytes) -> BlobRef:
-    """Stores bytes under their own hash and reads them back.
+    """Stores bytes under their own hash and reads them back; see `write_blobs`."""
+    refs, _ = write_blobs(store, opening, record, (data,))
+    return refs[0]
 
-    Raises `StoreError` if the store gives back anything else than what it was given.
+
+def write_blobs(
+    store: Store, opening: int, record: int, values: Sequence[bytes], looking: Mapping[str, int] | None = None
+) -> tuple[tuple[BlobRef, ...], Readable]:
+    """Stores each of some bytes under their own hash, and reads all back: two requests' time where the store allows.
+
+    With them the keys `looking` are read, so many bytes of each; they can be read again in what comes second, which
+    asks the store for nothing that it holds. Raises `StoreError` if the store gives back anything else than what it
+    was given.
     """
+    refs = tuple(_ref(opening, record, data) for data in values)
+    put_many(store, {ref.key: data for ref, data in zip(refs, values, strict=True)})
+    back = ReadAhead(store)
+    back.fetch({ref.key: ref.size + 1 for ref in refs} | dict(looking or {}))
+    for ref in refs:
+        try:
+            _read_back(store, back, ref)
+        except DamagedData as damage:
+            raise StoreError(f"{store.url} does not give back what it was given: {damage}", ref.key) from damage
+    return refs, back
+
+
+def _ref(opening: int, record: int, data: bytes) -> BlobRef:
     digest = sha256(data)
-    ref = BlobRef(key=blob_key(opening, record, digest), size=len(data), sha256=digest)
-    store.put(ref.key, data)
-    try:
-        _read_back(store, ref)
-    except DamagedData as damage:
-        raise StoreError(f"{store.url} does not give back what it was given: {damage}", ref.key) from damage
-    return ref
+    return BlobRef(key=blob_key(opening, record, digest), size=len(data), sha256=digest)
 
 
-def _read_back(store: Store, ref: BlobRef) -> None:
+def _read_back(store: Store, back: Readable, ref: BlobRef) -> None:
     try:
-        read_blob(store, ref)
+        read_blob(back, ref)
     except DamagedData:
         read_blob(store, ref)  # It may have been damaged on its way here.
 

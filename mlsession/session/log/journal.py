@@ -14,7 +14,7 @@ from mlsession.session.log.pages import additive_blobs, live_checkpoints
 from mlsession.session.log.reading import LogReader, digest_of, stored_bytes
 from mlsession.session.log.records import MOST_BYTES, MOST_NUMBER, BlobRef, CheckpointEntry, Record
 from mlsession.session.log.timeline import Timeline
-from mlsession.store.bulk import get_many
+from mlsession.store.bulk import Readable, get_many
 from mlsession.store.protocol import Store
 
 __all__ = ["Journal", "LogState", "stored_bytes"]
@@ -145,17 +145,18 @@ class Journal:
             return stored
         return record
 
-    def check_unchanged(self, number: int, digest: str) -> None:
+    def check_unchanged(self, number: int, digest: str, read: Readable | None = None) -> None:
         """Raises `StoreError` if a record that was there is gone, and so most likely the whole session.
 
         Without this look a writer whose folder is removed or moved under its feet would go on there, with a log that
         has no beginning: nobody could open it, or make a session in its place. `digest` is that of `LogState`: where
         there is another record by now, a session was made in its place, or another writer opened this one, and it
-        raises `SessionTakenOver`; `DamagedData` where there are other bytes that are none.
+        raises `SessionTakenOver`; `DamagedData` where there are other bytes that are none. `read` may hold the record
+        already, of a moment ago.
         """
         try:
             # Twice, since it may have been damaged on its way here.
-            if self._digest(number) == digest or self._digest(number) == digest:
+            if any(digest_of(stored_bytes(look, number)) == digest for look in (read or self._store, self._store)):
                 return
         except KeyMissing:
             raise StoreError(
@@ -212,9 +213,6 @@ class Journal:
         while reader.has_record(end + 1):
             end += 1
         return end if end >= 0 else None
-
-    def _digest(self, number: int) -> str:
-        return digest_of(stored_bytes(self._store, number))
 
     def _taken_over(self, number: int) -> SessionTakenOver:
         return SessionTakenOver(

@@ -7,7 +7,7 @@
 | any with an ICC profile       | converted to sRGB (perceptual); one that cannot be used is as if it were absent    |
 | alpha or a transparent colour | laid over white                                                                    |
 | 16 bits a channel             | scaled from 0..65535 (fewer bits where the file says so)                           |
-| 32-bit integers               | as they are if all lie in 0..255, else stretched from the darkest to the brightest |
+| 32-bit or signed integers     | as they are if all lie in 0..255, else stretched from the darkest to the brightest |
 | floating point                | 0..1 to 0..255 if all lie in it, else stretched from the darkest to the brightest  |
 """
 
@@ -27,8 +27,10 @@ BACKGROUND = (255, 255, 255)
 _WIDE_FORMATS_OF_16_BITS = frozenset({"PNG", "PPM", "JPEG2000"})
 """Formats whose deep greys Pillow may hand over as 32-bit integers that fill 0..65535."""
 
-_BITS_PER_SAMPLE = 258
-"""The TIFF tag."""
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANES, _SAMPLE_FORMAT = 258, 262, 284, 339
+"""Tags of TIFF (TIFF 6.0, sections 8 and 19)."""
+_WHITE_IS_ZERO, _IN_PLANES, _UNSIGNED, _SIGNED = 0, 2, 1, 2
+"""Values of the last three."""
 
 
 def to_srgb(image: Image.Image, name: str) -> Image.Image:
@@ -37,7 +39,9 @@ def to_srgb(image: Image.Image, name: str) -> Image.Image:
     Raises `UnreadableImage` for a layout that has no rule, and for floating point without a finite value.
     """
     profile = image.info.get("icc_profile")
-    if image.mode.startswith("I") or image.mode == "F":
+    _check_order(image, name)
+    is_signed = image.mode == "L" and _tag(image, _SAMPLE_FORMAT) == _SIGNED
+    if image.mode.startswith("I") or image.mode == "F" or is_signed:
         image = _narrowed(image, name)
     base, alpha = _split_alpha(image)
     colours = _managed(base, profile) if isinstance(profile, bytes) and profile else None
@@ -57,6 +61,8 @@ def _split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     """The picture without its alpha, and the alpha (mode L) if it has one of any kind."""
     if not image.has_transparency_data:
         return image, None
+    if image.mode == "La":
+        image = image.convert("LA")
     if image.mode in ("1", "L", "LA"):
         both = image.convert("LA")
         return both.getchannel("L"), both.getchannel("A")
@@ -88,13 +94,38 @@ def _managed(image: Image.Image, profile: bytes) -> Image.Image | None:
         return None
 
 
+def _tag(image: Image.Image, tag: int) -> int | None:
+    """The value of a tag of a TIFF, of several the first; None where there is none."""
+    value = getattr(image, "tag_v2", {}).get(tag)
+    first = value[0] if isinstance(value, tuple) and value else value
+    return first if isinstance(first, int) else None
+
+
+def _check_order(image: Image.Image, name: str) -> None:
+    """Refuse what Pillow decodes without an error to wrong pixels: wide samples in planes of their own."""
+    if _tag(image, _PLANES) == _IN_PLANES and len(image.getbands()) > 1 and (_tag(image, _BITS_PER_SAMPLE) or 8) > 8:
+        raise UnreadableImage(name, "its pixel layout is one of TIFF that is not read; save it as 8-bit RGB")
+
+
+def _stored_values(image: Image.Image) -> npt.NDArray[np.generic]:
+    """The values of a picture of one channel as its file means them; Pillow takes some of TIFF for others."""
+    values = np.asarray(image)
+    kind = _tag(image, _SAMPLE_FORMAT)
+    if image.mode == "L":
+        return values.view(np.int8)
+    is_unsigned = values.dtype == np.int32 and _tag(image, _BITS_PER_SAMPLE) == 32 and kind in (None, _UNSIGNED)
+    return values.view(np.uint32) if is_unsigned and image.format == "TIFF" else values
+
+
 def _narrowed(image: Image.Image, name: str) -> Image.Image:
     """A picture of 16 or 32 bits a pixel as L, or as LA where one of its values stands for transparent."""
-    values = np.asarray(image)
+    values = _stored_values(image)
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format in _WIDE_FORMATS_OF_16_BITS):
         grey = _scaled(values, 0, _full_scale(image))
     else:
         grey = _stretched(values, name)
+    if _tag(image, _PHOTOMETRIC) == _WHITE_IS_ZERO:
+        grey = 255 - grey  # Of 8 bits and fewer Pillow has done it.
     picture = Image.fromarray(grey)
     clear = image.info.get("transparency")
     if isinstance(clear, int):
@@ -104,13 +135,11 @@ def _narrowed(image: Image.Image, name: str) -> Image.Image:
 
 def _full_scale(image: Image.Image) -> int:
     """The value of white in a picture of up to 16 bits."""
-    tags = getattr(image, "tag_v2", None)
-    bits = tags.get(_BITS_PER_SAMPLE, (16,)) if tags is not None else (16,)
-    first = bits[0] if isinstance(bits, tuple) and bits else bits
-    return (1 << first) - 1 if isinstance(first, int) and 8 < first < 16 else 65535
+    bits = _tag(image, _BITS_PER_SAMPLE) or 16
+    return (1 << bits) - 1 if 8 < bits < 16 else 65535
 
 
-def _stretched(values: npt.NDArray[np.int32 | np.float32], name: str) -> npt.NDArray[np.uint8]:
+def _stretched(values: npt.NDArray[np.generic], name: str) -> npt.NDArray[np.uint8]:
     """Values that no format gives a white for: see the table at the top. NaN becomes black."""
     finite = values[np.isfinite(values)]
     if finite.size == 0:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
 from mlsession.errors import UnreadableImage
 from mlsession.images.decode import decode_image
-from tests.images.pictures import CORNERS, corners, encoded, scene
+from tests.images.pictures import CORNERS, corners, encoded, scene, tiff
 
 WHITE = [255, 255, 255]
 
@@ -121,6 +123,44 @@ class TestDepth:
     def test_values_without_an_agreed_white(self, values: np.ndarray[tuple[int, int]], expected: list[int]) -> None:
         pixels = decode_image(encoded(Image.fromarray(values), "TIFF"), "a")
         assert pixels[0, :, 0].tolist() == expected
+
+    @pytest.mark.parametrize("order", "<>")
+    @pytest.mark.parametrize(
+        ("values", "expected"),
+        [
+            (np.array([[0, 257, 65535]], np.uint16), [0, 1, 255]),
+            (np.array([[-(2**15), 0, 2**15 - 1]], np.int16), [0, 128, 255]),
+            (np.array([[-128, 0, 127]], np.int8), [0, 128, 255]),
+            (np.array([[0, 9, 99]], np.int8), [0, 9, 99]),
+            (np.array([[0, 2**31, 2**32 - 1]], np.uint32), [0, 128, 255]),
+            (np.array([[0.0, 0.5, 1.0]], np.float32), [0, 128, 255]),
+        ],
+    )
+    @pytest.mark.parametrize("photometric", [1, 0])
+    def test_samples_of_tiff(
+        self, values: np.ndarray[tuple[int, int]], expected: list[int], photometric: int, order: Literal["<", ">"]
+    ) -> None:
+        data = tiff(values, order=order, photometric=photometric)
+        is_big = order == ">"
+        of_white_as_zero = values.dtype == np.float32 or (values.dtype == np.uint16 and not is_big)
+        if of_white_as_zero if photometric == 0 else not (is_big and values.dtype == np.uint32):
+            wanted = expected if photometric else [255 - level for level in expected]
+            assert decode_image(data, "a")[0, :, 0].tolist() == wanted
+        else:
+            with pytest.raises(UnreadableImage, match="its pixel layout is one of TIFF that is not read"):
+                decode_image(data, "a")
+
+    @pytest.mark.parametrize("order", "<>")
+    @pytest.mark.parametrize("planes", [False, True])
+    @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.uint32])
+    def test_colours_of_tiff(self, dtype: type[np.generic], planes: bool, order: Literal["<", ">"]) -> None:
+        deep = np.asarray(scene()).astype(dtype) * dtype({1: 1, 2: 257, 4: 2**24}[np.dtype(dtype).itemsize])
+        data = tiff(deep, order=order, photometric=2, planes=planes)
+        if dtype is np.uint8 or (dtype is np.uint16 and not planes):
+            assert np.array_equal(decode_image(data, "a"), np.asarray(scene()))
+        else:
+            with pytest.raises(UnreadableImage, match="its pixel layout is one of TIFF that is not read"):
+                decode_image(data, "a")
 
     def test_nothing_finite_is_refused(self) -> None:
         data = encoded(Image.fromarray(np.full((2, 2), np.nan, np.float32)), "TIFF")

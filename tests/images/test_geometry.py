@@ -5,9 +5,10 @@ import pytest
 from PIL import Image
 
 from mlsession.errors import InvalidParameter, UnreadableImage
-from mlsession.images.decode import decode_image, prepare_image
+from mlsession.images.decode import decode_image, inspect_image, prepare_image
 from mlsession.images.geometry import square_box, to_square
 from tests.images.pictures import STORED_AS, encoded, exif_orientation, noisy, scene
+from tests.photos import PHOTOS
 
 
 @pytest.mark.parametrize(
@@ -69,6 +70,20 @@ def test_preparing_is_decoding_and_squaring() -> None:
     data = encoded(scene(500, 400), "JPEG")
     expected = to_square(Image.fromarray(decode_image(data, "a")), 256)
     assert np.array_equal(prepare_image(data, "a"), np.asarray(expected))
+
+
+@pytest.mark.parametrize("options", [{}, {"quality": 95, "subsampling": 0}, {"progressive": True}])
+def test_a_photo_decoded_at_a_part_of_its_size_is_nearly_the_same(options: dict[str, object]) -> None:
+    """Within what docs/images.md says."""
+    with Image.open(min(PHOTOS.rglob("*.jpg"))) as photo:
+        large = photo.convert("RGB").resize((1536, 1100), Image.Resampling.BICUBIC)
+    data = encoded(large, "JPEG", **options)
+    whole, part = decode_image(data, "a"), inspect_image(data, "a", 512).picture
+    assert part.size == (768, 550)
+    difference = np.abs(prepare_image(data, "a").astype(int) - np.asarray(to_square(Image.fromarray(whole), 256)))
+    assert difference.mean() <= 0.5
+    assert difference.max() <= 16
+    assert difference.any(), "both were decoded alike"
 
 
 def test_errors() -> None:

@@ -6,34 +6,54 @@ import threading
 from collections.abc import Callable
 
 from mlsession.store.protocol import Store
+from mlsession.store.sharing import shares_reads
 
 
 class StoreHandles:
-    """Handles on one store; each thread gets one of its own, because a store belongs to one thread."""
+    """Handles on one store. Each thread gets one of its own, because a store belongs to one thread; but where one
+    serves all of them (see `mlsession.store.sharing`), there is one.
+    """
 
     def __init__(self, open_store: Callable[[], Store]) -> None:
         self._open_store = open_store
         self._handles = threading.local()
+        self._shared: Store | None = None
         self._opened: list[Store] = []
         self._lock = threading.Lock()
 
+    def is_shared(self) -> bool:
+        """Whether one handle serves all threads. Opens it, and raises what that raises."""
+        self.here()
+        return self._shared is not None
+
     def here(self) -> Store:
         """The handle of this thread, opened when it is first asked for."""
-        store: Store | None = getattr(self._handles, "store", None)
+        store: Store | None = self._shared or getattr(self._handles, "store", None)
         if store is None:
-            store = self._open_store()
-            self._handles.store = store
             with self._lock:
-                self._opened.append(store)
+                # The first tells whether there have to be others.
+                store = self._shared or (None if self._opened else self._first())
+            if store is None:
+                store = self._open_store()
+                with self._lock:
+                    self._opened.append(store)
+            self._handles.store = store
         return store
 
     def close(self) -> None:
         """Releases every thread's handle. Only when no thread uses one any more."""
         with self._lock:
-            opened, self._opened = self._opened, []
+            opened, self._opened, self._shared = self._opened, [], None
             self._handles = threading.local()
         for store in opened:
             store.close()
+
+    def _first(self) -> Store:
+        store = self._open_store()
+        self._opened.append(store)  # Closed, too, if it cannot say whether it is shared.
+        if shares_reads(store):
+            self._shared = store
+        return store
 
 
 class SourceReader:
@@ -41,6 +61,13 @@ class SourceReader:
 
     def __init__(self, open_store: Callable[[], Store]) -> None:
         self._handles = StoreHandles(open_store)
+
+    def opens_shared(self) -> bool:
+        """Whether one handle serves all threads, so that many reads at once cost no more than few.
+
+        Opens it. Raises `StoreError` where that fails.
+        """
+        return self._handles.is_shared()
 
     def read(self, key: str) -> bytes:
         """The bytes of one image. Raises `KeyMissing` and other `StoreError`s."""

@@ -22,6 +22,8 @@ class Part:
     """[n]: index into the corpus's classes."""
     read: Callable[[str], bytes]
     """The bytes of a key; called from several threads."""
+    is_shared: Callable[[], bool] | None = None
+    """Whether many reads at once cost no more than few, see `worked_batches`; None: they do."""
 
     def bytes_of(self, row: int) -> bytes:
         """The bytes of an image; `row` counts within this part.
@@ -46,6 +48,11 @@ class Corpus:
 
     def __len__(self) -> int:
         return len(self.training.keys) + (len(self.validation.keys) if self.validation else 0)
+
+    @property
+    def is_shared(self) -> Callable[[], bool] | None:
+        """As of the training source."""
+        return self.training.is_shared
 
     @property
     def labels(self) -> npt.NDArray[np.int64]:

@@ -104,14 +104,15 @@ def halves(features: Array) -> Array:
     return features
 
 
-def make_room(rows: int, width: int) -> Array:
-    """Uninitialised float16 [rows, width]: in memory, or in a temporary file where it is large."""
-    if rows * width * 2 <= MEMORY_BYTES:
-        return np.empty((rows, width), dtype=np.float16)
+def make_room(rows: int, width: int, dtype: npt.DTypeLike = np.float16) -> Array:
+    """Uninitialised [rows, width]: in memory, or in a temporary file where it is large."""
+    size = rows * width * np.dtype(dtype).itemsize
+    if size <= MEMORY_BYTES:
+        return np.empty((rows, width), dtype=dtype)
     # The file has no name: it goes when the array does, or the process, however that ends.
     with tempfile.TemporaryFile(prefix="mlsession-features-") as file:
-        _reserve(file.fileno(), rows * width * 2)
-        return np.memmap(file, dtype=np.float16, mode="w+", shape=(rows, width))
+        _reserve(file.fileno(), size)
+        return np.memmap(file, dtype=dtype, mode="w+", shape=(rows, width))
 
 
 def let_go(features: Array) -> None:

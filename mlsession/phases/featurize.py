@@ -16,7 +16,7 @@ from mlsession.augment.views import Effect, ViewPlan
 from mlsession.errors import UnreadableImage
 from mlsession.extractors.halves import Halves, to_half
 from mlsession.extractors.protocol import FeatureExtractor
-from mlsession.images.decode import prepare_image, prepare_wide
+from mlsession.images.decode import STRICT, ReadingRules, prepare_image, prepare_wide
 from mlsession.phases.cache import view_key
 from mlsession.phases.claims import Claims
 from mlsession.phases.donation import FeatureRows
@@ -85,10 +85,13 @@ class Featurizer:
         cache: FeatureRows | None,
         views: ViewPlan | None = None,
         augmenter: str = "",
+        is_shared: Callable[[], bool] | None = None,
+        rules: ReadingRules = STRICT,
     ) -> None:
         """`load_extractor` is called in each worker that needs one, from several threads at once.
 
-        `views` are those of training images; `augmenter` is the `augmenter_identity` that makes them.
+        `views` are those of training images; `augmenter` is the `augmenter_identity` that makes them; `is_shared` is of
+        the sources, see `worked_batches`.
         """
         self._load_extractor = load_extractor
         self._dimension = dimension
@@ -96,6 +99,8 @@ class Featurizer:
         self._cache = cache
         self._views = ViewPlan() if views is None else views
         self._augmenter_identity = augmenter
+        self._is_shared = is_shared
+        self._rules = rules
         self._augmenter: Augmenter | None = None
         self._lock = threading.Lock()
         self._workers = threading.local()
@@ -126,7 +131,7 @@ class Featurizer:
         def work(batch: Sequence[tuple[int, Read]]) -> tuple[Picture, ...]:
             return self._worked([(row, key_of(row), read()) for row, read in batch], views)
 
-        for pictures in worked_batches(rows, bytes_of, work, size):
+        for pictures in worked_batches(rows, bytes_of, work, size, is_shared=self._is_shared):
             for picture in pictures:
                 self._keep(picture)
             yield pictures
@@ -250,9 +255,9 @@ class Featurizer:
         if not wanted:
             return {}
         if self._views.needs_wide.isdisjoint(wanted):
-            square = wide = prepare_image(data, name, self._side)
+            square = wide = prepare_image(data, name, self._side, self._rules)
         else:
-            square, wide = prepare_wide(data, name, self._side)
+            square, wide = prepare_wide(data, name, self._side, self._rules)
         made = {}
         for view in wanted:
             made[view] = square if view == 0 else self._augment(self._views.effect(digest, view), square, wide)

@@ -1,6 +1,6 @@
 """Batches of images through several workers, in a fixed order: each batch is read ahead, then worked on by one thread.
 
-    reading    many threads, which wait for a store most of the time; bounded by the bytes that lie ready
+    reading    many threads, which wait for a store most of the time; bounded by the bytes that lie ready or will soon
     working    as many threads as there are processors: decoding and the network, one batch each
 
 One thread does all of a batch because decoding and the network compete for the same processors: a network that ran
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeAlias, TypeVar
 
-from mlsession.extractors.processor import usable_processors
+from mlsession.processor import usable_processors
 
 BATCH = 16
 """Images in a step: bounded work, and small enough for the caches of a processor."""
@@ -24,9 +24,16 @@ MOST_WORKERS = 32
 BATCHES_AHEAD = 2
 """Batches beyond those being worked on: enough to even out slow pictures."""
 READERS = 8
-"""Each opens a handle of its own on the store, if there is enough to read."""
+"""For a disk, and for a store of which each reader opens a handle of its own."""
+READERS_A_WORKER = 32
+"""For a store of which one handle serves all, which is far away: a worker takes some 100 pictures a second, so that
+there is always one for it where an answer takes 0.3 s."""
+MOST_READERS = 128
+"""More than one client can ask for, whose own work is that of one processor."""
 READY_BYTES = 128 * 2**20
-"""Once so much has been read and not been worked on, no more is read."""
+"""Once so much has been read and not been worked on, or is expected to be, no more is read."""
+_FORGETTING = 0.9
+"""How much of a large picture is still expected after the next one."""
 
 Result = TypeVar("Result")
 Read: TypeAlias = Callable[[], bytes]
@@ -39,20 +46,27 @@ def worked_batches(
     work: Callable[[Sequence[tuple[int, Read]]], Result],
     size: int = BATCH,
     workers: int | None = None,
+    is_shared: Callable[[], bool] | None = None,
 ) -> Iterator[Result]:
     """`work` on `rows` in batches of `size`; the results in order, a few batches ahead of the caller.
 
-    Whatever `read` or `work` raises is raised here, at its batch's turn. The number of workers changes the speed alone.
+    `is_shared` tells, once there is something to read, whether many reads at once cost no more than few; left out,
+    they do. Whatever `read`, `work` or it raises is raised here, at its batch's turn. The numbers of workers and of
+    readers change the speed alone.
     """
+    if not rows:
+        return
     count = workers or min(usable_processors(), MOST_WORKERS)
+    num_readers = readers_for(count, is_shared is not None and is_shared())
+    ahead = max(BATCHES_AHEAD, -(-num_readers // size))
     ready = _Ready(READY_BYTES)
-    readers = ThreadPoolExecutor(max_workers=READERS, thread_name_prefix="mlsession-reading")
+    readers = ThreadPoolExecutor(max_workers=num_readers, thread_name_prefix="mlsession-reading")
     working = ThreadPoolExecutor(max_workers=count, thread_name_prefix="mlsession-working")
     waiting: deque[Future[Result]] = deque()
     starts = iter(range(0, len(rows), size))
     try:
         while True:
-            while len(waiting) < count + BATCHES_AHEAD and (first := next(starts, None)) is not None:
+            while len(waiting) < count + ahead and (first := next(starts, None)) is not None:
                 batch = [
                     (row, ready.taking(readers.submit(ready.reading, read, row), row))
                     for row in rows[first : first + size]
@@ -67,8 +81,16 @@ def worked_batches(
         working.shutdown(wait=True, cancel_futures=True)
 
 
+def readers_for(workers: int, is_shared: bool) -> int:
+    """How many reads may wait at once; pure."""
+    return min(READERS_A_WORKER * workers, MOST_READERS) if is_shared else READERS
+
+
 class _Ready:
     """The bytes that have been read and not been taken: a row is read while there is room, or once it is waited for.
+
+    Of those being read each is expected to be as large as the last ones were, and the first ones so large that as many
+    are read as from a disk.
 
     Nobody waits for ever: of the first batch that is not done, the row that its worker waits for has been begun before
     all later ones, so it is being read, or lets itself in here.
@@ -77,6 +99,8 @@ class _Ready:
     def __init__(self, most: int) -> None:
         self._most = most
         self._held = 0
+        self._under_way = 0
+        self._expected = most / READERS
         self._awaited: set[int] = set()
         self._closed = False
         self._changed = threading.Condition()
@@ -84,12 +108,20 @@ class _Ready:
     def reading(self, read: Callable[[int], bytes], row: int) -> bytes:
         """Reads a row once it may be."""
         with self._changed:
-            self._changed.wait_for(lambda: self._held < self._most or row in self._awaited or self._closed)
+            self._changed.wait_for(lambda: self._has_room() or row in self._awaited or self._closed)
             if self._closed:
                 return b""  # Nobody will ask for it.
-        data = read(row)
-        with self._changed:
-            self._held += len(data)
+            self._under_way += 1
+        size = 0
+        try:
+            data = read(row)
+            size = len(data)
+        finally:
+            with self._changed:
+                self._under_way -= 1
+                self._held += size
+                self._expected = max(size, self._expected * _FORGETTING)
+                self._changed.notify_all()
         return data
 
     def taking(self, future: Future[bytes], row: int) -> Read:
@@ -110,6 +142,9 @@ class _Ready:
             return data
 
         return take
+
+    def _has_room(self) -> bool:
+        return self._held + self._under_way * self._expected < self._most
 
     def close(self) -> None:
         """Lets those go who wait for room."""

@@ -13,6 +13,7 @@ from mlsession.events import CacheFailed, Event, NumericsChanged
 from mlsession.extractors.catalog import FeatureExtractorSpec, load_extractor
 from mlsession.extractors.protocol import FeatureExtractor
 from mlsession.extractors.runtime import Surroundings, recorded_runtime
+from mlsession.images.decode import ReadingRules
 from mlsession.phases.cache import FeatureCache
 from mlsession.phases.donation import FeatureRows
 from mlsession.phases.featurize import Featurizer
@@ -24,6 +25,9 @@ from mlsession.store.protocol import Store
 
 EXTRACTOR = "extractor"
 """The member of a session's numerics id that says what gives features their bits: `FeatureExtractor.numerics`."""
+
+TRUNCATED, ALLOWED = "truncated", "allowed"
+"""Its member where images that are cut short are taken: rows of such images are for such sessions only."""
 
 Emit = Callable[[Event], None]
 
@@ -56,9 +60,15 @@ class RecordedExtractor:
         return FeatureCache(open_cache, folder_of(about), failed, about=about, limit=limit)
 
     def featurizer(
-        self, cache: FeatureCache | None, rows: FeatureRows | None = None, views: ViewPlan | None = None
+        self,
+        cache: FeatureCache | None,
+        rows: FeatureRows | None = None,
+        views: ViewPlan | None = None,
+        is_shared: Callable[[], bool] | None = None,
     ) -> Featurizer:
-        """`rows` are what is at hand, of the `cache` and others; the cache alone if left out."""
+        """`rows` are what is at hand, of the `cache` and others; the cache alone if left out. `is_shared` is of the
+        sources, see `worked_batches`.
+        """
         told = _Told(self.emit, self.recorded)
 
         def load() -> FeatureExtractor:
@@ -68,7 +78,9 @@ class RecordedExtractor:
             return extractor
 
         at_hand = cache if rows is None else rows
-        return Featurizer(load, self.spec.dimension, self.spec.input_side, at_hand, views, augmenter_identity())
+        spec, augmenter = self.spec, augmenter_identity()
+        rules = ReadingRules(allow_truncated=self.recorded.get(TRUNCATED) == ALLOWED)
+        return Featurizer(load, spec.dimension, spec.input_side, at_hand, views, augmenter, is_shared, rules)
 
 
 class _Told:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from mlsession.store.s3 import S3
 from mlsession.store.services import GOOGLE
 
 if TYPE_CHECKING:
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 30.0
 SILENCE_SECONDS = 60.0
 """How long a client waits for a connection, and for the next bytes of a reply. Those of S3 and Azure have limits."""
+
+CONNECTIONS = 128
+"""Which one client may have at once; that of S3 makes do with ten unless it is told."""
 
 CLOSE_SECONDS = 5.0
 
@@ -27,6 +31,16 @@ def time_limits(scheme: str) -> Mapping[str, object]:
     from aiohttp import ClientTimeout
 
     return {"requests_timeout": ClientTimeout(sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS)}
+
+
+def widen(filesystem: AbstractFileSystem | None) -> None:
+    """Let a filesystem that nobody has used yet, and those that it stands on, have as many connections as are asked of
+    it; who has stated a number gets that.
+    """
+    while filesystem is not None:
+        if S3.intersection((filesystem.protocol,) if isinstance(filesystem.protocol, str) else filesystem.protocol):
+            filesystem.config_kwargs = {"max_pool_connections": CONNECTIONS, **filesystem.config_kwargs}
+        filesystem = getattr(filesystem, "fs", None)
 
 
 def disconnect(filesystem: AbstractFileSystem | None) -> None:

@@ -27,7 +27,10 @@ def walks_folders(filesystem: AbstractFileSystem) -> bool:
     """Whether a filesystem lists by fsspec's general walk, folder by folder."""
     from fsspec import AbstractFileSystem
     from fsspec.asyn import AsyncFileSystem
+    from fsspec.implementations.cached import CachingFileSystem
 
+    while isinstance(filesystem, CachingFileSystem):
+        filesystem = filesystem.fs  # It hands listings on.
     if isinstance(filesystem, AsyncFileSystem):
         return bool(type(filesystem)._find is AsyncFileSystem._find)
     return bool(type(filesystem).find is AbstractFileSystem.find)

@@ -21,6 +21,8 @@ LOCAL_SCHEMES = frozenset({"", "file", "local"})
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]+)://")
 _BARE_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+")
 _QUERY_SCHEMES = frozenset({"http", "https"})
+_PASSING_SCHEMES = frozenset({"simplecache", "filecache", "blockcache", "cached"})
+"""Links of a chain without paths of their own: a path in one is a path in what it stands before."""
 _NAMED_CONTAINER_SCHEMES = frozenset({"abfs", "abfss", "az", "adl", "wasb", "wasbs"})
 
 
@@ -168,6 +170,9 @@ def _split(url: str) -> _Pieces:
     head, path, tail = "", url, ""
     if _is_chain(url):
         path, separator, rest = url.partition("::")
+        if path.lower() in _PASSING_SCHEMES:
+            inner = _split(rest)
+            return _Pieces(f"{path}{separator}{inner.head}", inner.path, inner.tail)
         tail = separator + rest
         if _BARE_SCHEME.fullmatch(path):
             path = f"{path}://"

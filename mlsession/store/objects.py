@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from mlsession.errors import KeyMissing
+from mlsession.store.awaited import AwaitedStore
+from mlsession.store.bulk import PAGE
 from mlsession.store.keys import check_read_key, check_written_key
 from mlsession.store.protocol import Entry
-from mlsession.store.remote import FsspecStore
 from mlsession.store.s3 import MOST_DELETED, S3, delete_objects, page_after
 
 
-class ObjectStore(FsspecStore):
+class ObjectStore(AwaitedStore):
     """Keys below one path of a bucket."""
 
     def get_many(self, limits: Mapping[str, int]) -> dict[str, bytes]:
@@ -34,6 +35,36 @@ class ObjectStore(FsspecStore):
                         raise reply
                 found[key] = reply[: limits[key]] if isinstance(reply, bytes) else self.get_range(key, 0, limits[key])
         return found
+
+    def put_many(self, values: Mapping[str, bytes]) -> None:
+        """See `mlsession.store.bulk`; sent at once. If one fails, those still under way are given up."""
+        if len(values) < 2:
+            for key, data in values.items():
+                self.put(key, data)
+            return
+        for key in values:
+            check_written_key(key)
+        with self._reporting(next(iter(values)), writing=True):
+            size = sum(map(len, values.values()))
+            self._open.pipe({self._path(key): data for key, data in values.items()}, timeout=self._patience(size))
+
+    def list(self, prefix: str = "") -> Iterator[Entry]:
+        """Page by page where that can be: fsspec's own listing is whole in memory, a kilobyte and more for each key."""
+        page = self.list_page(prefix, "", PAGE)
+        return super().list(prefix) if page is None else self._listed_on(prefix, page)
+
+    def _listed_on(self, prefix: str, page: tuple[Entry, ...]) -> Iterator[Entry]:
+        """A page, and all that comes after it."""
+        while True:
+            yield from page
+            if len(page) < PAGE:
+                return
+            last = page[-1].key
+            following = self.list_page(prefix, last, PAGE)
+            if following is None:
+                yield from (entry for entry in super().list(prefix) if entry.key > last)
+                return
+            page = following
 
     def list_page(self, prefix: str, after: str, count: int) -> tuple[Entry, ...] | None:
         """See `mlsession.store.bulk`; None but from S3."""

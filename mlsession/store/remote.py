@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlsession.errors import CredentialsExpired, KeyExists, KeyMissing, MLSessionError, StoreError
-from mlsession.store.clients import disconnect
+from mlsession.store.connection import Connection, Renew, Scrub
 from mlsession.store.failures import Failure, classify, container_missing, remote_failure
 from mlsession.store.keys import check_read_key, check_written_key, is_temporary, temporary_name
 from mlsession.store.listing import entry_version, walks_folders
@@ -28,9 +28,6 @@ PATIENCE_SECONDS = 60.0
 SLOWEST_BYTES_PER_SECOND = 256 * 2**10
 """A write that takes longer than both allow together is given up. Clients have no limit of their own there: where they
 ask a server whether they may send ("100 Continue") and no answer comes, they wait for ever."""
-
-Scrub = Callable[[str], str]
-"""Takes secrets out of a text."""
 
 
 class FsspecStore:
@@ -55,16 +52,13 @@ class FsspecStore:
         url: str,
         scrub: Scrub,
         patience_seconds: float = PATIENCE_SECONDS,
-        renew: Callable[[], tuple[AbstractFileSystem, Scrub]] | None = None,
+        renew: Renew | None = None,
     ) -> None:
-        self._filesystem: AbstractFileSystem | None = filesystem
+        self._connection = Connection(filesystem, url, scrub, renew)
         self._base = path.rstrip("/")
         self._scheme = scheme
         self._url = url
-        self._scrub = scrub
         self._patience_seconds = patience_seconds
-        self._renew = renew
-        self._has_expired = False
 
     @property
     def url(self) -> str:
@@ -149,19 +143,15 @@ class FsspecStore:
                     raise
 
     def close(self) -> None:
-        filesystem, self._filesystem = self._filesystem, None
-        disconnect(filesystem)
+        self._connection.close()
 
     @property
     def _open(self) -> AbstractFileSystem:
-        if self._filesystem is None:
-            raise StoreError(f"{self._url}: this store was closed; open it again")
-        if self._has_expired and self._renew is not None:
-            expired = self._filesystem
-            self._filesystem, self._scrub = self._renew()
-            self._has_expired = False
-            disconnect(expired)
-        return self._filesystem
+        return self._connection.filesystem()
+
+    @property
+    def _scrub(self) -> Scrub:
+        return self._connection.scrub
 
     def _path(self, key: str) -> str:
         return f"{self._base}/{key}" if self._base or self._scheme in FILE_SERVERS else key
@@ -188,12 +178,15 @@ class FsspecStore:
         limits: dict[str, float] = {}
         if self._scheme in OBJECT_STORES:
             # fsspec cancels the request then; were it left running, its bytes would stay in memory with it.
-            size = data.stat().st_size if isinstance(data, Path) else len(data)
-            limits["timeout"] = self._patience_seconds + size / SLOWEST_BYTES_PER_SECOND
+            limits["timeout"] = self._patience(data.stat().st_size if isinstance(data, Path) else len(data))
         if isinstance(data, Path):
             self._open.put_file(str(data), path, **limits, **options)
         else:
             self._open.pipe_file(path, data, **limits, **options)
+
+    def _patience(self, size: int) -> float:
+        """Seconds after which a write of so many bytes is given up."""
+        return self._patience_seconds + size / SLOWEST_BYTES_PER_SECOND
 
     def _put_by_renaming(self, path: str, data: bytes | Path) -> None:
         folder = path.rpartition("/")[0]
@@ -260,13 +253,15 @@ class FsspecStore:
     @contextmanager
     def _reporting(self, key: str, *, writing: bool = False) -> Iterator[None]:
         """Turn the client library's errors into ours, without its secrets."""
+        asked = self._connection.current
         try:
             yield
         except (MLSessionError, MemoryError):
             raise
         except Exception as error:
             failure = remote_failure(error, self._url, key, self._scrub)
-            self._has_expired |= isinstance(failure, CredentialsExpired)
+            if isinstance(failure, CredentialsExpired):
+                self._connection.expire(asked)
             if writing and isinstance(failure, KeyMissing):
                 if self._scheme in OBJECT_STORES:
                     raise container_missing(self._url, key) from error

@@ -10,8 +10,9 @@ from typing import TypeVar
 from mlsession.clock import Clock
 from mlsession.errors import CredentialsExpired, InvalidParameter, KeyExists, KeyMissing, StoreUnavailable
 from mlsession.randomness import keyed_generator
-from mlsession.store.bulk import delete_some, get_many, list_page, put_file
+from mlsession.store.bulk import delete_some, get_many, list_page, put_file, put_many
 from mlsession.store.protocol import Entry, Store
+from mlsession.store.sharing import shares_reads
 
 T = TypeVar("T")
 OnRetry = Callable[[str, StoreUnavailable, int, float], None]
@@ -90,6 +91,14 @@ class RetryingStore:
         """What the store behind says of itself; see `probe_exclusive`."""
         return bool(getattr(self._store, "creates_exclusively", True))
 
+    @property
+    def shares_reads(self) -> bool:
+        """What the store behind says of itself, see `mlsession.store.sharing`; repeated like a read."""
+        admitted = self._admitted
+        shared = self._retry("open", lambda: shares_reads(self._store))
+        self._admitted = admitted  # Nobody was asked.
+        return shared
+
     def get(self, key: str) -> bytes:
         return self._retry(f"get {key}", lambda: self._store.get(key))
 
@@ -99,6 +108,10 @@ class RetryingStore:
     def get_many(self, limits: Mapping[str, int]) -> dict[str, bytes]:
         """All of them again if one fails."""
         return self._retry(f"get {next(iter(limits), '')}", lambda: get_many(self._store, limits))
+
+    def put_many(self, values: Mapping[str, bytes]) -> None:
+        """All of them again if one fails."""
+        self._retry(f"put {next(iter(values), '')}", lambda: put_many(self._store, values))
 
     def list_page(self, prefix: str, after: str, count: int) -> tuple[Entry, ...] | None:
         """None where the store behind cannot do that."""

@@ -7,7 +7,17 @@ from collections.abc import Callable, Iterator, Mapping
 
 from mlsession.store.location import redact, url_secrets
 
-_PLACES = {"endpoint_url", "endpoint", "region_name", "region", "project", "account_name", "host", "port"}
+_PLACES = {
+    "endpoint_url",
+    "endpoint",
+    "region_name",
+    "region",
+    "project",
+    "account_name",
+    "host",
+    "port",
+    "cache_storage",
+}
 _MANNERS = {"protocol", "target_protocol", "signature_version", "addressing_style"}
 PUBLIC_OPTIONS = frozenset(_PLACES | _MANNERS)
 """Options of fsspec filesystems whose values say where, not who."""

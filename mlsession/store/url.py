@@ -8,17 +8,22 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from mlsession.errors import InvalidParameter, KeyMissing, MLSessionError, StoreError
-from mlsession.store.clients import time_limits
-from mlsession.store.credentials import changed_options, configuration, present_options
+from mlsession.store.cached import CACHES, CachedStore
+from mlsession.store.clients import time_limits, widen
+from mlsession.store.connection import Scrub
+from mlsession.store.credentials import FreshOptions, changed_options, configuration, present_options
 from mlsession.store.failures import remote_failure
 from mlsession.store.local import LocalStore
-from mlsession.store.location import is_local, local_path, redact, scheme_of, schemes_of
+from mlsession.store.location import is_local, local_path, parent_url, redact, scheme_of, schemes_of, url_name
 from mlsession.store.objects import ObjectStore
 from mlsession.store.protocol import Store
-from mlsession.store.remote import FsspecStore, Scrub
+from mlsession.store.remote import FsspecStore
 from mlsession.store.scrubbing import Scrubber, fit_cause
 from mlsession.store.services import OBJECT_STORES
 from mlsession.store.shared_memory import SharedMemoryStore
+from mlsession.store.tar import SCHEME as TAR
+from mlsession.store.tar import open_tar
+from mlsession.store.web import WEB, WebStore
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -28,6 +33,7 @@ EXTRAS: Mapping[str, str] = MappingProxyType(
         **dict.fromkeys(("s3", "s3a"), "s3"),
         **dict.fromkeys(("gs", "gcs"), "gcs"),
         **dict.fromkeys(("abfs", "abfss", "az", "adl"), "azure"),
+        **dict.fromkeys(("http", "https"), "http"),
     }
 )
 """Which extra of mlsession brings the package that a scheme needs."""
@@ -53,6 +59,8 @@ def open_store(url: str | os.PathLike[str], storage_options: Mapping[str, object
         return LocalStore(local_path(location))
     for scheme in schemes_of(location):
         _check_scheme(scheme, redact(location))
+    if scheme_of(location) == TAR:
+        return _opened_tar(location, storage_options)
     access = _Access(location, storage_options)
     filesystem, path, scrub = access.connect()
     scheme = scheme_of(location)
@@ -61,9 +69,31 @@ def open_store(url: str | os.PathLike[str], storage_options: Mapping[str, object
     )
 
 
+def _opened_tar(url: str, storage_options: Mapping[str, object] | None) -> Store:
+    """The store on the archive that a chain ends in, with the options of its other links."""
+    archive = url.partition("::")[2]
+    if not archive:
+        raise InvalidParameter("url", url, "names no archive; write tar://FOLDER::ARCHIVE, such as tar://::photos.tar")
+    scheme = scheme_of(archive) or "file"
+
+    def options() -> dict[str, object]:
+        given = present_options(storage_options)
+        own = given.get(scheme, {})
+        others = {name: value for name, value in given.items() if isinstance(value, Mapping)}
+        return {**others, **(own if isinstance(own, Mapping) else {})}
+
+    return open_tar(
+        url, lambda parent: open_store(parent, FreshOptions(options)), parent_url(archive), url_name(archive)
+    )
+
+
 def _kind_of(scheme: str) -> type[FsspecStore]:
     if scheme in OBJECT_STORES:
         return ObjectStore
+    if scheme in WEB:
+        return WebStore
+    if scheme in CACHES:
+        return CachedStore
     return SharedMemoryStore if scheme == "memory" else FsspecStore
 
 
@@ -105,6 +135,7 @@ def _open_filesystem(url: str, options: Mapping[str, object]) -> tuple[AbstractF
     from fsspec.core import url_to_fs
 
     filesystem, path = url_to_fs(url, **options)
+    widen(filesystem)
     return filesystem, str(path)
 
 

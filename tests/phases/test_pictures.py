@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlsession.phases import pictures
-from mlsession.phases.pictures import READERS, Read, worked_batches
+from mlsession.phases.pictures import READERS, Read, readers_for, worked_batches
 
 
 def content(row: int) -> bytes:
@@ -105,3 +106,62 @@ def test_slow_pictures_hold_up_nobody_behind_them() -> None:
         return batch[0][0]
 
     assert list(worked_batches(range(12), content, work, 4, 2)) == [0, 4, 8]
+
+
+def test_far_away_many_wait_at_once_and_the_rows_stay_in_order() -> None:
+    """Once it is known how large files are, each read waits until as many are going on as the rule says."""
+    workers, known, count = 2, 100, 400
+    most = readers_for(workers, is_shared=True)
+    together, left, lock = threading.Event(), [0, 0], threading.Lock()
+
+    def read(row: int) -> bytes:
+        with lock:
+            left[0] += 1
+            left[1] = max(left)
+            if left[0] == most:
+                together.set()
+        assert row < known or together.wait(60)
+        with lock:
+            left[0] -= 1
+        return content(row)
+
+    batches = worked_batches(range(count), read, joined, 4, workers, lambda: True)
+    assert [pair for batch in batches for pair in batch] == [(row, content(row)) for row in range(count)]
+    assert left[1] == most
+
+
+def test_how_many_read_at_once() -> None:
+    assert [readers_for(workers, is_shared=False) for workers in (1, 2, 32)] == [READERS] * 3
+    assert [readers_for(workers, is_shared=True) for workers in (1, 2, 4, 32)] == [32, 64, 128, 128]
+
+
+def test_large_files_under_way_count_before_they_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once it is known how large they are, hardly more are under way than there is room for."""
+    monkeypatch.setattr(pictures, "READY_BYTES", 1000)
+    lock, under_way, most = threading.Lock(), [0], [0]
+
+    def read(row: int) -> bytes:
+        with lock:
+            under_way[0] += 1
+            most[0] = max(most[0], under_way[0])
+        time.sleep(0.005)  # Long enough for others to begin.
+        return bytes(400)
+
+    def work(batch: Sequence[tuple[int, Read]]) -> int:
+        for _, taken in batch:
+            taken()
+            with lock:
+                under_way[0] -= 1
+        return len(batch)
+
+    assert sum(worked_batches(range(150), read, work, 8, 2, lambda: True)) == 150
+    assert most[0] <= READERS + 2
+
+
+def test_whether_handles_are_shared_is_asked_when_there_is_something_to_read() -> None:
+    def fail() -> bool:
+        raise OSError("gone")
+
+    assert list(worked_batches(range(0), content, joined, 4, 1, fail)) == []
+    with pytest.raises(OSError, match="gone"):
+        next(worked_batches(range(1), content, joined, 4, 1, fail))

@@ -1,0 +1,67 @@
+"""Listings of a bucket that are read a page at a time, against the whole one that fsspec gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from mlsession.store import open_store
+from mlsession.store.objects import ObjectStore
+from mlsession.store.remote import FsspecStore
+from mlsession.store.s3 import Page, page_after
+from tests.servers.s3 import S3Server
+
+KEYS = ("a", "folder/1", "folder/2", "folder/below/3", "folder/below/4", "folder-5", "über/6", "z")
+
+
+@pytest.fixture(scope="module")
+def whole_bucket(s3_server: S3Server) -> Iterator[ObjectStore]:
+    """Of eight keys."""
+    with closing(open_store(s3_server.new_bucket_url(), s3_server.storage_options)) as store:
+        assert isinstance(store, ObjectStore)
+        store.put_many({key: key.encode() for key in KEYS})
+        yield store
+
+
+@pytest.fixture
+def bucket(whole_bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
+    """A page has three."""
+    monkeypatch.setattr("mlsession.store.objects.PAGE", 3)
+    return whole_bucket
+
+
+def test_no_more_than_a_page_is_asked_for_ahead(bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def page(filesystem: object, folder: str, after: str, count: int) -> Page | None:
+        asked.append(after.partition("/")[2])
+        return page_after(filesystem, folder, after, count)
+
+    monkeypatch.setattr("mlsession.store.objects.page_after", page)
+    listing = bucket.list()
+    assert [next(listing).key for _ in range(3)] == ["a", "folder-5", "folder/1"]
+    assert asked == [""]
+    assert [entry.key for entry in listing] == ["folder/2", "folder/below/3", "folder/below/4", "z", "über/6"]
+    assert asked == ["", "folder/1", "folder/below/4"]
+
+
+@pytest.mark.parametrize("prefix", ["", "folder", "folder/", "folder/below", "fold", "none"])
+def test_it_is_what_fsspec_lists(bucket: ObjectStore, prefix: str) -> None:
+    whole = sorted(FsspecStore.list(bucket, prefix), key=lambda entry: entry.key)
+    assert sorted(bucket.list(prefix), key=lambda entry: entry.key) == whole
+    assert len(whole) == {"": 8, "fold": 0, "none": 0, "folder/below": 2}.get(prefix, 4)
+
+
+@pytest.mark.parametrize("pages", [0, 1, 2])
+def test_a_service_that_lists_in_no_order_lists_all(
+    bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch, pages: int
+) -> None:
+    left = [page_after] * pages
+
+    def page(filesystem: object, folder: str, after: str, count: int) -> Page | None:
+        return left.pop()(filesystem, folder, after, count) if left else None
+
+    monkeypatch.setattr("mlsession.store.objects.page_after", page)
+    assert sorted(entry.key for entry in bucket.list()) == sorted(KEYS)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
+
 from mlsession.data.ahead import worked_ahead
 from mlsession.data.index import ImageIndex
+from mlsession.data.texts import Texts
 
 
 def replaced_keys(
@@ -23,11 +26,11 @@ def replaced_keys(
     """
     if not keys:
         return
-    rows, now = recorded.rows_of(keys), found.rows_of(keys)
-    resized = (recorded.sizes[rows] != found.sizes[now]).tolist()
-    before = [None if other else digest_of(row) for row, other in zip(rows.tolist(), resized, strict=True)]
-    looked_at = [key for key, digest in zip(keys, before, strict=True) if digest is not None]
+    rows = recorded.rows_of(keys)
+    resized = recorded.sizes[rows] != found.sizes[found.rows_of(keys)]
+    known = np.fromiter((digest_of(row) is not None for row in rows.tolist()), dtype=np.bool_, count=len(rows))
+    looked_at = Texts.of(keys).take(np.flatnonzero(known & ~resized))
     digests = worked_ahead(lambda key: hashlib.sha256(read(key)).digest(), looked_at)
-    for key, other, digest in zip(keys, resized, before, strict=True):
-        if other or (digest is not None and next(digests) != digest):
+    for key, row, is_known, other in zip(keys, rows.tolist(), known.tolist(), resized.tolist(), strict=True):
+        if other or (is_known and next(digests) != digest_of(row)):
             yield key

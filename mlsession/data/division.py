@@ -17,14 +17,15 @@ import numpy as np
 
 from mlsession.data.ahead import worked_ahead
 from mlsession.data.contents import copies_of
+from mlsession.data.groups import Groups, groups_of, joined
 from mlsession.data.index import ImageIndex
-from mlsession.data.labeling import index_labeled_directories
 from mlsession.data.locations import full_location
 from mlsession.data.manifest import manifest_bytes, manifest_path
 from mlsession.data.names import is_hidden_key, is_image_name
-from mlsession.data.parts import part_of_rows
+from mlsession.data.parts import part_of_groups, part_of_rows
 from mlsession.data.reader import SourceReader, StoreHandles
 from mlsession.data.source import DataSource
+from mlsession.data.sources.directories import index_labeled_directories
 from mlsession.errors import InvalidParameter, KeyExists, StoreError, UnusableData
 from mlsession.session.phase import Array
 from mlsession.store import Entry, Store, check_written_key
@@ -55,10 +56,17 @@ class Division:
         return counts
 
 
-def divide(source: DataSource, shares: Mapping[str, float], seed: int, open_source: Open) -> Division:
+def divide(
+    source: DataSource,
+    shares: Mapping[str, float],
+    seed: int,
+    open_source: Open,
+    groups: Groups | None = None,
+) -> Division:
     """Divides a source: `shares` gives the share of each part but `train`, which takes the rest.
 
-    Files that are equal byte for byte stay in one part; see `part_of_rows`. Raises `InvalidParameter`, `UnusableData`
+    Files that are equal byte for byte stay in one part, and so do those of one of the `groups`; see `part_of_rows`,
+    `part_of_groups`. Raises `InvalidParameter`, `UnusableData`
     and `StoreError`.
     """
     for name, share in shares.items():
@@ -72,7 +80,11 @@ def divide(source: DataSource, shares: Mapping[str, float], seed: int, open_sour
     index = source.index(min_classes=1)
     with closing(SourceReader(open_source)) as reader:
         copies = copies_of(index, reader.read)
-    places = part_of_rows(index, proportions, seed, copies=copies, fullest=parts.index("train"))
+    if groups is None:
+        places = part_of_rows(index, proportions, seed, copies=copies, fullest=parts.index("train"))
+    else:
+        ties = joined(groups_of(index.keys, groups), copies)
+        places = part_of_groups(index, proportions, seed, ties, fullest=parts.index("train"))
     return Division(source=source, index=index, parts=parts, places=places)
 
 

@@ -32,7 +32,21 @@ def full_location(location: str) -> str:
         location.encode()
     except UnicodeEncodeError as error:
         raise InvalidParameter("path", location, "is not valid Unicode; rename the file") from error
-    return os.path.normpath(local_path(location)) if is_local(location) else location
+    return os.path.normpath(local_path(location)) if is_local(location) else _absolute_chain(location)
+
+
+def folder_location(location: str) -> str:
+    """Where a folder is, wherever the process that reads it runs: a local path made absolute, also at a chain's end.
+
+    Raises `InvalidParameter` for one that is empty or no Unicode.
+    """
+    if not location:
+        raise InvalidParameter("url", location, 'is empty; write "." for the current folder')
+    try:
+        location.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidParameter("url", location, "is not valid Unicode; rename the folder") from error
+    return local_path(location) if is_local(location) else _absolute_chain(location)
 
 
 def is_relative(path: str) -> bool:
@@ -100,6 +114,11 @@ def parts_below(url: str, folder: str) -> list[str]:
     inner, outer = ((local_path(each) if is_local(each) else each).rstrip("/\\") for each in (url, folder))
     rest = inner.removeprefix(outer)
     return rest.replace("\\", "/").strip("/").split("/") if rest != inner and rest[:1] in ("/", "\\") else []
+
+
+def _absolute_chain(url: str) -> str:
+    links, separator, last = url.rpartition("::")
+    return f"{links}::{local_path(last)}" if separator and last and is_local(last) else url
 
 
 def _parent(location: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -63,6 +63,60 @@ def part_of_rows(
                 parts[groups[first]] = place if place < len(proportions) else -1
                 break
     return parts
+
+
+def part_of_groups(
+    index: ImageIndex, proportions: Sequence[float], seed: int, ties: Array, fullest: int | None = None
+) -> Array:
+    """int64 [N]: like `part_of_rows`, where rows that `ties` says belong together (int64 [N], the first of them) go to
+    one part, however many they are.
+
+    Groups come in an order that is a pure function of (seed, key of their first row), large ones before small ones by
+    powers of two. Each goes where most room is left: of its label where it has one; else, first of all, where the sum
+    of rooms times its images of each label is the largest. So where every group has one label, a part has of a label
+    less than one group (its largest) too many, and of P parts, the rest being one, less than P - 1 times that too few.
+    The fullest part gets something of every label. Raises `InvalidParameter`.
+    """
+    check_proportions(proportions)
+    last = fullest_part(proportions) if fullest is None else fullest
+    room = part_counts(index.class_counts, proportions, seed, last)
+    taking = [place for place in range(len(proportions) + 1) if room[:, place].any()]
+    taking.sort(key=lambda place: place != last)  # Of equals the fullest.
+    rows_of: defaultdict[int, list[int]] = defaultdict(list)
+    for row, first in enumerate(ties.tolist()):
+        rows_of[first].append(row)
+    salt = key_digest(seed, "groups")
+    labels: list[int] = index.labels.tolist()
+    amounts = {first: Counter(labels[row] for row in rows) for first, rows in rows_of.items()}
+
+    def order(first: int) -> tuple[bool, int, bytes]:
+        is_of_one = len(amounts[first]) == 1
+        return is_of_one, -len(rows_of[first]).bit_length(), hashlib.sha256(salt + index.keys[first].encode()).digest()
+
+    part_of = dict[int, int]()
+    for first in sorted(rows_of, key=order):
+        of_labels, counts = list(amounts[first]), np.array(list(amounts[first].values()))
+        part = taking[int((counts @ room[np.ix_(of_labels, taking)]).argmax())]
+        room[of_labels, part] -= counts
+        part_of[first] = part
+    _give_every_label(part_of, amounts, last)
+    parts = np.empty(len(index), dtype=np.int64)
+    for first, rows in rows_of.items():
+        parts[rows] = part_of[first] if part_of[first] < len(proportions) else -1
+    return parts
+
+
+def _give_every_label(part_of: dict[int, int], amounts: Mapping[int, Counter[int]], fullest: int) -> None:
+    """Moves the smallest group of each label that the fullest part has nothing of there."""
+    held = {label for first, part in part_of.items() if part == fullest for label in amounts[first]}
+    smallest: dict[int, int] = {}
+    for first in sorted(amounts, key=lambda first: (amounts[first].total(), first)):
+        for label in amounts[first]:
+            smallest.setdefault(label, first)
+    for label, first in sorted(smallest.items()):
+        if label not in held:
+            part_of[first] = fullest
+            held.update(amounts[first])
 
 
 def part_counts(class_counts: Array, proportions: Sequence[float], seed: int, fullest: int) -> Array:

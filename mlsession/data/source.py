@@ -1,4 +1,4 @@
-"""Where labelled images come from: files of one store, and a rule that gives each its label."""
+"""Where labelled images come from: a place, and a rule that gives each image its label."""
 
 from __future__ import annotations
 
@@ -9,38 +9,36 @@ from pathlib import Path
 from typing import Literal
 
 from mlsession.data.contents import copies_of
+from mlsession.data.corrections import Corrections, read_corrections
+from mlsession.data.groups import Groups, groups_of, joined
 from mlsession.data.index import ImageIndex
-from mlsession.data.labeling import (
-    ByFolder,
-    ByList,
-    ByManifest,
-    ByName,
-    Labeling,
-    folders_to_list,
-    index_labeled_directories,
-    index_labeled_files,
-    index_listed_files,
-    labeling_from_json,
-    listed_files,
-)
-from mlsession.data.locations import common_folder, full_location, keys_below
-from mlsession.data.manifest import manifest_folder, manifest_labels, read_manifest
-from mlsession.data.names import is_hidden
-from mlsession.data.parts import check_proportions, part_of_rows
+from mlsession.data.locations import folder_location, full_location
+from mlsession.data.parts import check_proportions, part_of_groups, part_of_rows
 from mlsession.data.reader import SourceReader
-from mlsession.errors import InvalidParameter, UnusableData
+from mlsession.data.rows import COLUMNS
+from mlsession.data.sources.dataset_rows import Dataset
+from mlsession.data.sources.datasets import ByDataset
+from mlsession.data.sources.directories import ByFolder
+from mlsession.data.sources.file_names import ByName
+from mlsession.data.sources.kinds import labeling_from_json
+from mlsession.data.sources.listed import check_label, listed_files, located_files
+from mlsession.data.sources.manifests import ByManifest, located_table
+from mlsession.data.sources.place import Labeling, Place
+from mlsession.errors import InvalidParameter
 from mlsession.session.phase import Json
-from mlsession.store import Entry, Store, is_local, join_url, local_path, open_store, parent_url, redact
+from mlsession.store import Store, join_url, parent_url, redact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class DataSource:
-    """Labelled images in a folder of a store; made by one of four methods.
+    """Labelled images; made by one of six methods. docs/data.md has the rules.
 
         labeled_directories   animals/cat/1.jpg  animals/cat/more/2.PNG   the label is the first-level sub-folder
         labeled_files         animals/cat.1.jpg  animals/cat.2.jpg        the label is a part of the file's name
         files_by_label        {"cat": ["a/1.jpg", "b/2.jpg"]}             as the caller says
-        manifest              a CSV file with the columns path and label  as the file says
+        manifest              a file with the columns path and label      as the file says
+        table                 a data frame, or pairs of path and label    as the table says
+        dataset               an object that gives image and label        as the object says
 
     Labels are taken exactly as they are found: no letters are folded or normalised, so two names that differ by one
     byte are two classes. In folders, hidden files and folders (names that begin with a dot, `SYSTEM_NAMES`) are left
@@ -52,6 +50,8 @@ class DataSource:
     labeling: Labeling = field(default_factory=ByFolder)
     storage_options: Mapping[str, object] | None = field(default=None, compare=False)
     """For fsspec, to reach the store; never shown, never stored."""
+    corrections: Corrections | None = None
+    """What is to become of some images, whatever the rule says; see `corrected`."""
 
     @classmethod
     def labeled_directories(cls, url: str | Path, storage_options: Mapping[str, object] | None = None) -> DataSource:
@@ -60,7 +60,7 @@ class DataSource:
         Any depth below a sub-folder belongs to its label. Left out are files beside the sub-folders. A local path is
         made absolute. Raises `InvalidParameter` for an empty URL.
         """
-        return cls(url=_folder_url(url), storage_options=storage_options)
+        return cls(url=folder_location(str(url)), storage_options=storage_options)
 
     @classmethod
     def labeled_files(
@@ -78,7 +78,7 @@ class DataSource:
         yet. Raises `InvalidParameter`.
         """
         rule = ByName(separator=separator, position=position)
-        return cls(url=_folder_url(url), labeling=rule, storage_options=storage_options)
+        return cls(url=folder_location(str(url)), labeling=rule, storage_options=storage_options)
 
     @classmethod
     def files_by_label(
@@ -97,17 +97,9 @@ class DataSource:
         if not named:
             raise InvalidParameter("files", files, "names no images")
         for label in files:
-            _check_label(label)
-        locations = [location for location, _ in named]
-        folder = common_folder(locations)
-        labels: dict[str, str] = {}
-        for key, (location, label) in zip(keys_below(folder, locations), named, strict=True):
-            assert key is not None
-            if key in labels:
-                what = "twice" if labels[key] == label else f"with two labels, {labels[key]!r} and {label!r}"
-                raise InvalidParameter("files", redact(location), f"is named {what}; name each image once")
-            labels[key] = label
-        return cls(url=folder, labeling=listed_files(labels), storage_options=storage_options)
+            check_label(label)
+        folder, rule = located_files(named)
+        return cls(url=folder, labeling=rule, storage_options=storage_options)
 
     @classmethod
     def manifest(
@@ -115,26 +107,73 @@ class DataSource:
         url: str | Path,
         root: str | Path | None = None,
         storage_options: Mapping[str, object] | None = None,
+        *,
+        path: str = COLUMNS[0],
+        label: str = COLUMNS[1],
     ) -> DataSource:
-        """Images that a CSV file with the columns `path` and `label` names; see `data.manifest` for its form.
+        """Images that a CSV, TSV, JSON Lines or Parquet file names; see `data.rows` for its form.
 
-        Relative paths begin at the folder `root`, by default that of the manifest. All images lie in one store, the
-        manifest perhaps in another; `storage_options` are for both. The file is read now, and again whenever the
-        images are listed. Raises `UnusableData` with the line that is wrong, `InvalidParameter` and `StoreError`.
+        `path` and `label` are what its columns are called. Relative paths begin at the folder `root`, by default that
+        of the manifest. All images lie in one store, the manifest perhaps in another; `storage_options` are for both.
+        The file is read now, and again whenever the images are listed. Raises `UnusableData` with the line that is
+        wrong, `InvalidParameter` and `StoreError`.
         """
         manifest = full_location(str(url))
-        base = parent_url(manifest) if root is None else _folder_url(root)
-        rows = read_manifest(manifest, storage_options)
-        rule = ByManifest(manifest=manifest, root=base)
-        folder = manifest_folder(rows, base, redact(manifest))
-        manifest_labels(rows, base, folder, redact(manifest))
+        base = parent_url(manifest) if root is None else folder_location(str(root))
+        rule = ByManifest(manifest=manifest, root=base, columns=(path, label))
+        return cls(url=rule.folder(storage_options), labeling=rule, storage_options=storage_options)
+
+    @classmethod
+    def table(
+        cls,
+        table: object,
+        root: str | Path = ".",
+        storage_options: Mapping[str, object] | None = None,
+        *,
+        path: str = COLUMNS[0],
+        label: str = COLUMNS[1],
+    ) -> DataSource:
+        """Images that a table in memory names: a pandas, polars or Arrow table (anything that streams as Arrow), a
+        mapping from names to columns, or (path, label) pairs.
+
+        `path` and `label` are what its columns are called; relative paths begin at the folder `root`. It is read now,
+        and the source is one like those of `files_by_label`. Raises `UnusableData` with the row that is wrong, and
+        `InvalidParameter`.
+        """
+        folder, rule = located_table(table, folder_location(str(root)), (path, label))
         return cls(url=folder, labeling=rule, storage_options=storage_options)
 
+    @classmethod
+    def dataset(
+        cls, dataset: Dataset, image: str = "image", label: str = "label", classes: Sequence[str] | None = None
+    ) -> DataSource:
+        """The rows of a dataset such as torchvision's and Hugging Face's: a length, and (image, label) by row, or a
+        mapping that has them under the names `image` and `label`.
+
+        Images are PIL images, arrays uint8 [H, W, 3] or [H, W] (upright RGB or grey), the bytes of a file, or its
+        path; labels are text, or places in `classes`, by default the dataset's own class names. Labels are read now.
+        Another process cannot open such a source: its session goes on when it is given the same dataset again, which
+        is known by its length and labels. Raises `InvalidParameter`, and `UnusableData` with the row that is wrong.
+        """
+        rule = ByDataset.of(dataset, image, label, classes)
+        return cls(url=rule.url, labeling=rule)
+
+    def corrected(self, table: str | Path) -> DataSource:
+        """The same images with other labels, and without some, as a CSV file says; see `data.corrections`.
+
+        `table` is a path, or a URL that the same `storage_options` reach. It is read now: editing it later changes
+        nothing here. Raises `UnusableData` with the line that is wrong, `StoreError`, and `InvalidParameter` for a
+        dataset in memory.
+        """
+        if isinstance(self.labeling, ByDataset):
+            raise InvalidParameter("table", redact(str(table)), "corrects files; correct the labels in the dataset")
+        return replace(self, corrections=read_corrections(str(table), self.storage_options))
+
     def __repr__(self) -> str:
-        return f"DataSource.{self.labeling.kind}({self._shown!r})"
+        return f"DataSource.{self.labeling.kind}({self.shown!r})"
 
     @property
-    def _shown(self) -> str:
+    def shown(self) -> str:
         """What it is called in messages."""
         return redact(self.labeling.manifest if isinstance(self.labeling, ByManifest) else self.url)
 
@@ -144,26 +183,24 @@ class DataSource:
         return isinstance(self.labeling, ByFolder)
 
     def open(self) -> Store:
-        """A store of the caller's own on the folder, to read images by key; close it in the end."""
-        return open_store(self.url, self.storage_options)
+        """A store of the caller's own on the folder, to read images by key; close it in the end.
+
+        Raises `UnusableData` for a dataset that was in the memory of another process.
+        """
+        if isinstance(self.labeling, ByDataset):
+            return self.labeling.store()
+        return self._place.open()
 
     def index(self, *, min_classes: int = 2) -> ImageIndex:
         """List the images. To train takes two classes; test data may have fewer.
 
         Raises `UnusableData` for a folder that is missing, holds no images, a sub-folder without images, a listed file
-        that is not there, or fewer than `min_classes` classes; `StoreError` when the store cannot be listed.
+        that is not there, or fewer than `min_classes` classes; `DividedData` where sub-folders are parts and no
+        labels; `StoreError` when the store cannot be listed.
         """
-        match self.labeling:
-            case ByFolder():
-                folders = local_class_folders(Path(self.url)) if is_local(self.url) else ()
-                return index_labeled_directories(self._entries([""]), folders, self._shown, min_classes)
-            case ByName() as rule:
-                if is_local(self.url):
-                    _check_local_folder(Path(self.url), "give the folder that holds the images")
-                return index_labeled_files(self._entries([""]), rule, self._shown, min_classes)
-            case ByList() | ByManifest():
-                labels = self._listed_labels()
-                return index_listed_files(self._entries(folders_to_list(labels)), labels, self._shown, min_classes)
+        if self.corrections is None:
+            return self.labeling.index(self._place, min_classes)
+        return self.corrections.apply(self.labeling.index(self._place, 1), min_classes)
 
     def labeled_images(self) -> dict[str, list[str]]:
         """The images of each label as paths or URLs, in order: what labelling gives, with no image read.
@@ -177,7 +214,11 @@ class DataSource:
         return images
 
     def stratified_split(
-        self, proportions: Sequence[float], seed: int = 0, by: Literal["name", "content"] = "name"
+        self,
+        proportions: Sequence[float],
+        seed: int = 0,
+        by: Literal["name", "content"] = "name",
+        groups: Groups | None = None,
     ) -> list[DataSource]:
         """Parts that share no image, each with its proportion of every label:
 
@@ -188,8 +229,10 @@ class DataSource:
         in whatever order a store lists its files.
 
         `by="content"` also keeps files that are equal byte for byte in one part, and reads those of equal size to
-        find them; by default nothing is read but the listing. A part is a source like one of `files_by_label`. Raises
-        `InvalidParameter`, and what `index` raises.
+        find them; by default nothing is read but the listing. `groups` keeps images together that belong together,
+        such as those of one patient: a function of the key, a mapping from keys, or a regular expression with one
+        group; see `data.groups` and `data.parts.part_of_groups`. A part is a source like one of `files_by_label`.
+        Raises `InvalidParameter`, and what `index` raises.
         """
         check_proportions(proportions)
         if by not in ("name", "content"):
@@ -199,12 +242,19 @@ class DataSource:
         if by == "content":
             with closing(SourceReader(self.open)) as reader:
                 copies = copies_of(index, reader.read)
-        places = part_of_rows(index, proportions, seed, copies=copies)
+        if groups is None:
+            places = part_of_rows(index, proportions, seed, copies=copies)
+        else:
+            places = part_of_groups(index, proportions, seed, joined(groups_of(index.keys, groups), copies))
         return [self.part(index, (places == place).nonzero()[0].tolist()) for place in range(len(proportions))]
 
     def part(self, index: ImageIndex, rows: Sequence[int]) -> DataSource:
         """The source of some of its images, by rows of its index."""
-        return replace(self, labeling=listed_files({index.keys[row]: index.classes[index.labels[row]] for row in rows}))
+        if isinstance(self.labeling, ByDataset):
+            rule = self.labeling.rows(rows)
+            return replace(self, url=rule.url, labeling=rule)
+        labels = {index.keys[row]: index.classes[index.labels[row]] for row in rows}
+        return replace(self, labeling=listed_files(labels), corrections=None)
 
     def to_json(self) -> dict[str, Json]:
         """The stored form: kind and URLs, without credentials. A list of files is left to the session's index."""
@@ -229,52 +279,6 @@ class DataSource:
             raise InvalidParameter("url", url, "a data source needs a URL")
         return cls(url=url, labeling=labeling_from_json(data, index), storage_options=storage_options)
 
-    def _entries(self, folders: Iterable[str]) -> Iterable[Entry]:
-        with closing(self.open()) as store:
-            for folder in folders:
-                yield from store.list(folder)
-
-    def _listed_labels(self) -> Mapping[str, str]:
-        """Label by key."""
-        if isinstance(self.labeling, ByManifest):
-            rows = read_manifest(self.labeling.manifest, self.storage_options)
-            return manifest_labels(rows, self.labeling.root, self.url, self._shown)
-        if not isinstance(self.labeling, ByList) or self.labeling.files is None:
-            raise UnusableData(self._shown, "its files are listed in the session alone; name them again")
-        return dict(self.labeling.files)
-
-
-def local_class_folders(root: Path) -> tuple[str, ...]:
-    """The first-level sub-folders of a local folder that count as classes, also those that hold nothing.
-
-    Raises `UnusableData` when there is no such folder.
-    """
-    _check_local_folder(root, "give the folder that holds one folder per label")
-    return tuple(sorted(item.name for item in root.iterdir() if item.is_dir() and not is_hidden(item.name)))
-
-
-def _check_local_folder(root: Path, cure: str) -> None:
-    if not root.exists():
-        raise UnusableData(str(root), "there is no such folder; check the path")
-    if not root.is_dir():
-        raise UnusableData(str(root), f"this is a file, not a folder; {cure}, or a manifest that ends in .csv")
-
-
-def _folder_url(url: str | Path) -> str:
-    location = str(url)
-    if not location:
-        raise InvalidParameter("url", location, 'is empty; write "." for the current folder')
-    try:
-        location.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidParameter("url", location, "is not valid Unicode; rename the folder") from error
-    return local_path(location) if is_local(location) else location
-
-
-def _check_label(label: object) -> None:
-    if not isinstance(label, str) or not label.strip() or "\0" in label:
-        raise InvalidParameter("files", label, "is no label; a label is text that is not blank")
-    try:
-        label.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidParameter("files", label, "is a label that is not valid Unicode") from error
+    @property
+    def _place(self) -> Place:
+        return Place(url=self.url, storage_options=self.storage_options)

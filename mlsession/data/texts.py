@@ -94,10 +94,13 @@ class Texts(Sequence[str]):
 
     def take(self, rows: npt.NDArray[np.int64]) -> Texts:
         """Some of the rows, in that order."""
-        parts = [self._bytes_of(rows[start : start + ROWS_AT_ONCE]) for start in range(0, len(rows), ROWS_AT_ONCE)]
-        lengths = np.diff(self._offsets)[rows]
-        data = np.concatenate(parts) if parts else np.zeros(0, dtype=np.uint8)
-        return Texts(data, np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths)]))
+        offsets = np.zeros(len(rows) + 1, dtype=np.int64)
+        np.cumsum(np.diff(self._offsets)[rows], out=offsets[1:])
+        data = np.empty(int(offsets[-1]), dtype=np.uint8)
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            some = rows[start : start + ROWS_AT_ONCE]
+            data[offsets[start] : offsets[start + len(some)]] = self._bytes_of(some)
+        return Texts(data, offsets)
 
     def differs_from(self, other: Texts) -> npt.NDArray[np.bool_]:
         """bool [N]: which rows are another text in `other`, which has as many."""
@@ -170,10 +173,14 @@ class TextsBuilder:
             self._pack()
 
     def texts(self) -> Texts:
-        """The rows so far. Raises `UnicodeEncodeError` for one with half a character, as `add` may."""
+        """The rows so far, handed over: the next ones begin another column.
+
+        Raises `UnicodeEncodeError` for one with half a character, as `add` may.
+        """
         self._pack()
-        offsets = np.cumsum(np.frombuffer(self._lengths, dtype=np.int64))
-        return Texts(np.frombuffer(bytes(self._data), dtype=np.uint8), offsets)
+        data, lengths = self._data, self._lengths
+        self._data, self._lengths = bytearray(), array("q", [0])
+        return Texts(np.frombuffer(data, dtype=np.uint8), np.cumsum(np.frombuffer(lengths, dtype=np.int64)))
 
     def _pack(self) -> None:
         encoded = [text.encode() for text in self._some]

@@ -14,8 +14,9 @@ import pytest
 
 from mlsession.data.division import Division, copied_files, divide, folder_keys, write_manifests
 from mlsession.data.index import ImageIndex
-from mlsession.data.labeling import index_labeled_directories, index_listed_files
 from mlsession.data.source import DataSource
+from mlsession.data.sources.directories import index_labeled_directories
+from mlsession.data.sources.listed import index_listed_files
 from mlsession.errors import InvalidParameter, KeyMissing, StoreError, UnusableData
 from mlsession.store import Entry, LocalStore, Store, open_store
 from tests.servers.s3 import S3Server

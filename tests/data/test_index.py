@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlsession.data.index import ImageIndex, IndexChange
-from mlsession.data.labeling import index_labeled_directories
+from mlsession.data.sources.directories import index_labeled_directories
 from mlsession.errors import DamagedData, InternalError
 from mlsession.store import Entry
 

@@ -8,15 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlsession.data.labeling import (
-    MAX_LISTINGS,
-    ByName,
-    folders_to_list,
-    index_labeled_directories,
-    index_labeled_files,
-    index_listed_files,
-    labels_by_key,
-)
+from mlsession.data.sources.directories import index_labeled_directories
+from mlsession.data.sources.file_names import ByName, index_labeled_files
+from mlsession.data.sources.listed import MAX_LISTINGS, folders_to_list, index_listed_files, labels_by_key
 from mlsession.errors import InvalidParameter, UnusableData
 from mlsession.randomness import keyed_generator
 from mlsession.store import Entry

@@ -9,19 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlsession.data.manifest import (
-    Row,
     manifest_bytes,
     manifest_folder,
     manifest_labels,
     manifest_path,
-    parse_manifest,
     read_manifest,
 )
+from mlsession.data.rows import Row, parse_rows
 from mlsession.errors import UnusableData
 
 
 def labels_of(text: str, base: str = "/data") -> tuple[str, dict[str, str]]:
-    rows = parse_manifest(text.encode(), "m.csv")
+    rows = parse_rows(text.encode(), "m.csv")
     folder = manifest_folder(rows, base, "m.csv")
     return folder, manifest_labels(rows, base, folder, "m.csv")
 
@@ -38,7 +37,7 @@ def test_what_is_too_long_is_not_read(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_what_is_read() -> None:
     text = '\ufeffLabel, path ,by\r\ncat,a/1.jpg,Ann\r\n\r\n"dog, left","b/""2"".jpg",\r\n" owl ","c\n3.jpg",Bo\r\n'
-    assert parse_manifest(text.encode(), "m.csv") == [
+    assert parse_rows(text.encode(), "m.csv") == [
         Row(2, "a/1.jpg", "cat"),
         Row(4, 'b/"2".jpg', "dog, left"),
         Row(6, "c\n3.jpg", " owl "),
@@ -65,7 +64,7 @@ def test_what_is_read() -> None:
 )
 def test_what_is_wrong_is_said_with_its_line(data: bytes, reason: str) -> None:
     with pytest.raises(UnusableData, match=f"^m.csv: .*{reason}"):
-        parse_manifest(data, "m.csv")
+        parse_rows(data, "m.csv")
 
 
 def test_relative_paths_begin_at_the_manifest() -> None:
@@ -116,7 +115,7 @@ fields = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0
 @given(st.lists(st.tuples(fields, fields)))
 def test_what_is_written_reads_back(rows: list[tuple[str, str]]) -> None:
     data = manifest_bytes([("first", "x"), *rows])
-    assert [(row.path, row.label) for row in parse_manifest(data, "m.csv")] == [("first", "x"), *rows]
+    assert [(row.path, row.label) for row in parse_rows(data, "m.csv")] == [("first", "x"), *rows]
 
 
 keys = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)

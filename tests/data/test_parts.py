@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from mlsession.data.contents import copies_of
 from mlsession.data.index import ImageIndex
-from mlsession.data.labeling import index_listed_files
 from mlsession.data.parts import check_proportions, fullest_part, part_counts, part_of_rows
+from mlsession.data.sources.listed import index_listed_files
 from mlsession.errors import InvalidParameter, KeyMissing
 from mlsession.randomness import keyed_generator
 from mlsession.store import Entry

@@ -8,6 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlsession.data.digests import DigestMap
 from mlsession.data.resplit import split_with_past
 from mlsession.data.split import split_rows
 
@@ -15,6 +16,11 @@ from mlsession.data.split import split_rows
 def digests_of(contents: list[int]) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
     hashed = [hashlib.sha256(str(content).encode()).digest() for content in contents]
     return np.frombuffer(b"".join(hashed), dtype=np.uint8).reshape(len(contents), 32)
+
+
+def sides_of(sides: dict[bytes, bool]) -> DigestMap:
+    digests = np.frombuffer(b"".join(sides), dtype=np.uint8).reshape(-1, 32)
+    return DigestMap(digests, np.array(list(sides.values()), dtype=np.int64))
 
 
 rows = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 40)), min_size=1, max_size=60)
@@ -25,7 +31,7 @@ ratios = st.sampled_from([0.0, 0.1, 0.3, 0.6])
 def test_without_a_past_it_is_the_plain_split(rows: list[tuple[int, int]], ratio: float, seed: int) -> None:
     labels, digests = np.array([label for label, _ in rows]), digests_of([content for _, content in rows])
     plain = split_rows(labels, digests, ratio, seed)
-    assert split_with_past(labels, digests, ratio, seed, {}).tolist() == plain.tolist()
+    assert split_with_past(labels, digests, ratio, seed, sides_of({})).tolist() == plain.tolist()
 
 
 @given(before=rows, now=rows, ratio=ratios, seed=st.integers(0, 5))
@@ -36,7 +42,7 @@ def test_recorded_sides_are_kept_and_nothing_lies_on_both(
     old = split_rows(old_labels, old_digests, ratio, seed)
     sides = {digest.tobytes(): bool(side) for digest, side in zip(old_digests, old, strict=True)}
     labels, digests = np.array([label for label, _ in now]), digests_of([content for _, content in now])
-    chosen = split_with_past(labels, digests, ratio, seed, sides)
+    chosen = split_with_past(labels, digests, ratio, seed, sides_of(sides))
     for digest, side in zip(digests, chosen, strict=True):
         if sides.get(digest.tobytes()) is False:
             assert not side, "a content that was trained on is validated on"
@@ -53,5 +59,5 @@ def test_recorded_sides_are_kept_and_nothing_lies_on_both(
 def test_a_class_whose_trained_images_are_gone_gets_the_held_out_ones_back() -> None:
     digests = digests_of([1, 2, 3])
     sides = {digests[0].tobytes(): False, digests[1].tobytes(): True, digests[2].tobytes(): True}
-    chosen = split_with_past(np.array([0, 0, 1]), digests, 0.3, 0, sides)
+    chosen = split_with_past(np.array([0, 0, 1]), digests, 0.3, 0, sides_of(sides))
     assert chosen.tolist() == [False, True, False]

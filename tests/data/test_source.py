@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlsession.data.labeling import index_labeled_directories, index_listed_files
 from mlsession.data.source import DataSource
+from mlsession.data.sources.directories import index_labeled_directories
+from mlsession.data.sources.listed import index_listed_files
 from mlsession.errors import InvalidParameter, StoreError, UnusableData
 from mlsession.randomness import keyed_generator
 from mlsession.session.phase import Json

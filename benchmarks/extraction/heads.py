@@ -77,7 +77,7 @@ def objective(
 
 def fit_ours(rows: int, classes: int, target: float, profile: bool) -> dict[str, float]:
     """Ours, until its objective is `target` or less."""
-    from mlsession.extractors.numerics import default_threads, torch_numerics
+    from mlsession.extractors.numerics import THREADS, torch_numerics
     from mlsession.heads.logistic import head_of, initial_state, iterate
     from mlsession.heads.options import LogisticRegressor
     from mlsession.heads.state import LogisticState
@@ -98,7 +98,7 @@ def fit_ours(rows: int, classes: int, target: float, profile: bool) -> dict[str,
             state = iterate(state, each, options)
         return state
 
-    with torch_numerics(default_threads()):
+    with torch_numerics(THREADS):
         if profile:
             profiler = cProfile.Profile()
             profiler.runcall(fit)

@@ -8,18 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mlsession.errors import InvalidParameter
-from mlsession.extractors.processor import this_processor, usable_processors
+from mlsession.processor import this_processor
 
-MAXIMUM_THREADS = 8
-"""More gains little on batches that fit the caches, and fewer are easier to have again on another machine."""
+THREADS = 1
+"""torch's intra-op threads of training on features; recorded, since another count may change bits.
 
-
-def default_threads() -> int:
-    """How many intra-op threads training on features uses: the usable processors, at most `MAXIMUM_THREADS`.
-
-    Decided once and recorded, since another count may change bits.
-    """
-    return min(usable_processors(), MAXIMUM_THREADS)
+More of them share each operation, and wait for each other after each by spinning: on a processor that others use, too,
+training then took a hundred times as long. `heads.blocks.worked_blocks` uses the other processors."""
 
 
 @contextmanager

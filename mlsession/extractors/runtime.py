@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
 from mlsession.errors import IncompatibleParameters, InvalidParameter
-from mlsession.extractors.processor import Processor, this_processor
+from mlsession.processor import Processor, this_processor
 
 Backend: TypeAlias = Literal["openvino", "torch"]
 Precision: TypeAlias = Literal["float32", "bfloat16"]

@@ -6,26 +6,34 @@ bit when every pass cuts them alike and puts them into memory alike.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeAlias
+from queue import SimpleQueue
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import torch
 
 from mlsession.errors import InternalError
+from mlsession.processor import usable_processors
 from mlsession.session.phase import Array, Arrays
 
 BLOCK_ROWS = 4096
 FLOATS = ("float32", "float16")
 """What features may be."""
+MOST_WORKERS = 8
+"""Each has a block of its own in memory."""
 ALIGNMENT = 64
 """Bytes: torch allocates so, and a vector instruction reads so much at a time."""
 
+Result = TypeVar("Result")
 Rows: TypeAlias = Callable[[], Iterator[Arrays]]
 """Starts a pass over the usable rows, in index order: {"features", "labels": int64 [n]} with any n.
 
-Features are float16 or float32 [n, D]; what is computed with is float32 in any case.
+Features are float16 or float32 [n, D], and stay as they are for the whole pass; what is computed with is float32.
 """
 
 
@@ -45,25 +53,87 @@ def fixed_blocks(rows: Rows, block_rows: int = BLOCK_ROWS) -> Iterator[Block]:
     All blocks share one buffer: a block is valid until the next one is asked for. Raises `InternalError` for rows of
     another shape or dtype than `Rows` states.
     """
-    features: torch.Tensor | None = None
-    labels = torch.empty(0, dtype=torch.int64)
-    filled = 0
+    buffer: Block | None = None
+    for pieces in _pieces(rows, block_rows):
+        buffer = buffer or _buffer(pieces, block_rows)
+        yield _filled(buffer, pieces)
+
+
+def worked_blocks(
+    rows: Rows, work: Callable[[Block], Result], workers: int | None = None, block_rows: int = BLOCK_ROWS
+) -> Iterator[Result]:
+    """What `work` gives for each of the `fixed_blocks`, in order; several threads work on one block each.
+
+    How many (default: one for each usable processor, at most `MOST_WORKERS`) changes the speed alone. torch's own
+    threads would change what is rounded, and wait for each other at every operation: on a processor that others use,
+    too, a pass then took a hundred times as long. A block is valid while it is worked on. Raises what `fixed_blocks`
+    and `work` raise.
+    """
+    count = workers or min(usable_processors(), MOST_WORKERS)
+    cut = _pieces(rows, block_rows)
+    few = list(itertools.islice(cut, 2))
+    if count == 1 or len(few) < 2:
+        for pieces in itertools.chain(few, cut):
+            yield work(_filled(_buffer(pieces, block_rows), pieces))
+        return
+    buffers = SimpleQueue[Block]()
+    for _ in range(count):
+        buffers.put(_buffer(few[0], block_rows))
+
+    def work_on(pieces: Sequence[Arrays]) -> Result:
+        buffer = buffers.get()
+        try:
+            return work(_filled(buffer, pieces))
+        finally:
+            buffers.put(buffer)
+
+    waiting: deque[Future[Result]] = deque()
+    pool = ThreadPoolExecutor(max_workers=count, thread_name_prefix="mlsession-block")
+    try:
+        for pieces in itertools.chain(few, cut):
+            if len(waiting) > count:
+                yield waiting.popleft().result()
+            waiting.append(pool.submit(work_on, pieces))
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _pieces(rows: Rows, block_rows: int) -> Iterator[list[Arrays]]:
+    """The slices of what `rows` gives that make up each block. Raises `InternalError`."""
+    pieces: list[Arrays] = []
+    missing, width = block_rows, None
     for arrays in rows():
-        width = _checked_width(arrays, None if features is None else features.shape[1])
+        width = _checked_width(arrays, width)
         taken, count = 0, len(arrays["labels"])
         while taken < count:
-            if features is None:
-                features = torch.empty((block_rows, width), dtype=torch.float32)
-                labels = torch.empty(block_rows, dtype=torch.int64)
-            amount = min(block_rows - filled, count - taken)
-            _copy(arrays["features"][taken : taken + amount], features[filled : filled + amount])
-            labels.numpy()[filled : filled + amount] = arrays["labels"][taken : taken + amount]
-            filled, taken = filled + amount, taken + amount
-            if filled == block_rows:
-                yield Block(features=features, labels=labels)
-                filled = 0
-    if features is not None and filled:
-        yield Block(features=features[:filled], labels=labels[:filled])
+            amount = min(missing, count - taken)
+            pieces.append({name: arrays[name][taken : taken + amount] for name in ("features", "labels")})
+            missing, taken = missing - amount, taken + amount
+            if not missing:
+                yield pieces
+                pieces, missing = [], block_rows
+    if pieces:
+        yield pieces
+
+
+def _buffer(pieces: Sequence[Arrays], block_rows: int) -> Block:
+    """Room for a block like this one."""
+    width = pieces[0]["features"].shape[1]
+    features = torch.empty((block_rows, width), dtype=torch.float32)
+    return Block(features=features, labels=torch.empty(block_rows, dtype=torch.int64))
+
+
+def _filled(buffer: Block, pieces: Sequence[Arrays]) -> Block:
+    """The rows of these pieces in a buffer."""
+    filled = 0
+    for arrays in pieces:
+        amount = len(arrays["labels"])
+        _copy(arrays["features"], buffer.features[filled : filled + amount])
+        buffer.labels.numpy()[filled : filled + amount] = arrays["labels"]
+        filled += amount
+    return Block(features=buffer.features[:filled], labels=buffer.labels[:filled])
 
 
 def block_of(arrays: Arrays) -> Block:

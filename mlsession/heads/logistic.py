@@ -15,8 +15,9 @@ way to it is shorter. It has converged when no element of its gradient is larger
 hides any further descent.
 
 The same rows, state and number of torch threads give the same bits: passes are cut into fixed blocks, matrix products
-are float32 on memory that torch allocates, and everything that is summed over blocks or kept is float64. Functions
-here use torch's current intra-op threads, and memory for one block and `MEMORY` pairs of float64 [K * D + K].
+are float32 on memory that torch allocates, and everything that is summed over blocks or kept is float64. Blocks are
+worked on by threads of our own, which change no bit; memory is that of a block for each of them, and of `MEMORY` pairs
+of float64 [K * D + K].
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from mlsession.heads.blocks import Rows, aligned, fixed_blocks, owned
+from mlsession.heads.blocks import Block, Rows, aligned, owned, worked_blocks
 from mlsession.heads.lbfgs import MEMORY, descent_direction, line_search
 from mlsession.heads.linear import LogisticHead
 from mlsession.heads.moments import Moments, measure, rounded
@@ -77,28 +78,50 @@ class Objective:
         mean32 = self.mean.to(torch.float32)
         loss, correct, count = 0.0, 0, 0
         weight_sum, bias_sum = torch.zeros_like(weights), torch.zeros_like(bias)
-        for block in fixed_blocks(self.rows):
-            features = block.features.sub_(mean32)
-            truth = block.labels[:, None]
-            scores = torch.addmm(bias32, features, weights32.T).to(torch.float64)
-            highest = scores.max(dim=1, keepdim=True)
-            scores.sub_(highest.values)
-            loss -= float(scores.gather(1, truth).sum())
-            correct += int((highest.indices == truth).sum())
-            count += len(truth)
-            shares = scores.exp_()
-            total = shares.sum(dim=1, keepdim=True)
-            loss += float(total.log().sum())
-            # The gradient with respect to a row's logits is its probabilities, less 1 at the true class.
-            residual = shares.div_(total)
-            residual.scatter_add_(1, truth, torch.full(truth.shape, -1.0, dtype=torch.float64))
-            bias_sum += residual.sum(dim=0)
-            weight_sum += residual.to(torch.float32).T @ features
+        for share in worked_blocks(self.rows, lambda block: _share(block, mean32, weights32, bias32)):
+            loss, correct, count = loss + share.loss, correct + share.correct, count + share.count
+            weight_sum += share.weights
+            bias_sum += share.bias
         penalty = self.l2 * weights / self.scale.square()
         gradient = torch.cat([(weight_sum / (count * self.scale) + penalty).flatten(), bias_sum / count])
         return Evaluation(
             loss=loss / count + 0.5 * float((penalty * weights).sum()), gradient=gradient, accuracy=correct / count
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Share:
+    """What one block adds to the sums of a pass."""
+
+    loss: float
+    correct: int
+    count: int
+    weights: torch.Tensor
+    """float32 [K, D]."""
+    bias: torch.Tensor
+    """float64 [K]."""
+
+
+def _share(block: Block, mean: torch.Tensor, weights: torch.Tensor, bias: torch.Tensor) -> _Share:
+    features = block.features.sub_(mean)
+    truth = block.labels[:, None]
+    scores = torch.addmm(bias, features, weights.T).to(torch.float64)
+    highest = scores.max(dim=1, keepdim=True)
+    scores.sub_(highest.values)
+    loss = -float(scores.gather(1, truth).sum())
+    shares = scores.exp_()
+    total = shares.sum(dim=1, keepdim=True)
+    loss += float(total.log().sum())
+    # The gradient with respect to a row's logits is its probabilities, less 1 at the true class.
+    residual = shares.div_(total)
+    residual.scatter_add_(1, truth, torch.full(truth.shape, -1.0, dtype=torch.float64))
+    return _Share(
+        loss=loss,
+        correct=int((highest.indices == truth).sum()),
+        count=len(truth),
+        weights=residual.to(torch.float32).T @ features,
+        bias=residual.sum(dim=0),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
 from mlsession.errors import UnusableData
-from mlsession.heads.blocks import Rows, fixed_blocks
+from mlsession.heads.blocks import Block, Rows, worked_blocks
 
 CONSTANT = 1e-6
 """A feature that varies by less than this share of its mean is taken as constant: float32 shows no more."""
@@ -41,12 +42,8 @@ def measure(rows: Rows, classes: Sequence[str]) -> Moments:
     """
     count, mean, squares = 0, torch.zeros(0, dtype=torch.float64), torch.zeros(0, dtype=torch.float64)
     class_counts = torch.zeros(len(classes), dtype=torch.int64)
-    for block in fixed_blocks(rows):
-        amount = len(block.labels)
-        parts = torch.split(block.features, CACHED_ROWS)
-        block_mean = torch.stack([part.to(torch.float64).sum(dim=0) for part in parts]).sum(dim=0) / amount
-        block_squares = torch.stack([_squares(part, block_mean) for part in parts]).sum(dim=0)
-        class_counts += torch.bincount(block.labels, minlength=len(classes))
+    for amount, block_mean, block_squares, of_classes in worked_blocks(rows, partial(_moments, classes=len(classes))):
+        class_counts += of_classes
         if count == 0:
             count, mean, squares = amount, block_mean, block_squares
             continue
@@ -61,6 +58,15 @@ def measure(rows: Rows, classes: Sequence[str]) -> Moments:
     if not bool(torch.isfinite(variance).all()):
         raise UnusableData("features", "some are infinite or not a number; choose another feature extractor")
     return Moments(rows=count, mean=mean, variance=variance)
+
+
+def _moments(block: Block, classes: int) -> tuple[int, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Of one block: rows, mean [D], sum of squared distances to that [D], rows of each class."""
+    amount = len(block.labels)
+    parts = torch.split(block.features, CACHED_ROWS)
+    mean = torch.stack([part.to(torch.float64).sum(dim=0) for part in parts]).sum(dim=0) / amount
+    squares = torch.stack([_squares(part, mean) for part in parts]).sum(dim=0)
+    return amount, mean, squares, torch.bincount(block.labels, minlength=classes)
 
 
 def _squares(part: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:

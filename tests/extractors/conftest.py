@@ -5,9 +5,9 @@ import numpy.typing as npt
 import pytest
 
 from mlsession.extractors.catalog import load_extractor, scene_print
-from mlsession.extractors.processor import this_processor
 from mlsession.extractors.protocol import FeatureExtractor
 from mlsession.extractors.runtime import Runtime
+from mlsession.processor import this_processor
 from tests.extractors.photos import prepared
 
 EXACT = (Runtime(backend="torch", precision="float32"), Runtime(backend="openvino", precision="float32"))

@@ -16,12 +16,15 @@ from mlsession.extractors.hub import from_torch_hub
 from mlsession.extractors.library import TENSORS
 from mlsession.extractors.weights import tensors_digest
 from tests.extractors.networks import save_weights, timm_network
+from tests.recovery.nursery import Nursery
 from tests.servers.files import file_server
 
 DATA = b"weights"
 FILE = f"w-{hashlib.sha256(DATA).hexdigest()[:8]}.pth"
 
 NAME_IT = """
+import warnings
+warnings.simplefilter("ignore")
 from mlsession.extractors.catalog import load_extractor, timm_extractor
 spec = timm_extractor("test_resnet")
 assert load_extractor(spec).dimension == spec.dimension
@@ -94,14 +97,16 @@ class TestTorchHub:
 
 class TestHuggingFace:
     def test_published_weights_are_fetched_and_serve_without_a_network_from_then_on(
-        self, tmp_path: Path, nobody: str
+        self, trainers: Nursery, tmp_path: Path, nobody: str
     ) -> None:
         network = timm_network("test_resnet")
         weights = save_weights(network, tmp_path / "w.safetensors").read_bytes()
         home = str(tmp_path / "home")
         with file_server({"/timm/test_resnet.r160_in1k/resolve/main/model.safetensors": weights}) as server:
-            named = said(NAME_IT, HF_HOME=home, HF_ENDPOINT=server)
-        assert named == f"{TENSORS}:{tensors_digest(network.state_dict())}"
+            (tmp_path / "name it").write_text(NAME_IT)
+            environment = {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HOME": home, "HF_ENDPOINT": server}
+            _, named, errors = trainers.run(str(tmp_path / "name it"), environment=environment)
+        assert named == f"{TENSORS}:{tensors_digest(network.state_dict())}\n", errors
         kept = ASK.replace("timm/x@main", "timm/test_resnet.r160_in1k")
         assert said(kept, HF_HOME=home, HF_ENDPOINT=nobody) == str(("model.safetensors", weights))
 

@@ -1,19 +1,17 @@
 from __future__ import annotations
 
 import platform
+import resource
 import threading
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 import torch
 
 from mlsession.errors import InvalidParameter
-from mlsession.extractors.allocator import keep_freed_memory
-from mlsession.extractors.numerics import MAXIMUM_THREADS, default_threads, torch_numerics, training_numerics
-
-
-def test_default_threads_are_few_and_at_least_one() -> None:
-    assert 1 <= default_threads() <= MAXIMUM_THREADS
+from mlsession.extractors.allocator import give_back_freed_memory, keep_freed_memory
+from mlsession.extractors.numerics import torch_numerics, training_numerics
 
 
 def test_what_training_records() -> None:
@@ -59,3 +57,18 @@ def test_fewer_than_one_is_refused() -> None:
 
 def test_memory_is_kept_where_glibc_is() -> None:
     assert keep_freed_memory() is (platform.system() == "Linux" and platform.libc_ver()[0] == "glibc")
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left as they are")
+def test_freed_memory_is_given_back() -> None:
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+    # Small blocks, of which the last stays: without being told, the allocator keeps those before it.
+    blocks = [b"x" * 16_384 for _ in range(4_000)]
+    kept = blocks[-1]
+    full = resident()
+    del blocks
+    assert give_back_freed_memory()
+    assert full - resident() > 32 * 2**20
+    assert kept == b"x" * 16_384

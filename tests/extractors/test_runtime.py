@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from mlsession.errors import IncompatibleParameters, InvalidParameter
-from mlsession.extractors.processor import Processor, told_sets, usable_processors, whole_processors
 from mlsession.extractors.runtime import (
     BACKENDS,
     PRECISIONS,
@@ -15,6 +14,7 @@ from mlsession.extractors.runtime import (
     chosen_runtime,
     recorded_runtime,
 )
+from mlsession.processor import Processor, told_sets, usable_processors, whole_processors
 
 NEW = Processor(machine="x86_64", sets=("avx2", "avx512f", "avx512_bf16", "amx_bf16"))
 OLD = Processor(machine="x86_64", sets=("avx2",))

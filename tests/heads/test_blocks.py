@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlsession.errors import InternalError
-from mlsession.heads.blocks import BLOCK_ROWS, fixed_blocks
+from mlsession.heads.blocks import BLOCK_ROWS, Block, fixed_blocks, worked_blocks
 from mlsession.session.phase import Array, Arrays
 
 
@@ -41,6 +42,38 @@ def test_blocks_do_not_depend_on_batches(batches: list[int], block_rows: int) ->
     assert start == count
     assert all(size == block_rows for size in sizes[:-1])
     assert all(0 < size <= block_rows for size in sizes)
+
+
+@settings(max_examples=30, deadline=None)
+@given(batches=st.lists(st.integers(0, 20), max_size=8), block_rows=st.integers(1, 9), workers=st.integers(1, 4))
+def test_workers_get_the_same_blocks_in_order(batches: list[int], block_rows: int, workers: int) -> None:
+    ends = np.cumsum([0, *batches])
+    features = np.random.default_rng(0).random((int(ends[-1]), 3)).astype(np.float32)
+    labels = np.arange(len(features), dtype=np.int64)
+
+    def rows() -> Iterator[Arrays]:
+        for start, end in itertools.pairwise(ends.tolist()):
+            yield {"features": features[start:end], "labels": labels[start:end]}
+
+    def copied(block: Block) -> tuple[bytes, bytes]:
+        return block.features.numpy().tobytes(), block.labels.numpy().tobytes()
+
+    alone = [copied(block) for block in fixed_blocks(rows, block_rows)]
+    assert list(worked_blocks(rows, copied, workers, block_rows)) == alone
+
+
+def test_what_a_worker_raises_comes_in_its_turn() -> None:
+    def work(block: Block) -> int:
+        first = int(block.labels[0])
+        if first == 4:
+            raise ArithmeticError("the third block")
+        return first
+
+    labels = np.arange(10, dtype=np.int64)
+    found = worked_blocks(lambda: iter([{"features": np.zeros((10, 1), np.float32), "labels": labels}]), work, 2, 2)
+    assert [next(found), next(found)] == [0, 2]
+    with pytest.raises(ArithmeticError, match="the third block"):
+        next(found)
 
 
 def test_a_block_is_a_copy() -> None:

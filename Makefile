@@ -13,7 +13,7 @@ demo: $(READY)
 		--export demo/Fruit.mlmodel --license MIT
 
 test: lint $(AZURITE)
-	$(QUIET) $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(QUIET) $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	$(BIN)/ruff check .

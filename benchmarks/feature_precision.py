@@ -1,16 +1,17 @@
-"""What storing features as float16 costs in accuracy: the same features in full and rounded, the same head, five seeds.
+"""What each way to compute and to store features costs in accuracy: the same photos, the same head, five seeds.
 
     python -m benchmarks.feature_precision TRAIN TEST
 
 Both folders have one sub-folder of photos for each class. A seed leaves out a tenth of the training photos, so that
-heads differ between seeds as they do between data sets; networks run in float32, so that nothing else is rounded.
-Prints, by seed, how many test photos each head is right about and in how many they differ.
+heads differ between seeds as they do between data sets. The reference is torch in float32, not rounded afterwards; the
+others round to float16, as sessions store features. Prints the cosine of each way's features to the reference's and, by
+seed, how many test photos each head is right about and in how many the two differ.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,13 @@ from mlsession.session.phase import Array, Arrays
 
 SEEDS = 5
 BATCH = 64
+EXACT = Runtime(backend="torch", precision="float32")
+WAYS = (
+    EXACT,
+    Runtime(backend="torch", precision="bfloat16"),
+    Runtime(backend="openvino", precision="float32"),
+    Runtime(backend="openvino", precision="bfloat16"),
+)
 ITERATIONS = 25
 HEADS: tuple[HeadOptions, ...] = (LogisticRegressor(), MultilayerPerceptron())
 
@@ -54,10 +62,10 @@ class Rows:
         return {"features": self.features[places], "labels": self.labels[places]}
 
 
-def features_of(folder: str) -> tuple[ImageIndex, npt.NDArray[np.float32]]:
+def features_of(folder: str, runtime: Runtime) -> tuple[ImageIndex, npt.NDArray[np.float32]]:
     """The photos of a folder, and their features float32 [N, D]."""
     source = ml.DataSource.labeled_directories(folder)
-    index, extractor = source.index(), load_extractor(ml.scene_print(), Runtime(backend="torch", precision="float32"))
+    index, extractor = source.index(), load_extractor(ml.scene_print(), runtime)
     rows = []
     with closing(SourceReader(source.open)) as reader:
         for start in range(0, len(index), BATCH):
@@ -75,28 +83,44 @@ def fitted(rows: Rows, classes: tuple[str, ...], options: HeadOptions, seed: int
     return fit.head()
 
 
-def _unchanged(rows: Array) -> Array:
-    return rows
+def cosines(rows: Array, reference: Array) -> npt.NDArray[np.float64]:
+    """Of each row to the same one of the reference: float64 [N]."""
+    one, other = rows.astype(np.float64), reference.astype(np.float64)
+    lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+    cosine: npt.NDArray[np.float64] = (one * other).sum(axis=1) / lengths
+    return cosine
 
 
-def main(train: str, test: str, seeds: int = SEEDS) -> None:
+def main(train: str, test: str, seeds: int = SEEDS, ways: Sequence[Runtime] = WAYS) -> None:
     """Measures."""
-    (index, known), (testing, asked) = features_of(train), features_of(test)
+    (index, known), (testing, asked) = features_of(train, EXACT), features_of(test, EXACT)
     labels, truth = index.labels.astype(np.int64), testing.labels.astype(np.int64)
     print(f"{len(index)} photos to train on, {len(testing)} to test, largest feature {known.max():.1f}")
-    for options in HEADS:
-        for seed in range(seeds):
-            kept = keyed_generator(seed, "feature precision").random(len(labels)) >= 0.1
-            said = []
-            for convert in (_unchanged, to_half):
-                rows = Rows(features=convert(known)[kept], labels=labels[kept])
-                head = fitted(rows, index.classes, options, seed)
-                said.append(head.probabilities(convert(asked).astype(np.float32)).argmax(axis=1))
-            full, half = said
-            print(
-                f"{type(options).__name__:22} seed {seed}: float32 {(full == truth).sum()} right, float16 "
-                f"{(half == truth).sum()} right, {(full != half).sum()} labels differ"
-            )
+    subsets = [keyed_generator(seed, "feature precision").random(len(labels)) >= 0.1 for seed in range(seeds)]
+
+    def answers(known: Array, asked: Array, options: HeadOptions) -> list[Array]:
+        heads = (
+            fitted(Rows(features=known[kept], labels=labels[kept]), index.classes, options, seed)
+            for seed, kept in enumerate(subsets)
+        )
+        return [head.probabilities(asked.astype(np.float32)).argmax(axis=1) for head in heads]
+
+    exact = {options: answers(known, asked, options) for options in HEADS}
+    for way in ways:
+        rows, queries = (to_half(features_of(folder, way)[1]) for folder in (train, test))
+        near = cosines(np.concatenate([rows, queries]), np.concatenate([known, asked]))
+        print(
+            f"{way.backend} {way.precision}: cosine mean {near.mean():.5f}, 5th percentile "
+            f"{np.percentile(near, 5):.5f}, least {near.min():.5f}"
+        )
+        for options in HEADS:
+            said = answers(rows, queries, options)
+            right = [
+                f"{(one == truth).sum()}/{(full == truth).sum()}"
+                for one, full in zip(said, exact[options], strict=True)
+            ]
+            differ = [int((one != full).sum()) for one, full in zip(said, exact[options], strict=True)]
+            print(f"  {type(options).__name__:22} right/reference {' '.join(right)}; labels that differ {differ}")
 
 
 if __name__ == "__main__":

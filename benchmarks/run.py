@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 HERE = Path(__file__).parent
-EXTRACTION = ("start", "heads", "floor", "again", "whole")
+EXTRACTION = ("start", "heads", "floor", "remote", "again", "whole")
 """Scripts of that folder, the quick ones first."""
 
 
@@ -21,6 +21,7 @@ def main(names: list[str]) -> None:
     libraries = ", ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "pillow", "fsspec", "s3fs"))
     print(f"{platform.platform()}, Python {platform.python_version()}, {libraries}\n")
     scripts = {script.stem.removeprefix("bench_"): script for script in sorted(HERE.glob("bench_*.py"))}
+    scripts["index"] = HERE / "index_scale.py"
     scripts |= {f"extraction-{name}": HERE / "extraction" / f"{name}.py" for name in EXTRACTION}
     # A script has only its own folder on the path.
     sys.path[0] = str(HERE.parent)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from mlsession.extractors.catalog import torchvision_extractor as torchvision_extractor
     from mlsession.heads.options import LogisticRegressor as LogisticRegressor
     from mlsession.heads.options import MultilayerPerceptron as MultilayerPerceptron
+    from mlsession.images.read import read_image as read_image
     from mlsession.inference.report import PredictionReport as PredictionReport
     from mlsession.job.job import Job as Job
     from mlsession.job.run import run_task as run_task
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
     from mlsession.metrics.report import ClassifierMetrics as ClassifierMetrics
     from mlsession.plots.confusion import plot_confusion as plot_confusion
     from mlsession.plots.history import plot_history as plot_history
+    from mlsession.reviewing.report import ReviewReport as ReviewReport
+    from mlsession.scanning.report import ScanReport as ScanReport
+    from mlsession.scanning.scan import scan as scan
     from mlsession.session.checkpoint import Checkpoint as Checkpoint
     from mlsession.session.garbage import Garbage as Garbage
     from mlsession.session.integrity import Repair as Repair
@@ -54,6 +58,7 @@ if TYPE_CHECKING:
     from mlsession.training.classifier import Classifier as Classifier
     from mlsession.training.parameters import ModelParameters as ModelParameters
     from mlsession.training.parameters import TransferLearning as TransferLearning
+    from mlsession.training.reviewing import review as review
 
 __version__ = "0.1.0"
 
@@ -83,7 +88,9 @@ _HOMES = MappingProxyType(
         "PredictionReport": "mlsession.inference.report",
         "Progress": "mlsession.job.view",
         "Repair": "mlsession.session.integrity",
+        "ReviewReport": "mlsession.reviewing.report",
         "Rotate": "mlsession.augment.options",
+        "ScanReport": "mlsession.scanning.report",
         "SessionParameters": "mlsession.session.parameters",
         "Status": "mlsession.session.status",
         "TrainingSession": "mlsession.session.session",
@@ -93,7 +100,10 @@ _HOMES = MappingProxyType(
         "extractor_named": "mlsession.extractors.catalog",
         "plot_confusion": "mlsession.plots.confusion",
         "plot_history": "mlsession.plots.history",
+        "read_image": "mlsession.images.read",
+        "review": "mlsession.training.reviewing",
         "run_task": "mlsession.job.run",
+        "scan": "mlsession.scanning.scan",
         "scene_print": "mlsession.extractors.catalog",
         "stop_on_signals": "mlsession.job.signals",
         "timm_extractor": "mlsession.extractors.catalog",
@@ -126,7 +136,9 @@ __all__ = [
     "PredictionReport",
     "Progress",
     "Repair",
+    "ReviewReport",
     "Rotate",
+    "ScanReport",
     "SessionParameters",
     "Status",
     "TrainingSession",
@@ -137,7 +149,10 @@ __all__ = [
     "extractor_named",
     "plot_confusion",
     "plot_history",
+    "read_image",
+    "review",
     "run_task",
+    "scan",
     "scene_print",
     "stop_on_signals",
     "timm_extractor",

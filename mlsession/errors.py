@@ -4,6 +4,7 @@ MLSessionError
 ├── UsageError                    the caller's input; the message names the parameter or file, the cause and the cure
 │   ├── InvalidParameter          (ValueError)
 │   ├── UnusableData              a data source that cannot be trained on
+│   │   └── DividedData           its folders are parts such as train and test, not labels
 │   ├── UnreadableImage           (ValueError) one picture, with the reason
 │   ├── IncompatibleParameters    a session was made with another value
 │   ├── ModifiedTrainingData      the data differ from those the session was made with
@@ -60,6 +61,23 @@ class UnusableData(UsageError):
         super().__init__(f"{source}: {reason}")
         self.source = source
         self.reason = reason
+
+
+class DividedData(UnusableData):
+    """A folder holds parts of divided data (`train/`, `val/`, `test/`) where labels were expected.
+
+    `parts` has the name of the folder of each part: `training` and, where there are such, `validation` and `test`.
+    """
+
+    def __init__(self, source: str, parts: Mapping[str, str]) -> None:
+        names = ", ".join(f"{name}/" for name in parts.values())
+        example = parts["training"]
+        reason = (
+            f"its folders {names} are parts and no labels: `mlsession train` and Classifier.train take them for what "
+            f"they are, anything else wants one of them, such as {source.rstrip('/')}/{example}"
+        )
+        super().__init__(source, reason)
+        self.parts = dict(parts)
 
 
 class UnreadableImage(UsageError, ValueError):

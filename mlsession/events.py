@@ -60,6 +60,30 @@ class SessionOpened(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PartsRecognized(Event):
+    """The data are divided into folders such as `train` and `test`, and each was taken for what it is called.
+
+    Each is a path or URL; "" where the data have no such part, or it was not needed.
+    """
+
+    training: str
+    validation: str = ""
+    test: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindingMade(Event):
+    """Something stands out in the labels of the images and their numbers, before any of them is read."""
+
+    kind: str
+    """As docs/scan.md names it."""
+    severity: str
+    """error, warning or note."""
+    sentence: str
+    cure: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WaitingForWriter(Event):
     """An earlier writer may still be alive; watching its heartbeat for up to `seconds`."""
 
@@ -73,6 +97,19 @@ class Unprotected(Event):
     """The store has no exclusive create: nothing keeps a second writer out of this session."""
 
     url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelsCorrected(Event):
+    """A table of corrections was applied to the images of a source."""
+
+    table: str
+    relabeled: int
+    """Images that have another label than their source gives them, or that the table says anyway."""
+    removed: int
+    """Images that are left out, or were not there."""
+    left: Mapping[str, str] = field(default_factory=dict)
+    """By path what was not applied, with the reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

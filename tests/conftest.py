@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.recovery.nursery import Nursery
 from tests.servers.azure import AzureServer, need_azurite
 from tests.servers.backends import CLOUDS, Backend, backend_of
 from tests.servers.ftp import FtpServer
@@ -26,8 +27,26 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # The same for `nohup`.
 
+LONGEST = (
+    *(f"recovery/test_{name}.py" for name in ("kills", "two_writers", "disk_full", "signals", "storm", "backends")),
+    *(f"training/test_{name}.py" for name in ("exporting", "sessions", "never_twice", "changes", "updating")),
+    *(f"extractors/test_{name}.py" for name in ("lite", "library_networks")),
+    *(f"cli/test_{name}.py" for name in ("remote", "watch", "train")),
+    *(f"export/test_{name}.py" for name in ("coreml", "networks")),
+    *("examples/test_image_examples.py", "examples/test_monte_carlo.py"),
+    *("security/test_credentials.py", "store/test_credentials.py", "store/test_remote.py"),
+)
+"""Test files that take the longest, those first: with several processes none is left for the end."""
+
 # Before anything imports gcsfs; tests/servers/gcs.py says why.
 os.environ.update(PLAIN_BUCKETS)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the `LONGEST` files first; `make test` has xdist keep the order."""
+    folder = Path(__file__).parent
+    places = {folder / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture(scope="session")
@@ -70,3 +89,10 @@ def ftp_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FtpServer]:
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
     """Each of `CLOUDS`; others by `@pytest.mark.parametrize("backend", [...], indirect=True)`."""
     return backend_of(request.param, tmp_path / "backend", request.getfixturevalue)
+
+
+@pytest.fixture(scope="session")
+def trainers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    """Forks whole commands and scripts, which need not import torch themselves."""
+    with Nursery(tmp_path_factory.mktemp("trainers"), "everything") as nursery:
+        yield nursery

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.resume_cost import make_images, measured
+from tests.photos import copy_photos
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 SHORT = {"bench_commit": {"rounds": 1, "steps": 3, "with_s3": False}, "bench_start": {"rounds": 1}}
@@ -32,8 +34,22 @@ def test_cache_scale_runs(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="it reads what memory it took as Linux tells it")
+def test_index_scale_runs(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(FOLDER / "index_scale.py"))["main"](keys=(2_000,), output=tmp_path / "index.json")
+    assert "2,000      decode" in capfd.readouterr().out
+    assert json.loads((tmp_path / "index.json").read_text())["2000"]["index"]["seconds"] > 0
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="it reads what memory it took as Linux tells it")
 def test_resume_cost_runs(tmp_path: Path) -> None:
     make_images(tmp_path / "images", 64)
     found = measured(tmp_path / "images", tmp_path, dimension=8, count=64, done=32, number=0)
     assert min(found.values()) >= 0
     assert found["VmHWM"] > found["RssAnon"] > 0
+
+
+def test_review_faults_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for part, each in (("train", 5), ("test", 2)):
+        copy_photos(tmp_path / part, part, each, ("Kiwi", "Lemon"))
+    runpy.run_path(str(FOLDER / "review_faults.py"))["main"](str(tmp_path), seeds=1, swapped=0.1, find_only=True)
+    assert "review: " in capsys.readouterr().out

@@ -6,6 +6,7 @@ import io
 import json
 import math
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,10 @@ from benchmarks.extraction.floor import measure_parts
 from benchmarks.extraction.heads import fit_ours, fit_scikit_learn
 from benchmarks.extraction.measuring import Failed, Run, interleaved, median_ratio, run
 from benchmarks.extraction.photos import enlarged, make_photos, numbered
+from benchmarks.extraction.remote import DelayedStore, extract
+from mlsession.data.reader import SourceReader
 from mlsession.extractors.embedded import LITE0
+from mlsession.store import MemorySpace, MemoryStore
 from tests.photos import PHOTOS
 
 PHOTO = PHOTOS / "train" / "Lemon"
@@ -113,3 +117,16 @@ def test_parts_and_heads_are_measured(tmp_path: Path) -> None:
     ours = fit_ours(300, 3, theirs["loss"], profile=False)
     assert ours["loss"] <= theirs["loss"] * (1 + 1e-5)
     assert math.isclose(ours["accuracy"], theirs["accuracy"], abs_tol=0.05)
+
+
+def test_pictures_that_are_far_away_are_measured() -> None:
+    space, data = MemorySpace(), min(PHOTO.iterdir()).read_bytes()
+    keys = [f"{number}.jpg" for number in range(6)]
+    for number, key in enumerate(keys):
+        MemoryStore(space).put(key, numbered(data, number))
+    with closing(SourceReader(lambda: DelayedStore(space, 0.01))) as reader:
+        took = extract(keys, reader, workers=1, size=2)
+    assert took.images_per_second > 0
+    assert took.wait >= 0
+    assert 1 < took.most_requests <= 6
+    assert len(data) <= took.most_held <= 6 * (len(data) + 40)

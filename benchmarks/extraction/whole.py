@@ -41,8 +41,10 @@ CHOICES = {
 """Ours, by what its command line says."""
 
 
-def candidates(train: Path, test: Path, folder: Path, fastai_python: str) -> dict[str, Callable[[int], Run]]:
-    """All that is installed, by name; sessions go to `folder`."""
+def candidates(
+    train: Path, test: Path, folder: Path, fastai_python: str, only: Sequence[str]
+) -> dict[str, Callable[[int], Run]]:
+    """All that is installed, or `only` some beside the two that others are compared with; sessions go to `folder`."""
     found: dict[str, Callable[[int], Run]] = {}
     for name, words in CHOICES.items():
         if known_options(tuple(word for word in words if word.startswith("--"))):
@@ -54,7 +56,7 @@ def candidates(train: Path, test: Path, folder: Path, fastai_python: str) -> dic
     found["Lightning predict"] = partial(peer, sys.executable, "lightning", {})
     if has_fastai(fastai_python):
         found["fastai"] = partial(peer, fastai_python, "fastai", {})
-    return found
+    return {name: run_it for name, run_it in found.items() if not only or name in (*only, REFERENCE, FAIR)}
 
 
 def known_options(names: tuple[str, ...]) -> bool:
@@ -87,11 +89,11 @@ def accuracy(output: str) -> float:
     return float(last["accuracy"] if "accuracy" in last else last["metrics"]["test"]["accuracy"])
 
 
-def compare(title: str, train: Path, test: Path, rounds: int, fastai_python: str) -> None:
+def compare(title: str, train: Path, test: Path, rounds: int, fastai_python: str, only: Sequence[str] = ()) -> None:
     """Prints a table."""
     images = sum(1 for folder in (train, test) for _ in folder.rglob("*.jpg"))
     with tempfile.TemporaryDirectory(prefix="mlsession-bench-") as folder:
-        runs = interleaved(candidates(train, test, Path(folder), fastai_python), rounds)
+        runs = interleaved(candidates(train, test, Path(folder), fastai_python, only), rounds)
     print(f"{title}: {images} photos, {rounds} rounds; ratios are medians of the rounds' own")
     print(f"{'':26} {'wall':>26} {'CPU ms an image':>26} {'wall':>7} {'CPU':>7} {'fair':>7} {'peak':>8}  accuracy")
     for name, made in runs.items():
@@ -117,6 +119,7 @@ def main(
     width: int = 4032,
     rounds: int = 2,
     fastai_python: str = sys.executable,
+    only: Sequence[str] = (),
 ) -> None:
     """Compares on `counts` photos as they are, and on `large` of `width` pixels (0: none)."""
     with tempfile.TemporaryDirectory(prefix="mlsession-bench-") as folder:
@@ -124,11 +127,11 @@ def main(
         test = make_photos(photos / "test", here / "test", min(TEST_IMAGES, *counts))
         for count in counts:
             train = make_photos(photos / "train", here / f"train-{count}", count)
-            compare("as they are", train, test, rounds, fastai_python)
+            compare("as they are", train, test, rounds, fastai_python, only)
         if large:
             train = make_photos(photos / "train", here / "large", large, width)
             test = make_photos(photos / "test", here / "large-test", max(large // 4, 6), width)
-            compare(f"{width} x {width * 3 // 4} pixels", train, test, rounds, fastai_python)
+            compare(f"{width} x {width * 3 // 4} pixels", train, test, rounds, fastai_python, only)
 
 
 if __name__ == "__main__":
@@ -139,4 +142,5 @@ if __name__ == "__main__":
     parser.add_argument("--width", type=int, default=4032)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--fastai-python", default=sys.executable)
+    parser.add_argument("--only", nargs="+", default=(), metavar="NAME", help="these alone, as the tables call them")
     main(**vars(parser.parse_args()))

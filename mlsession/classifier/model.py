@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlsession.extractors.catalog import FeatureExtractorSpec, load_extractor, runtime_for
-from mlsession.extractors.processor import this_processor
 from mlsession.extractors.protocol import FeatureExtractor
 from mlsession.extractors.runtime import PrecisionChoice, Runtime
 from mlsession.heads.protocol import Head
+from mlsession.processor import this_processor
 from mlsession.session.phase import Arrays
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import mlsession
-from mlsession.cli.commands import Work, checkpoints, data, models, sessions, training
+from mlsession.cli.commands import Work, checkpoints, data, models, review, scan, sessions, training
 from mlsession.cli.outcome import WRONG_USE
 
 app = typer.Typer(
@@ -76,6 +76,6 @@ def completion(
     return work
 
 
-for _command in (training.train, *sessions.COMMANDS, *models.COMMANDS, *data.COMMANDS):
+for _command in (training.train, *sessions.COMMANDS, *models.COMMANDS, *data.COMMANDS, scan.scan, review.review):
     app.command()(_command)
 app.add_typer(checkpoints.app)

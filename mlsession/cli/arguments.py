@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from mlsession.data.names import is_manifest_name
 from mlsession.errors import InvalidParameter
 from mlsession.store.location import is_local, local_path, redact, url_name
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 Options = Mapping[str, object]
 
 _SUFFIX = ".mlsession"
-_MANIFEST = ".csv"
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
@@ -89,10 +89,10 @@ def default_session(data: str, folder: Path, suffix: str = _SUFFIX) -> str:
     """Where a session lies if nothing else is said: `<data name>.mlsession` in `folder`, the current one.
 
     Beside the data where `folder` lies in them: among the images the session would be taken for a class. Of a
-    manifest the name goes without `.csv`.
+    manifest the name goes without its ending.
     """
     if is_manifest(data):
-        name = url_name(data)[: -len(_MANIFEST)]
+        name = url_name(data).rpartition(".")[0]
     elif not is_local(data):
         name = url_name(data)
     else:
@@ -107,24 +107,30 @@ def default_session(data: str, folder: Path, suffix: str = _SUFFIX) -> str:
 
 
 def is_manifest(data: str) -> bool:
-    """Whether labelled images are given by a CSV file that names them."""
-    return url_name(data).lower().endswith(_MANIFEST)
+    """Whether labelled images are given by a file that names them."""
+    return is_manifest_name(url_name(data))
 
 
 def source(data: str, options: Options, label_from: str = "folder") -> DataSource:
-    """Labelled images: a manifest if it ends in `.csv`, else a folder.
+    """Labelled images: a manifest if it ends like one (`MANIFEST_SUFFIXES`), else a folder.
 
     `label_from` says where in a folder the labels are: `folder` (sub-folders) or `name` (the files' names, up to the
-    first period), `name:SEPARATOR` or `name:SEPARATOR:POSITION`, such as `name:-:1`.
+    first period), `name:SEPARATOR` or `name:SEPARATOR:POSITION`, such as `name:-:1`; and where in a manifest:
+    `columns:PATH,LABEL`, what its columns are called.
     """
     from mlsession.data.source import DataSource
 
     rule, _, details = label_from.partition(":")
-    if rule not in ("folder", "name") or (rule == "folder" and label_from != rule):
-        raise InvalidParameter("label-from", label_from, "must be folder, name, or name:SEPARATOR:POSITION")
+    path, comma, label = details.partition(",")
+    if rule not in ("folder", "name", "columns") or (rule == "folder" and label_from != rule):
+        reason = "must be folder, name, name:SEPARATOR:POSITION, or columns:PATH,LABEL"
+        raise InvalidParameter("label-from", label_from, reason)
+    if rule == "columns" and not (path and comma and label):
+        raise InvalidParameter("label-from", label_from, "name two columns, as in columns:file,class")
     if is_manifest(data):
-        return DataSource.manifest(data, storage_options=options)
-    if rule == "folder":
+        columns = {"path": path, "label": label} if rule == "columns" else {}
+        return DataSource.manifest(data, storage_options=options, **columns)
+    if rule != "name":
         return DataSource.labeled_directories(data, options)
     separator, position = details or ".", 0
     if match := re.fullmatch(r"(.+):(-?\d+)", details):

@@ -13,12 +13,15 @@ from mlsession.events import (
     DonorFailed,
     Event,
     EventsMissed,
+    FindingMade,
     HeartbeatMissed,
     ItemSkipped,
     JobEnded,
     JobFinished,
     JobStopping,
+    LabelsCorrected,
     NumericsChanged,
+    PartsRecognized,
     PhaseFinished,
     PhaseStarted,
     Progressed,
@@ -129,6 +132,8 @@ def note(event: Event) -> str | None:
                 after = f", going on after {plain(event.phase)} {event.iteration}" if begun else ""
                 return f"session: opened by process {event.pid} on {plain(event.host)}{after}"
             return f"session: going on after {plain(event.phase)} {event.iteration}" if begun else None
+        case LabelsCorrected() | PartsRecognized() | FindingMade():
+            return _of_data(event)
         case WaitingForWriter():
             return (
                 f"note: process {event.pid} on {plain(event.host)} may still be at work on this session; "
@@ -179,3 +184,25 @@ def note(event: Event) -> str | None:
 def _start(event: PhaseStarted) -> str:
     after = f", going on after {event.iteration}" if event.iteration else ""
     return f"{plain(event.phase)}: started{after}"
+
+
+def _of_data(event: LabelsCorrected | PartsRecognized | FindingMade) -> str:
+    """What is said of the images before any is read."""
+    match event:
+        case LabelsCorrected():
+            return _corrected(event)
+        case PartsRecognized():
+            used = ((event.validation, "to validate on"), (event.test, "to test on"))
+            others = "".join(f", {plain(url)} {what}" for url, what in used if url)
+            return f"data: divided already; {plain(event.training)} to train on{others}"
+        case FindingMade():
+            return f"{event.severity}: {one_line(event.sentence)}; {one_line(event.cure)}"
+
+
+def _corrected(event: LabelsCorrected) -> str:
+    said = (
+        f"labels: {plain(event.table)} relabels {number_of(event.relabeled, 'image')} and leaves {event.removed:,} out"
+    )
+    named = [f"{plain(path)}: {one_line(reason)}" for path, reason in event.left.items()]
+    more = f", and {len(named) - MOST_NAMED:,} more" if len(named) > MOST_NAMED else ""
+    return f"{said}; not applied to {', '.join(named[:MOST_NAMED])}{more}" if named else said

@@ -15,16 +15,17 @@ Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="Labelled images: a folder or URL with one sub-folder per label, or a .csv with the columns path,label.",
+        help="Labelled images: a folder or URL with one sub-folder per label, or a manifest (.csv, .tsv, .jsonl, "
+        ".parquet) with the columns path and label.",
     ),
 ]
 LabelFrom = Annotated[
     str,
     typer.Option(
         "--label-from",
-        metavar="folder|name",
+        metavar="folder|name|columns",
         help="What labels an image: its sub-folder, or its own name up to the first period; "
-        "name:-:1 takes part 1 (from 0) of the name cut at each -.",
+        "name:-:1 takes part 1 (from 0) of the name cut at each -; columns:file,class names those of a manifest.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -69,6 +70,24 @@ OnModifiedData = Annotated[
         help="If the images are not those of the session any more: refuse; extract what is new and train anew; or go "
         "on with those recorded.",
     ),
+]
+Labels = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CSV",
+        help="Corrections of the labels in DATA, as `mlsession review` writes them and you edit them; the images stay "
+        "as they are.",
+        show_default=False,
+    ),
+]
+OnBadTrainingImage = Annotated[
+    str,
+    typer.Option(
+        "--on-bad-image", metavar="skip|fail", help="Leave out images that cannot be read, and name them; or stop."
+    ),
+]
+AllowTruncated = Annotated[
+    bool, typer.Option("--allow-truncated", help="Of images that are cut short take the part that is there.")
 ]
 Iterations = Annotated[
     int | None,

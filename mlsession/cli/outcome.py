@@ -8,6 +8,8 @@ from mlsession.errors import Cancelled, InternalError, Interrupted, InvalidParam
 DONE = 0
 FAILED = 1
 WRONG_USE = 2
+FOUND = 3
+"""The command did its work, and found what it was told to fail on."""
 RESUMABLE = 75
 """Stopped before it was done, with nothing lost: the same command goes on (EX_TEMPFAIL of sysexits.h)."""
 STOPPED_BY_HAND = 130

@@ -42,6 +42,7 @@ def status_lines(summary: SessionSummary, now: datetime) -> list[str]:
     if summary.model_digest:
         rows.append(("model", f"sha256 {summary.model_digest}"))
     rows += [(f"{part} set", metrics.summary) for part, metrics in summary.metrics.items()]
+    rows += [(each.severity.value, plain(each.sentence)) for each in summary.findings]
     rows += [("skipped", f"{plain(image.path)}: {plain(image.reason)}") for image in summary.skipped[:5]]
     if len(summary.skipped) > 5:
         rows.append(("", f"and {number_of(len(summary.skipped) - 5, 'further image')}; --json names all"))

@@ -39,6 +39,7 @@ class SplitArguments:
     output: str | None
     manifest: bool
     label_from: str
+    group_by: str | None
     storage_options: Sequence[str] = field(repr=False)
     json: bool
 
@@ -67,7 +68,7 @@ def split(given: SplitArguments) -> int:
     def open_output() -> Store:
         return _patient(open_store(output, options), clock)
 
-    division = divide(source, given.shares, given.seed, open_source)
+    division = divide(source, given.shares, given.seed, open_source, given.group_by)
     for line in class_warnings(division):
         remark(line)
     if given.manifest:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 from mlsession.cli import arguments as typed
 from mlsession.cli.output import output_width, print_json, print_lines, remark
@@ -34,7 +34,10 @@ class TrainArguments:
     test: str | None
     validation: str | None
     label_from: str
+    labels: str | None
     on_modified_data: str
+    on_bad_image: str
+    allow_truncated: bool
     iterations: int | None
     extractor: str
     extractor_weights: str | None
@@ -90,6 +93,8 @@ def train(given: TrainArguments, check_signals: Callable[[], None]) -> int:
     for path in given.export:
         check_destination(path, options)
     data = typed.source(given.data, options, given.label_from)
+    if given.labels is not None:
+        data = data.corrected(given.labels)
     test = typed.source(given.test, options, given.label_from) if given.test is not None else None
     screen = screen_for(sys.stderr)
     try:
@@ -124,6 +129,8 @@ def _model(given: TrainArguments, options: typed.Options) -> ModelParameters:
             feature_extractor=extractor_named(given.extractor, given.extractor_weights, options),
             classifier=typed.classifier(given.classifier, given.layer_sizes),
         ),
+        on_bad_image=cast(Literal["skip", "fail"], given.on_bad_image),
+        allow_truncated=given.allow_truncated,
         precision=cast(PrecisionChoice, given.precision),  # Checked there, as all parameters are.
         backend=cast(BackendChoice, given.backend),
     )

@@ -12,17 +12,20 @@ from typing import TypeAlias
 import numpy as np
 
 from mlsession.data.index import ImageIndex
-from mlsession.data.labeling import folders_to_list, index_images, index_listed_files
 from mlsession.data.locations import common_folder, full_location, keys_below
-from mlsession.data.manifest import COLUMNS, manifest_folder, manifest_labels, read_manifest
-from mlsession.data.names import is_image_name
+from mlsession.data.manifest import manifest_folder, manifest_labels, read_manifest
+from mlsession.data.names import is_image_name, is_manifest_name
+from mlsession.data.rows import COLUMNS, form_of, unit_of
 from mlsession.data.source import DataSource
+from mlsession.data.sources.found import index_images
+from mlsession.data.sources.listed import index_listed_files, named_entries
+from mlsession.data.sources.place import Place
 from mlsession.errors import InvalidParameter, UnusableData
 from mlsession.session.phase import Json
 from mlsession.store import Store, is_local, local_path, open_store, parent_url, redact, url_name
 
 ImagesInput: TypeAlias = DataSource | str | Path | Sequence[str | Path]
-"""A data source; the path or URL of a folder, a manifest (.csv) or an image; or several images."""
+"""A data source; the path or URL of a folder, a manifest (.csv, ...) or an image; or several images."""
 
 Options: TypeAlias = Mapping[str, object]
 
@@ -38,10 +41,12 @@ class ImageSource:
     list_images: Callable[[], ImageIndex] = field(repr=False)
     """Lists them; their one class is "". Raises `UnusableData` and `StoreError`."""
     storage_options: Options | None = field(default=None, repr=False)
+    labelled: DataSource | None = None
+    """Where they come from, if that is a data source."""
 
     def open(self) -> Store:
         """A store of the caller's own on the folder; close it in the end."""
-        return open_store(self.url, self.storage_options)
+        return open_store(self.url, self.storage_options) if self.labelled is None else self.labelled.open()
 
 
 def image_source(data: ImagesInput, storage_options: Options | None = None) -> ImageSource:
@@ -56,8 +61,9 @@ def image_source(data: ImagesInput, storage_options: Options | None = None) -> I
                 about=data.to_json(),
                 list_images=lambda: _without_labels(data.index(min_classes=1)),
                 storage_options=data.storage_options,
+                labelled=data,
             )
-        case str() | Path() if url_name(str(data)).lower().endswith(".csv"):
+        case str() | Path() if is_manifest_name(url_name(str(data))):
             return _manifest(full_location(str(data)), storage_options)
         case str() | Path() if not _is_image(str(data)):
             location = local_path(str(data)) if is_local(str(data)) else str(data)
@@ -107,12 +113,12 @@ def _listed(files: Sequence[str], options: Options | None) -> ImageSource:
 
 
 def _manifest(location: str, options: Options | None) -> ImageSource:
-    base, shown = parent_url(location), redact(location)
-    folder = manifest_folder(read_manifest(location, options, COLUMNS[:1]), base, shown)
+    base, shown, unit = parent_url(location), redact(location), unit_of(form_of(url_name(location)))
+    folder = manifest_folder(read_manifest(location, options, COLUMNS[:1]), base, shown, unit)
 
     def list_images() -> ImageIndex:
         rows = read_manifest(location, options, COLUMNS[:1])
-        return _index_of(folder, manifest_labels(rows, base, folder, shown), options, shown)
+        return _index_of(folder, manifest_labels(rows, base, folder, shown, unit), options, shown)
 
     about: dict[str, Json] = {"kind": "manifest", "url": shown, "folder": redact(folder)}
     return ImageSource(url=folder, about=about, list_images=list_images, storage_options=options)
@@ -120,9 +126,8 @@ def _manifest(location: str, options: Options | None) -> ImageSource:
 
 def _index_of(folder: str, keys: Mapping[str, str], options: Options | None, source: str) -> ImageIndex:
     """The index of files that are named one by one, all with the label ""."""
-    with closing(open_store(folder, options)) as store:
-        entries = (entry for part in folders_to_list(keys) for entry in store.list(part))
-        return index_listed_files(entries, keys, source, min_classes=1)
+    entries = named_entries(Place(url=folder, storage_options=options), keys)
+    return index_listed_files(entries, keys, source, min_classes=1)
 
 
 def _without_labels(index: ImageIndex) -> ImageIndex:

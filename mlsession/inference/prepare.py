@@ -44,6 +44,7 @@ from mlsession.session.phase import Json, Phase
 from mlsession.session.session import TrainingSession
 from mlsession.store import Store, is_local, join_url, open_store, parent_url, redact
 from mlsession.store.retrying import RetryingStore
+from mlsession.store.timely import timely_opener
 
 CACHE_NAME = ".mlsession-cache"
 """As for training: a prediction beside a training finds what that has extracted."""
@@ -137,7 +138,9 @@ def _prepared(
     open_session_store = patient(request.place.open)
     looking = TrainingSession(open_session_store, request.session, context.clock, known)
     with closing(looking) as session, ExitStack() as stack:
-        reader = stack.enter_context(closing(SourceReader(patient(request.images.open))))
+        url, seconds = redact(request.images.url), request.session.read_timeout
+        opened = timely_opener(url, request.images.open, context.clock, seconds, context.stop.check)
+        reader = stack.enter_context(closing(SourceReader(patient(opened))))
         recorded = _recorded_index(session, found, open_session_store)
         index = _index_of(request, session, recorded, found, reader.read)
         attachments = {name: ref for name, ref in session.attachments.items() if name == IMAGES_INDEX}
@@ -146,7 +149,7 @@ def _prepared(
                 attachments[IMAGES_INDEX] = attach(store, found.to_bytes())
         task = ImagePrediction(
             model=request.model,
-            images=Images(keys=index.keys, read=reader.read),
+            images=Images(keys=index.keys, read=reader.read, is_shared=reader.opens_shared),
             kept=request.kept,
             top_k=request.top_k,
             output=request.output,

@@ -33,6 +33,8 @@ class Images:
     keys: Sequence[str]
     read: Callable[[str], bytes]
     """The bytes of a key; called from several threads."""
+    is_shared: Callable[[], bool] | None = None
+    """Whether many reads at once cost no more than few, see `worked_batches`; None: they do."""
 
     def bytes_of(self, row: int) -> bytes:
         """The bytes of an image. Raises `ModifiedTrainingData` for one that is gone since it was listed."""
@@ -127,4 +129,5 @@ class ImagePrediction:
 
     def _featurizer(self) -> Featurizer:
         extractor = RecordedExtractor(spec=self.model.feature_extractor, numerics=self.numerics, emit=self.emit)
-        return extractor.featurizer(extractor.cache(self.open_cache, self.cache_size))
+        cache = extractor.cache(self.open_cache, self.cache_size)
+        return extractor.featurizer(cache, is_shared=self.images.is_shared)

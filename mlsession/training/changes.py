@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from mlsession.data.changes import replaced_keys
 from mlsession.data.index import ImageIndex
+from mlsession.data.texts import Texts
 from mlsession.errors import DamagedData, ModifiedTrainingData
 from mlsession.phases.contents import earlier_digests
 from mlsession.session.phase import Phase
@@ -29,19 +30,20 @@ def check_unchanged(
     read: Callable[[str], bytes],
     digest_of: Callable[[int], bytes | None],
     every: bool = False,
+    cure: str = "",
 ) -> None:
     """Raises `ModifiedTrainingData` if the listing of today holds other images than the recorded one.
 
     An image of another version and the same size is read and hashed: it counts as replaced if its content differs
     from what was extracted. `digest_of` gives that content's SHA-256 by row, or None for a row not extracted yet. With
-    `every` all images are, whatever is said of their files.
+    `every` all images are, whatever is said of their files. `cure` is said before the usual ones.
     """
     change = recorded.compare(found)
-    looked_at = change.replaced if not every else _in_both(recorded, found, set(change.relabeled))
+    looked_at = change.replaced if not every else _in_both(recorded, found, change.relabeled)
     replaced = tuple(replaced_keys(looked_at, recorded, found, read, digest_of))
     if change.added or change.removed or change.relabeled or replaced:
         raise ModifiedTrainingData(
-            change.added, change.removed, change.relabeled, replaced, _CURE, labels=change.labels
+            change.added, change.removed, change.relabeled, replaced, cure + _CURE, labels=change.labels
         )
 
 
@@ -65,14 +67,17 @@ def _renewed(recorded: ImageIndex, found: ImageIndex, replaced: Sequence[str]) -
     unseen = {row for row, old in zip(rows, before, strict=True) if found.versions[row] == recorded.versions[old]}
     if not unseen:
         return found
-    versions = [f"{version}, replaced" if row in unseen else version for row, version in enumerate(found.versions)]
-    return replace(found, versions=versions)
+    versions = (f"{version}, replaced" if row in unseen else version for row, version in enumerate(found.versions))
+    return replace(found, versions=Texts.of(versions))
 
 
-def _in_both(recorded: ImageIndex, found: ImageIndex, but: Collection[str]) -> tuple[str, ...]:
+def _in_both(recorded: ImageIndex, found: ImageIndex, but: Sequence[str]) -> Texts:
     """The keys of both indexes, ascending, without those of `but`."""
-    now = set(found.keys)
-    return tuple(key for key in recorded.keys if key in now and key not in but)
+    keys = Texts.of(recorded.keys)
+    chosen = found.rows_of(keys) >= 0
+    places = recorded.rows_of(but)
+    chosen[places[places >= 0]] = False
+    return keys.take(np.flatnonzero(chosen))
 
 
 def extracted_digests(session: TrainingSession) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:

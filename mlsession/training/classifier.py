@@ -100,7 +100,7 @@ class Classifier(PredictingClassifier):
             with prepared(request, context) as (task, opening, known):
                 around = surroundings(request.place, request.session, context)
                 trained = advance_session(task, around, opening, drive_options(request.session), known)
-            return cls._of(trained, request.parameters, request.place)
+            return cls._of(trained, task.parameters, request.place)
 
         return Job(work)
 

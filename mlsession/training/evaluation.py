@@ -41,7 +41,7 @@ def evaluate_source(predictor: Predictor, data: DataSource, top: int) -> Evaluat
         raise UnusableData(str(data), f"the model does not know the label {unknown[0]!r}; it knows {', '.join(labels)}")
     sums, paths, columns, skipped = EvaluationSums.zero(len(labels)), [], [], []
     with closing(SourceReader(data.open)) as reader:
-        part, featurizer = part_of(index, labels, reader.read), _featurizer(predictor)
+        part, featurizer = part_of(index, labels, reader), _featurizer(predictor, reader)
         for pictures in featurizer.batches(range(len(part.keys)), part.keys.__getitem__, part.bytes_of):
             skipped += [(part.keys[picture.row], picture.reason) for picture in pictures if not picture.is_readable]
             rows, features = readable_rows(pictures)
@@ -57,6 +57,6 @@ def evaluate_source(predictor: Predictor, data: DataSource, top: int) -> Evaluat
     )
 
 
-def _featurizer(predictor: Predictor) -> Featurizer:
-    spec = predictor.model.feature_extractor
-    return Featurizer(predictor.model.loaded_extractor, spec.dimension, spec.input_side, cache=None)
+def _featurizer(predictor: Predictor, reader: SourceReader) -> Featurizer:
+    spec, load = predictor.model.feature_extractor, predictor.model.loaded_extractor
+    return Featurizer(load, spec.dimension, spec.input_side, cache=None, is_shared=reader.opens_shared)

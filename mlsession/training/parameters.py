@@ -62,6 +62,8 @@ class ModelParameters:
     algorithm: TransferLearning = field(default_factory=TransferLearning)
     on_bad_image: Literal["skip", "fail"] = "skip"
     """Whether an image that cannot be read is left out and named, or ends the job."""
+    allow_truncated: bool = False
+    """Whether of an image that is cut short the part that is there is taken; see `mlsession.images.decode`."""
     precision: PrecisionChoice = "auto"
     """Of the extractor's network; see `mlsession.extractors.runtime`. The choice of "auto" is recorded and kept."""
     backend: BackendChoice = "auto"
@@ -74,6 +76,8 @@ class ModelParameters:
             raise InvalidParameter("seed", self.seed, "must be a whole number")
         if self.on_bad_image not in ("skip", "fail"):
             raise InvalidParameter("on_bad_image", self.on_bad_image, "must be 'skip' or 'fail'")
+        if not isinstance(self.allow_truncated, bool):
+            raise InvalidParameter("allow_truncated", self.allow_truncated, "must be True or False")
         check_choices(self.backend, self.precision)
         # Two sets of the same options are the same parameters, however they are written.
         object.__setattr__(self, "augmentation", augmentation_options(self.augmentation))
@@ -97,6 +101,7 @@ class ModelParameters:
                 "classifier": self.algorithm.classifier.to_json(),
             },
             "on_bad_image": self.on_bad_image,
+            **({"allow_truncated": True} if self.allow_truncated else {}),
             **({} if self.precision == "auto" else {"precision": self.precision}),
             **({} if self.backend == "auto" else {"backend": self.backend}),
         }
@@ -155,6 +160,7 @@ class ModelParameters:
                 classifier=options_from_json(algorithm["classifier"]),
             ),
             on_bad_image="fail" if stored["on_bad_image"] == "fail" else "skip",
+            allow_truncated=stored.get("allow_truncated", False) is True,
             precision=cast(PrecisionChoice, stored.get("precision", "auto")),
             backend=cast(BackendChoice, stored.get("backend", "auto")),
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -14,7 +13,8 @@ import numpy.typing as npt
 from mlsession.errors import InvalidParameter
 from mlsession.images.decode import prepare_image
 from mlsession.images.geometry import to_square
-from mlsession.store import open_store, parent_url, url_name
+from mlsession.images.read import read_file
+from mlsession.store import redact
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -31,16 +31,10 @@ def read_picture(
     `InvalidParameter` for anything else.
     """
     if isinstance(image, str | Path):
-        return prepare_image(read_file(str(image), storage_options), str(image), side)
+        return prepare_image(read_file(str(image), storage_options), redact(str(image)), side)
     if isinstance(image, bytes):
         return prepare_image(image, "image", side)
     return _prepare_decoded(image, side)
-
-
-def read_file(url: str, storage_options: Mapping[str, object] | None = None) -> bytes:
-    """The bytes of a file at a path or URL."""
-    with closing(open_store(parent_url(url), storage_options)) as store:
-        return store.get(url_name(url))
 
 
 def _prepare_decoded(image: npt.NDArray[np.uint8] | Image.Image, side: int) -> npt.NDArray[np.uint8]:

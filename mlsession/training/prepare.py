@@ -7,18 +7,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
-from mlsession.augment.identity import augmenter_identity
 from mlsession.data.index import ImageIndex
 from mlsession.data.reader import SourceReader
 from mlsession.data.source import DataSource
 from mlsession.errors import ModifiedTrainingData
-from mlsession.extractors.catalog import numerics_of, runtime_for
-from mlsession.extractors.numerics import default_threads, training_numerics
 from mlsession.job.context import JobContext
 from mlsession.job.run import ensure_session
 from mlsession.phases.corpus import Corpus
 from mlsession.phases.donation import DonatedRows
-from mlsession.phases.recorded import EXTRACTOR
 from mlsession.session.attempt import retry_teller
 from mlsession.session.donor import DONOR, Donor
 from mlsession.session.identity import Identity
@@ -27,15 +23,18 @@ from mlsession.session.log.blobs import read_blob
 from mlsession.session.log.journal import LogState
 from mlsession.session.log.records import BlobRef
 from mlsession.session.opening import Emit, OpenOptions, attach
-from mlsession.session.phase import Json, Phase
+from mlsession.session.phase import Phase
 from mlsession.session.session import TrainingSession
-from mlsession.store import Store
+from mlsession.store import Store, redact
 from mlsession.store.retrying import RetryingStore
+from mlsession.store.timely import timely_opener
+from mlsession.training.brief import tell_findings
 from mlsession.training.changes import check_unchanged, extracted_digests, renewed
+from mlsession.training.corrected import corrections_to_keep, cure_without_corrections
 from mlsession.training.donated import donated_rows
 from mlsession.training.indexes import read_index
 from mlsession.training.inputs import TEST_INDEX, attached_sides, images_digest
-from mlsession.training.parameters import ModelParameters
+from mlsession.training.layout import listed_request
 from mlsession.training.request import (
     Indexes,
     Request,
@@ -46,12 +45,11 @@ from mlsession.training.request import (
 )
 from mlsession.training.revision import Revision, recorded_revision, updated_revision
 from mlsession.training.task import (
-    AUGMENTER,
     PHASES,
     TASK,
-    TRAINING,
     ImageClassification,
     index_digest,
+    numerics_here,
     part_of,
 )
 
@@ -72,14 +70,14 @@ def ensured_session(request: Request, found: Indexes, context: JobContext) -> Lo
         context,
         Identity(task=TASK, phases=PHASES, parameters=request.parameters.to_json()),
         attachments=attachments,
-        numerics=lambda: _numerics(request.parameters),
+        numerics=lambda: numerics_here(request.parameters),
         settings=request.settings,
     )
 
 
 def made_session(request: Request, context: JobContext) -> None:
     """Makes the session if there is none, and compares one that is there; runs nothing. Raises as `prepared` does."""
-    found = list_sources(request)
+    request, found = listed_request(request, context.emit)
     known = ensured_session(request, found, context)
     if request.session.on_modified_data == "fail":
         looking = TrainingSession(request.place.open, request.session, context.clock, known)
@@ -93,7 +91,7 @@ def prepared(request: Request, context: JobContext) -> Iterator[tuple[ImageClass
 
     Raises `UnusableData`, `IncompatibleParameters`, `ModifiedTrainingData`, and what reading the session raises.
     """
-    found = list_sources(request)
+    request, found = listed_request(request, context.emit)
     known = ensured_session(request, found, context)
 
     def open_patiently() -> Store:
@@ -104,9 +102,12 @@ def prepared(request: Request, context: JobContext) -> Iterator[tuple[ImageClass
         ExitStack() as stack,
     ):
         readers = _readers(request, stack, context)
-        revision = _revision_of(request, session, found, readers)
+        revision, test = _revision_of(request, session, found, readers), found.test
+        if revision.new or Phase.EXTRACTING not in known.timeline.newest:
+            tell_findings(found, context.emit)
+        del found  # It is as large as what was recorded.
         store = stack.enter_context(closing(open_patiently()))
-        yield *_ready(request, session, revision, found.test, readers, store, context.emit), known
+        yield *_ready(request, session, revision, test, readers, store, context.emit), known
 
 
 @contextmanager
@@ -127,9 +128,9 @@ def restored(
         extracted = session.timeline.newest.get(Phase.EXTRACTING)
         looks = extracted is None or not extracted.ended or extracted.inputs != images_digest(session.attachments)
         if looks or session.parameters.verify_content:
-            found = list_sources(request)
-            revision = _revision_of(request, session, found, readers)
-            test = found.test
+            found = list_sources(request, context.emit)
+            revision, test = _revision_of(request, session, found, readers), found.test
+            del found
             if TEST_INDEX in session.attachments and not revision.new:
                 test = _recorded_test(request, session)
         else:
@@ -159,17 +160,19 @@ def _recorded_test(request: Request, session: TrainingSession) -> ImageIndex | N
 class _Readers:
     """The bytes of each source by key, for any thread."""
 
-    training: Callable[[str], bytes]
-    validation: Callable[[str], bytes] | None
-    test: Callable[[str], bytes] | None
+    training: SourceReader
+    validation: SourceReader | None
+    test: SourceReader | None
 
 
 def _readers(request: Request, stack: ExitStack, context: JobContext) -> _Readers:
     """Readers that live as long as `stack`."""
 
-    def reader(source: DataSource) -> Callable[[str], bytes]:
+    def reader(source: DataSource) -> SourceReader:
         # A read that fails for a while is retried; only what the bytes say may leave an image out.
-        return stack.enter_context(closing(SourceReader(lambda: _patient(source.open(), request, context)))).read
+        url, seconds = redact(source.url), request.session.read_timeout
+        opened = timely_opener(url, source.open, context.clock, seconds, context.stop.check)
+        return stack.enter_context(closing(SourceReader(lambda: _patient(opened(), request, context))))
 
     return _Readers(
         training=reader(request.data),
@@ -206,7 +209,8 @@ def _ready(
     check_labels(request, Indexes(training=revision.training, validation=revision.validation, test=test))
     for data in revision.again:
         attach(store, data)
-    attachments = {**revision.carried, **{name: attach(store, data) for name, data in revision.new.items()}}
+    new = {**revision.new, **corrections_to_keep(request.sources)}
+    attachments = {**revision.carried, **{name: attach(store, data) for name, data in new.items()}}
     if test is not None:
         attachments[TEST_INDEX] = attach(store, test.to_bytes())
     options = OpenOptions(
@@ -282,18 +286,9 @@ def _check_unchanged(session: TrainingSession, recorded: Revision, found: Indexe
         digests = extracted()
         return digests[row].tobytes() if row < len(digests) else None
 
-    check = functools.partial(check_unchanged, every=session.parameters.verify_content)
-    check(recorded.training, found.training, readers.training, digest_of)
+    cure = cure_without_corrections(session, found.corrections)
+    check = functools.partial(check_unchanged, every=session.parameters.verify_content, cure=cure)
+    check(recorded.training, found.training, readers.training.read, digest_of)
     if recorded.validation is not None and found.validation is not None and readers.validation is not None:
         first = len(recorded.training)
-        check(recorded.validation, found.validation, readers.validation, lambda row: digest_of(first + row))
-
-
-def _numerics(parameters: ModelParameters) -> dict[str, Json]:
-    spec = parameters.algorithm.feature_extractor
-    runtime = runtime_for(spec, parameters.backend, parameters.precision)
-    return {
-        EXTRACTOR: dict(numerics_of(spec, runtime)),
-        TRAINING: dict(training_numerics(default_threads())),
-        **({AUGMENTER: augmenter_identity()} if len(parameters.views) > 1 else {}),
-    }
+        check(recorded.validation, found.validation, readers.validation.read, lambda row: digest_of(first + row))

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 from mlsession.data.index import ImageIndex
 from mlsession.data.source import DataSource
 from mlsession.data.validation import Validation
 from mlsession.errors import InvalidParameter, UnusableData
+from mlsession.events import Event
 from mlsession.job.run import SessionPlace
 from mlsession.session.log.records import JsonObject
 from mlsession.session.parameters import SessionParameters
 from mlsession.session.session import TrainingSession
 from mlsession.store import Store, is_local, join_url, open_store, parent_url
+from mlsession.training.corrected import corrections_to_keep, recorded_corrections, tell_corrections
 from mlsession.training.inputs import TEST_INDEX, TRAINING_INDEX, VALIDATION_INDEX
 from mlsession.training.parameters import ModelParameters, relocated
 
@@ -41,6 +43,12 @@ class Request:
         return self.parameters.validation.source
 
     @property
+    def sources(self) -> dict[str, DataSource]:
+        """All that are asked for, by the name of their index."""
+        named = ((TRAINING_INDEX, self.data), (VALIDATION_INDEX, self.validation), (TEST_INDEX, self.testing))
+        return {name: source for name, source in named if source is not None}
+
+    @property
     def settings(self) -> JsonObject:
         """What the session remembers of this attempt, so that it can go on from the store alone."""
         return {
@@ -59,20 +67,26 @@ class Indexes:
     training: ImageIndex
     validation: ImageIndex | None = None
     test: ImageIndex | None = None
+    corrections: Mapping[str, bytes] = field(default_factory=dict)
+    """What a new session keeps of how their labels were corrected."""
 
     def attachments(self) -> dict[str, bytes]:
         """What a new session keeps of them; the test set belongs to an attempt."""
-        kept = {TRAINING_INDEX: self.training.to_bytes()}
+        kept = {TRAINING_INDEX: self.training.to_bytes(), **self.corrections}
         return kept if self.validation is None else {**kept, VALIDATION_INDEX: self.validation.to_bytes()}
 
 
-def list_sources(request: Request) -> Indexes:
-    """Lists what is asked for. Raises `UnusableData`."""
-    return Indexes(
+def list_sources(request: Request, emit: Callable[[Event], None] = lambda event: None) -> Indexes:
+    """Lists what is asked for; `emit` hears what became of corrections. Raises `UnusableData`."""
+    listed = Indexes(
         training=request.data.index(),
         validation=request.validation.index(min_classes=1) if request.validation else None,
         test=request.testing.index(min_classes=1) if request.testing else None,
+        corrections=corrections_to_keep({name: each for name, each in request.sources.items() if name != TEST_INDEX}),
     )
+    indexes = {TRAINING_INDEX: listed.training, VALIDATION_INDEX: listed.validation, TEST_INDEX: listed.test}
+    tell_corrections(request.sources, indexes, emit)
+    return listed
 
 
 def check_labels(request: Request, images: Indexes) -> None:
@@ -97,7 +111,8 @@ def recorded_request(session: TrainingSession, extractor_weights: str | None = N
             return None
         # A session that was made and not opened yet has no index of the test set.
         listed = (lambda: ImageIndex.from_bytes(session.attachment(index))) if index in held else None
-        return DataSource.from_json(stored, options, listed)
+        source = DataSource.from_json(stored, options, listed)
+        return replace(source, corrections=recorded_corrections(session, index))
 
     data = source("training_source", TRAINING_INDEX)
     if data is None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from mlsession.data.digests import DigestMap
 from mlsession.data.index import ImageIndex
 from mlsession.errors import DamagedData
 from mlsession.phases.contents import earlier_digests
@@ -23,6 +24,9 @@ from mlsession.training.inputs import (
     decode_sides,
     encode_sides,
     images_digest,
+    merged_sides,
+    no_sides,
+    sides_of,
 )
 from mlsession.training.request import Indexes
 
@@ -69,9 +73,9 @@ def updated_revision(session: TrainingSession, training: ImageIndex, validation:
         new[VALIDATION_INDEX] = validation.to_bytes()
     extracted = session.timeline.newest.get(Phase.EXTRACTING)
     if extracted is not None and _is_of_now(session, extracted):
-        sides = _known_sides(session) if extracted.ended else {}
-        if sides:
-            new[SPLIT_SIDES] = encode_sides({**recorded_sides(session), **sides})
+        sides = _known_sides(session) if extracted.ended else no_sides()
+        if len(sides):
+            new[SPLIT_SIDES] = encode_sides(merged_sides(sides, recorded_sides(session)))
         # What was extracted of an update that was cut short is less than what its own donor has.
         if extracted.ended or DONOR not in carried:
             new[DONOR] = Donor(url=None, checkpoint=extracted.number).encode()
@@ -83,21 +87,21 @@ def updated_revision(session: TrainingSession, training: ImageIndex, validation:
     )
 
 
-def recorded_sides(session: TrainingSession) -> dict[bytes, bool]:
+def recorded_sides(session: TrainingSession) -> DigestMap:
     """Which contents were held out before the data changed, by SHA-256; empty if they never did."""
-    return decode_sides(session.attachment(SPLIT_SIDES)) if SPLIT_SIDES in session.attachments else {}
+    return decode_sides(session.attachment(SPLIT_SIDES)) if SPLIT_SIDES in session.attachments else no_sides()
 
 
-def split_sides(session: TrainingSession) -> dict[bytes, bool]:
+def split_sides(session: TrainingSession) -> DigestMap:
     """Which contents are held out, by SHA-256, once extracting has ended; without those that cannot be read."""
     state = session.past.state(Phase.EXTRACTING)
-    readable, held_out = (state.arrays[name].astype(bool) for name in ("readable", "validation"))
-    digests = np.concatenate(list(earlier_digests(session.past)))
     from_split = len(read_index(session, TRAINING_INDEX).index)
-    return {digests[image].tobytes(): bool(held_out[image]) for image in np.flatnonzero(readable[:from_split]).tolist()}
+    readable, held_out = (state.arrays[name].astype(bool)[:from_split] for name in ("readable", "validation"))
+    digests = np.concatenate(list(earlier_digests(session.past)))[:from_split]
+    return sides_of(digests[readable], held_out[readable])
 
 
-def _known_sides(session: TrainingSession) -> dict[bytes, bool]:
+def _known_sides(session: TrainingSession) -> DigestMap:
     try:
         return split_sides(session)
     except DamagedData as damage:

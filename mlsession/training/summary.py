@@ -12,6 +12,7 @@ from mlsession.errors import DamagedData, UsageError
 from mlsession.metrics.report import ClassifierMetrics
 from mlsession.phases.evaluated import PARTS, metrics_of
 from mlsession.phases.trained import trained_head
+from mlsession.scanning.finding import Finding
 from mlsession.session.checkpoint import Checkpoint
 from mlsession.session.cost import SavingCost
 from mlsession.session.log.records import CheckpointEntry
@@ -19,6 +20,7 @@ from mlsession.session.phase import Json, Phase, PhaseState
 from mlsession.session.session import TrainingSession, history_of
 from mlsession.session.standing import valid_commits
 from mlsession.session.status import Status
+from mlsession.training.brief import brief_findings
 from mlsession.training.indexes import read_index
 from mlsession.training.inputs import TEST_INDEX, TRAINING_INDEX, VALIDATION_INDEX, images_digest
 from mlsession.training.task import PHASES, TASK, index_digest
@@ -75,6 +77,8 @@ class SessionSummary:
     classes: tuple[str, ...]
     counts: ImageCounts
     skipped: tuple[SkippedImage, ...]
+    findings: tuple[Finding, ...] = ()
+    """What stands out in the labels of the images and their numbers; see `brief_findings`."""
     metrics: Mapping[str, ClassifierMetrics]
     """By part (`PARTS`); parts without images, or not evaluated yet, are absent."""
     model_digest: str | None
@@ -116,6 +120,7 @@ class SessionSummary:
             classes=look.training.classes,
             counts=look.counts(len(skipped)),
             skipped=skipped,
+            findings=brief_findings(look.training, look.test),
             metrics=look.metrics(),
             model_digest=look.model_digest(),
             history=history_of(look.states[Phase.TRAINING]) if Phase.TRAINING in look.states else {},
@@ -142,6 +147,7 @@ class SessionSummary:
             "metrics": {part: self.metrics[part].to_json() if part in self.metrics else None for part in PARTS},
             "model_digest": self.model_digest,
             "skipped": [image.to_json() for image in self.skipped],
+            "findings": [finding.summary() for finding in self.findings],
             "history": dict(self.history),
             "checkpoint_overhead": None if self.saving_cost is None else self.saving_cost.overhead,
             "saving_seconds": None if self.saving_cost is None else self.saving_cost.to_json(),

@@ -12,17 +12,21 @@ import numpy.typing as npt
 
 from mlsession.augment.identity import augmenter_identity
 from mlsession.classifier.model import ImageModel
+from mlsession.data.digests import DigestMap
 from mlsession.data.index import ImageIndex
+from mlsession.data.reader import SourceReader
 from mlsession.data.resplit import split_with_past
 from mlsession.errors import DamagedData, InternalError
 from mlsession.events import DonorFailed, Event, NumericsChanged
-from mlsession.extractors.numerics import torch_numerics
+from mlsession.extractors.allocator import give_back_freed_memory
+from mlsession.extractors.catalog import numerics_of, runtime_for
+from mlsession.extractors.numerics import THREADS, torch_numerics, training_numerics
 from mlsession.metrics.report import ClassifierMetrics
 from mlsession.phases.corpus import Corpus, Part
 from mlsession.phases.donation import DonatedRows, Donation, FeatureRows
 from mlsession.phases.evaluated import metrics_of
 from mlsession.phases.featurize import Featurizer
-from mlsession.phases.recorded import RecordedExtractor
+from mlsession.phases.recorded import ALLOWED, EXTRACTOR, TRUNCATED, RecordedExtractor
 from mlsession.phases.trained import is_fitted, trained_head
 from mlsession.session.log.blobs import as_written
 from mlsession.session.log.layout import record_key
@@ -31,6 +35,7 @@ from mlsession.session.parameters import CACHE_BYTES
 from mlsession.session.phase import Json, Past, Phase, PhaseRunner, PhaseState
 from mlsession.session.session import history_of
 from mlsession.store.protocol import Store
+from mlsession.training.inputs import no_sides
 from mlsession.training.parameters import ModelParameters
 
 TASK = "image-classification"
@@ -74,8 +79,8 @@ class ImageClassification:
     """Names the images, "" for those that the session was made with: others make extracting start over."""
     test_digest: str = ""
     """Names the test set: another one makes evaluating start over."""
-    sides: Callable[[], Mapping[bytes, bool]] = dict
-    """By content, which side of the split it was on before the images changed: True for held out."""
+    sides: Callable[[], DigestMap] = no_sides
+    """By content, which side of the split it was on before the images changed: 1 for held out."""
     donation: Callable[[], DonatedRows] | None = None
     """Reads the rows of the extraction that is taken over, if there is one."""
 
@@ -100,6 +105,7 @@ class ImageClassification:
         return phase != Phase.TRAINING or is_fitted(state, self.limit)
 
     def runner(self, phase: str, past: Past) -> PhaseRunner:
+        give_back_freed_memory()  # Of the phase before; of listing the images, before the first.
         match phase:
             case Phase.EXTRACTING:
                 return self._extracting(past)
@@ -125,7 +131,7 @@ class ImageClassification:
 
         return Extracting(
             self.corpus,
-            self._featurizer(self.donation),
+            self.featurizer(self.donation, self.corpus.is_shared),
             split,
             past,
             fail_on_bad_image=self.parameters.on_bad_image == "fail",
@@ -153,21 +159,24 @@ class ImageClassification:
             trained_head(past.state(Phase.TRAINING)),
             lambda: load_features(past, self.corpus.labels),
             self.test,
-            self._featurizer(),
+            self.featurizer(is_shared=self.test.is_shared if self.test else None),
             self._numerics,
         )
 
     def _numerics(self) -> AbstractContextManager[None]:
         return torch_numerics(self.threads)
 
-    def _featurizer(self, donation: Callable[[], DonatedRows] | None = None) -> Featurizer:
+    def featurizer(
+        self, donation: Callable[[], DonatedRows] | None = None, is_shared: Callable[[], bool] | None = None
+    ) -> Featurizer:
+        """What turns images into features, before it the feature cache and what is donated; `is_shared`: see `Part`."""
         spec = self.parameters.algorithm.feature_extractor
         extractor = RecordedExtractor(spec=spec, numerics=self.numerics, emit=self.emit)
         cache = extractor.cache(self.open_cache, self.cache_size)
         rows: FeatureRows | None = None
         if donation is not None:
             rows = Donation(donation, lambda reason: self.emit(DonorFailed(reason=reason)), cache)
-        return extractor.featurizer(cache, rows, self.parameters.views)
+        return extractor.featurizer(cache, rows, self.parameters.views, is_shared)
 
 
 def trained(past: Past, parameters: ModelParameters, classes: tuple[str, ...], evaluated: bool) -> Trained:
@@ -192,10 +201,21 @@ def trained(past: Past, parameters: ModelParameters, classes: tuple[str, ...], e
     )
 
 
-def part_of(index: ImageIndex, classes: tuple[str, ...], read: Callable[[str], bytes]) -> Part:
+def numerics_here(parameters: ModelParameters) -> dict[str, Json]:
+    """The numerics id of a session that is made on this machine."""
+    spec = parameters.algorithm.feature_extractor
+    runtime = runtime_for(spec, parameters.backend, parameters.precision)
+    return {
+        EXTRACTOR: {**numerics_of(spec, runtime), **({TRUNCATED: ALLOWED} if parameters.allow_truncated else {})},
+        TRAINING: dict(training_numerics(THREADS)),
+        **({AUGMENTER: augmenter_identity()} if len(parameters.views) > 1 else {}),
+    }
+
+
+def part_of(index: ImageIndex, classes: tuple[str, ...], reader: SourceReader) -> Part:
     """A source's images with their labels as places in `classes`, which holds all of the index's."""
     places = np.array([classes.index(name) for name in index.classes], dtype=np.int64)
-    return Part(keys=index.keys, labels=places[index.labels], read=read)
+    return Part(keys=index.keys, labels=places[index.labels], read=reader.read, is_shared=reader.opens_shared)
 
 
 def index_digest(index: ImageIndex | None) -> str:

@@ -17,7 +17,8 @@ LAYERS = (
     ("training",),
     ("inference",),
     ("plots",),
-    ("export",),
+    ("scanning",),
+    ("export", "reviewing"),
     ("job",),
     ("phases",),
     ("cache", "classifier"),
@@ -28,7 +29,7 @@ LAYERS = (
     ("images",),
     ("display", "store"),
     ("session.phase",),
-    ("events", "clock", "errors", "randomness"),
+    ("events", "clock", "errors", "processor", "randomness"),
 )
 """From top to bottom; a module may import its own package and lines below it."""
 

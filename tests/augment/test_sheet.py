@@ -35,9 +35,10 @@ def sheet_of(rows: int, views: int, name: str = "name") -> Pixels:
 def boxes(sheet: Pixels) -> dict[tuple[int, int], tuple[int, int, int]]:
     """(row, view) of each picture: its left and upper edge, and how many pixels it has."""
     found = {}
-    tiles = sheet[..., 2] == 0
-    for red, green in np.unique(sheet[tiles][:, :2], axis=0).tolist():
-        upper, left = np.nonzero(tiles & (sheet[..., 0] == red) & (sheet[..., 1] == green))
+    colours = np.where(sheet[..., 2] == 0, sheet[..., 0].astype(np.int32) * 256 + sheet[..., 1], -1)
+    for colour in sorted(set(np.unique(colours).tolist()) - {-1}):
+        red, green = divmod(colour, 256)
+        upper, left = np.nonzero(colours == colour)
         assert len(upper) == (np.ptp(upper) + 1) * (np.ptp(left) + 1)  # One whole rectangle.
         found[(red - 50) // 10, (green - 50) // 5] = (int(left.min()), int(upper.min()), len(upper))
     return found

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from mlsession.cli import arguments as typed
-from mlsession.data.labeling import ByName
 from mlsession.data.source import DataSource
+from mlsession.data.sources.file_names import ByName
 from mlsession.data.validation import Validation, ValidationKind
 from mlsession.errors import InvalidParameter
 from mlsession.export.metadata import ModelMetadata
@@ -136,10 +136,20 @@ def test_labelled_images_by_name_list_or_folder(tmp_path: Path) -> None:
         assert typed.source(str(manifest), options, label_from) == DataSource.manifest(manifest)
     assert typed.validation(str(manifest), 0, options).source == DataSource.manifest(manifest)
     assert typed.validation("x", 0, options, "name").source == files
+    rows = tmp_path / "rows.TSV"
+    rows.write_text("file\tclass, or so\n1.jpg\tcat\n")
+    named = typed.source(str(rows), options, "columns:file,class, or so")
+    assert named == DataSource.manifest(rows, path="file", label="class, or so")
+    assert typed.source("x", options, "columns:file,class") == folders
+    for wrong in ("columns", "columns:", "columns:file", "columns:file,", "columns:,class"):
+        with pytest.raises(InvalidParameter, match="name two columns, as in columns:file,class"):
+            typed.source(str(rows), options, wrong)
 
 
 def test_a_place_is_called_after_a_manifest_without_its_ending() -> None:
     assert typed.default_session("data/train.csv", Path.cwd()) == "train.mlsession"
     assert typed.default_session("s3://bucket/data/train.CSV", Path.cwd(), "-split") == "train-split"
+    for ending in ("tsv", "jsonl", "ndjson", "Parquet"):
+        assert typed.default_session(f"data/a.b.{ending}", Path.cwd()) == "a.b.mlsession"
     with pytest.raises(InvalidParameter, match="--output"):
         typed.default_session("/", Path("nowhere"), "-split")

@@ -16,7 +16,6 @@ from mlsession.store.memory import MemorySpace
 from mlsession.testing.invariants import stored_bytes
 from mlsession.testing.walk import Walk
 from mlsession.training.classifier import Classifier
-from tests.cli.commands import mlsession
 from tests.cli.conftest import Trained
 from tests.cli.test_session import Keyboard
 from tests.session.attempts import attempt_on
@@ -147,18 +146,19 @@ def test_a_command_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_train_keeps_to_a_rule_and_its_session_stays_finished(
-    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(trained.folder)
     session = tmp_path / "kept"
     words = ["--session", str(session), "--checkpoint-interval", "1", "--iterations", "8"]
     line = ["train", "train", *words, "--keep-last", "3", "--keep-best", "1", "--json"]
-    first = mlsession(*line, folder=trained.folder)
-    assert first.code == 0
-    training = [item for item in first.json["checkpoints"] if item["phase"] == "training"]
+    assert run(line) == 0
+    first = json.loads(capsys.readouterr().out)
+    training = [item for item in first["checkpoints"] if item["phase"] == "training"]
     iterations = [item["iteration"] for item in training]
     assert iterations[-3:] == list(range(iterations[-1] - 2, iterations[-1] + 1))
     assert len(iterations) <= 4
-    assert not {item["phase"] for item in first.json["checkpoints"]} - {"extracting", "training", "evaluating"}
+    assert not {item["phase"] for item in first["checkpoints"]} - {"extracting", "training", "evaluating"}
 
     assert run(["checkpoints", "remove", str(session), str(training[0]["number"]), "--yes"]) == 0
     with pytest.raises(NoUsableCheckpoint, match="was removed"):
@@ -166,4 +166,4 @@ def test_train_keeps_to_a_rule_and_its_session_stays_finished(
     capsys.readouterr()
     assert run(["status", str(session), "--json"]) == 0
     after = json.loads(capsys.readouterr().out)
-    assert (after["status"], after["model_digest"]) == ("finished", first.json["model_digest"])
+    assert (after["status"], after["model_digest"]) == ("finished", first["model_digest"])

@@ -36,6 +36,7 @@ def test_status_for_programs(trained: Trained, capsys: pytest.CaptureFixture[str
     assert found["metrics"]["test"]["log_loss"] > 0
     assert found["heartbeat_age"] is None
     assert [image["path"] for image in found["skipped"]] == ["Kiwi/torn.jpg"]
+    assert [(finding["kind"], finding["severity"]) for finding in found["findings"]] == [("tiny_classes", "warning")]
     numbers = [checkpoint["number"] for checkpoint in found["checkpoints"]]
     assert numbers == sorted(numbers)
     newest = found["checkpoints"][-1]
@@ -48,6 +49,8 @@ def test_status_for_people(trained: Trained, capsys: pytest.CaptureFixture[str])
     out = capsys.readouterr().out
     assert "finished" in out
     assert "12 to train, 0 to validate, 6 to test, 1 skipped" in out
+    words = " ".join(out.split())
+    assert "warning 3 classes (Lemon 4, Tomato 4, Kiwi 5) have fewer than 10 images" in words
     assert "Kiwi/torn.jpg" in out
 
 

@@ -73,3 +73,19 @@ def test_changed_images_are_refused_taken_on_or_ignored(
     assert after["model_digest"] != before["model_digest"]
     assert run([*line, "--on-modified-data", "perhaps"]) == 2
     assert "must be fail, update or ignore" in capsys.readouterr().err
+
+
+def test_divided_data_are_used_as_what_they_are(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for part in ("train", "test"):
+        shutil.copytree(trained.folder / part, tmp_path / "fruit" / part)
+    monkeypatch.chdir(tmp_path)
+    line = ["train", "fruit", "--iterations", "2", "--cache", str(trained.folder / ".mlsession-cache"), "--json"]
+    assert run(line) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["counts"] == {"train": 12, "validation": 0, "test": 6, "skipped": 1}
+    root = tmp_path / "fruit"
+    assert f"data: divided already; {root}/train to train on, {root}/test to test on\n" in said.err
+    assert run(["evaluate", "fruit.mlsession", "fruit", "--json"]) == 1
+    assert f"anything else wants one of them, such as {root}/train\n" in capsys.readouterr().err

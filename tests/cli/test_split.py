@@ -12,8 +12,8 @@ import pytest
 from mlsession.cli.__main__ import run
 from mlsession.cli.split import MOST_CLASSES, class_warnings, part_table
 from mlsession.data.division import Division
-from mlsession.data.labeling import index_listed_files
 from mlsession.data.source import DataSource
+from mlsession.data.sources.listed import index_listed_files
 from mlsession.store import Entry, join_url, open_store
 from tests.servers.s3 import S3Server
 
@@ -88,7 +88,7 @@ def test_manifests_and_flat_folders(animals: Path, capsys: pytest.CaptureFixture
         (["--test", "0.6", "--validation", "0.4"], "must leave some images to train on"),
         (["--output", "animals/parts"], "output='animals/parts/train': lies in the data folder"),
         (["--output", "animals"], "output='animals/train': lies in the data folder"),
-        (["--label-from", "names"], "label-from='names': must be folder, name, or name:SEPARATOR:POSITION"),
+        (["--label-from", "names"], "label-from='names': must be folder, name, name:SEPARATOR:POSITION, or"),
         (["--label-from", "folder:-"], "label-from='folder:-'"),
         (["--seed", "x"], "--seed"),
     ],
@@ -147,3 +147,17 @@ def test_many_classes_are_cut_short() -> None:
     assert table[1].split() == ["c000", "1", "0", "1"]
     assert table[-2].split()[0] == "all"
     assert table[-1] == "and 60 classes with more images; --json has all"
+
+
+def test_what_belongs_together_stays_together(animals: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["split", "animals", "--test", "0.3", "--manifest", "--json", "--group-by"]
+    assert run([*line, r"/(\d)\d?\.jpg"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    tens: list[set[str]] = []
+    for part in ("train", "test"):
+        index = DataSource.manifest(found["parts"][part]["url"]).index()
+        tens.append({key.rpartition("/")[2][0] for key in index.keys})
+    assert tens[0].isdisjoint(tens[1])
+    assert len(tens[0] | tens[1]) == 10
+    assert run([*line, "owl/(.)"]) == 2
+    assert "does not match 'cat/0.jpg'; write one that matches every image" in capsys.readouterr().err

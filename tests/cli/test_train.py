@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -15,9 +12,9 @@ import pytest
 from mlsession.cli.__main__ import run
 from mlsession.store.local import LocalStore
 from mlsession.testing.invariants import check_session, stored_bytes
-from tests.cli.commands import SECONDS, ended, start
 from tests.cli.conftest import Trained
 from tests.photos import PHOTOS
+from tests.recovery.nursery import Forked, Nursery
 
 
 def test_a_training_reports_and_says_what_to_do_next(trained: Trained) -> None:
@@ -40,6 +37,8 @@ def test_progress_is_on_standard_error_and_names_what_was_skipped(trained: Train
         assert f"{phase}: started" in lines
         assert any(line.startswith(f"{phase}: done, ") for line in lines)
     assert any(line.startswith("skipped Kiwi/torn.jpg: ") for line in lines)
+    said = "warning: 3 classes (Lemon 4, Tomato 4, Kiwi 5) have fewer than 10 images; add images"
+    assert [line.startswith(said) for line in lines[: lines.index("extracting: started")]].count(True) == 1
     assert "\x1b" not in trained.outcome.err
 
 
@@ -64,16 +63,15 @@ def test_the_same_line_again_returns_at_once_and_exports_anew(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
-def test_a_signal_saves_and_says_how_to_go_on(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_signal_saves_and_says_how_to_go_on(trainers: Nursery, tmp_path: Path, number: signal.Signals) -> None:
     line = ["train", str(PHOTOS / "train"), "--session", "my session", "--storage-option", "secret=hidden"]
-    process = begun(*line, "--take-over", folder=tmp_path)
-    process.send_signal(number)
-    stopped = ended(process)
-    assert (stopped.code, stopped.out) == (75, "")
+    stopped = begun(trainers, *line, "--take-over", folder=tmp_path)
+    stopped.send(number)
+    assert (stopped.wait(), stopped.out) == (75, "")
     shown = f"{PHOTOS / 'train'} --session 'my session' --storage-option secret=***"
     assert stopped.err.splitlines()[-2:] == [
         f"stopped: signal {number.name}",
-        f"to go on: {sys.executable} -m mlsession train {shown}",
+        f"to go on: mlsession train {shown}",
     ]
     assert "Traceback" not in stopped.err
     facts = check_session(LocalStore(tmp_path / "my session"))
@@ -81,25 +79,19 @@ def test_a_signal_saves_and_says_how_to_go_on(tmp_path: Path, number: signal.Sig
     assert facts.records[-1].body["outcome"] == "interrupted"
 
 
-def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
-    process = begun("train", str(PHOTOS / "train"), "--session", "my session", folder=tmp_path)
-    process.send_signal(signal.SIGTERM)
-    process.send_signal(signal.SIGINT)
-    stopped = ended(process)
-    assert stopped.code == 75
+def test_a_second_signal_stops_at_once(trainers: Nursery, tmp_path: Path) -> None:
+    stopped = begun(trainers, "train", str(PHOTOS / "train"), "--session", "my session", folder=tmp_path)
+    stopped.send(signal.SIGTERM, signal.SIGINT)
+    assert stopped.wait() == 75
     assert stopped.err.splitlines()[-1].startswith("to go on: ")
     assert check_session(LocalStore(tmp_path / "my session")) is not None
 
 
-def begun(*line: str, folder: Path) -> subprocess.Popen[str]:
+def begun(trainers: Nursery, *line: str, folder: Path) -> Forked:
     """A training whose job has opened its session."""
-    process = start(*line, folder=folder)
-    for _ in range(SECONDS * 50):
-        if (folder / "my session" / "log" / "0000000001.json").exists():
-            return process
-        assert process.poll() is None, "it ended too early"
-        time.sleep(0.02)
-    raise AssertionError("the session was not opened")
+    child = trainers.start("mlsession", *line, folder=folder)
+    child.until((folder / "my session" / "log" / "0000000001.json").exists)
+    return child
 
 
 def test_a_split_and_a_limit_are_obeyed_and_a_seed_is_kept(
@@ -120,14 +112,24 @@ def test_a_split_and_a_limit_are_obeyed_and_a_seed_is_kept(
     assert refused.err.startswith("error: seed was 1 when this session was made and is 3 now; ")
 
 
-def test_progress_may_go_nowhere(trained: Trained, tmp_path: Path) -> None:
+NOBODY_LISTENS = """
+import os, sys
+reading, writing = os.pipe()
+os.close(reading)
+os.dup2(writing, 2)
+sys.stdout.reconfigure(encoding="ascii")
+sys.stderr = open(2, "w", encoding="ascii", errors="backslashreplace")
+from mlsession.cli.__main__ import main
+main()
+"""
+
+
+def test_progress_may_go_nowhere(trainers: Nursery, trained: Trained, tmp_path: Path) -> None:
+    script = tmp_path / "mlsession"
+    script.write_text(NOBODY_LISTENS)
     cache = str(trained.folder / ".mlsession-cache")
     line = ["train", str(trained.folder / "train"), "--session", "s", "--cache", cache, "--json"]
-    process = start(*line, "--export", "m.safetensors", folder=tmp_path, PYTHONIOENCODING="ascii")
-    assert process.stderr is not None
-    process.stderr.close()
-    process.stderr = None
-    done = ended(process)
-    assert done.code == 0
-    assert done.json["status"] == "finished"
+    child = trainers.start(str(script), *line, "--export", "m.safetensors", folder=tmp_path)
+    assert (child.wait(), child.err) == (0, "")
+    assert json.loads(child.out)["status"] == "finished"
     assert (tmp_path / "m.safetensors").exists()

@@ -49,6 +49,8 @@ def test_each_command_prints_the_stated_members(
         "predict": ["predict", "s", str(photo)],
         "predict --output": ["predict", "s", "test", "--output", "r.csv"],
         "export": ["export", "s", "m.safetensors"],
+        "review": ["review", "s", "--output", "fixes.csv"],
+        "scan": ["scan", "train", "--test", "test"],
         "split": ["split", "train"],
         "extractors": ["extractors"],
         "cache": ["cache"],

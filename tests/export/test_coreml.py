@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import subprocess
-import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +17,7 @@ from mlsession.export.evaluate import evaluate_mlmodel, read_mlmodel
 from mlsession.export.protocol import Images
 from mlsession.export.silence import coremltools_module, silenced_coremltools
 from tests.export.networks import LABELS, SIDE, MeanColour, SmallClassifier, Trained, answers, noise_images
+from tests.recovery.nursery import Nursery
 
 ODD_LABELS = (
     "two words",
@@ -117,7 +117,8 @@ def test_the_network_is_left_as_it_was() -> None:
 
 
 FRESH_PROCESS = """
-import hashlib, sys
+import hashlib, warnings
+warnings.simplefilter("default")
 from mlsession.export import ModelMetadata
 from mlsession.export.coreml import convert_mlmodel
 from mlsession.export.mlpackage import convert_mlpackage
@@ -128,11 +129,15 @@ for data in (*convert_mlpackage(*arguments).values(), convert_mlmodel(*arguments
 """
 
 
-def test_a_fresh_process_gives_the_same_bytes_and_prints_nothing(small: bytes, small_package: dict[str, bytes]) -> None:
-    command = [sys.executable, "-W", "default", "-c", FRESH_PROCESS]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stderr == ""
-    assert done.stdout.split() == [hashlib.sha256(data).hexdigest() for data in (*small_package.values(), small)]
+def test_a_fresh_process_gives_the_same_bytes_and_prints_nothing(
+    trainers: Nursery, small: bytes, small_package: dict[str, bytes], tmp_path: Path
+) -> None:
+    """The process has another hash seed, and has not imported coremltools."""
+    script = tmp_path / "convert.py"
+    script.write_text(FRESH_PROCESS)
+    code, output, errors = trainers.run(str(script))
+    assert (code, errors) == (0, "")
+    assert output.split() == [hashlib.sha256(data).hexdigest() for data in (*small_package.values(), small)]
 
 
 def test_silence_ends_with_the_call() -> None:

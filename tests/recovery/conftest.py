@@ -17,7 +17,7 @@ def walkers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
 
 
 @pytest.fixture(scope="session")
-def trainers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
-    """Forks whole commands."""
-    with Nursery(tmp_path_factory.mktemp("trainers"), "everything") as nursery:
+def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    """Forks scripts that talk to servers of every kind."""
+    with Nursery(tmp_path_factory.mktemp("clients"), "clients") as nursery:
         yield nursery

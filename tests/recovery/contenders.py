@@ -10,29 +10,19 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-
-if __name__ == "__main__":
-    # A script has only its own folder on the path.
-    sys.path.insert(0, str(Path(__file__).parents[2]))
-
-from fsspec import get_filesystem_class
 
 from mlsession.errors import JobStopped, MLSessionError
 from mlsession.session.policy import EveryIterations
 from mlsession.store import open_store
-from mlsession.store.location import scheme_of
 from mlsession.testing.walk import Walk
+from tests.recovery.nursery import Nursery
 from tests.session.attempts import Attempt
 
 BEAT_SECONDS = 0.2
-SECONDS = 240
-"""More than any contest takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,25 +43,21 @@ class Ended:
 class Contest:
     """`count` processes that begin at the same moment; ends when all of them have."""
 
-    def __init__(self, url: str, count: int, *options: str, environment: Mapping[str, str] | None = None) -> None:
-        self._parent = subprocess.Popen(
-            [sys.executable, str(Path(__file__)), url, str(count), *options],
-            env={**os.environ, **(environment or {})},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self._parent.stdout is not None
-        self.pids: list[int] = json.loads(self._parent.stdout.readline())
+    def __init__(
+        self, clients: Nursery, url: str, count: int, *options: str, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self._parent = clients.start(__file__, url, str(count), *options, environment=environment)
+        self._parent.until(lambda: "\n" in self._parent.out)
+        self.pids: list[int] = json.loads(self._parent.out.splitlines()[0])
 
     @property
     def has_ended(self) -> bool:
-        return self._parent.poll() is not None
+        return self._parent.has_ended
 
     def outcomes(self) -> list[Ended]:
         """Waits for the end; one for each process, in the order of `pids`."""
-        output, _ = self._parent.communicate(timeout=SECONDS)
-        assert self._parent.returncode == 0
-        return [Ended(**ended) for ended in json.loads(output)]
+        assert self._parent.wait() == 0, self._parent.err
+        return [Ended(**ended) for ended in json.loads(self._parent.out.splitlines()[1])]
 
 
 def shown(result: tuple[int, bytes, str, str]) -> str:
@@ -89,8 +75,6 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=30)
     parser.add_argument("--pause", type=float, default=0.0, help="seconds to wait in each step")
     arguments = parser.parse_args()
-    # What a child would import anyway is imported once, before there is a thread that a fork would lose.
-    get_filesystem_class(scheme_of(arguments.url) or "file")
     outputs: list[int] = []
     pids: list[int] = []
     for _ in range(arguments.count):

@@ -1,11 +1,12 @@
 """A process that has imported what commands need and forks them, so that a test of one does not take its imports' time.
 
-    python -m tests.recovery.nursery [everything]
+    python -m tests.recovery.nursery [everything | clients]
 
-"everything" imports what `mlsession train` needs, torch included; otherwise there is only the torch-free walker. Each
-line of standard input is a JSON object, answered by one line: `{"program", "words", "output", "errors", "folder"}`
-forks a child in a process group of its own, and gives its process id; `{"wait": pid}` waits for its end, and gives how
-it ended, as `subprocess.Popen.returncode` does. Until then the process id stays the child's.
+"everything" imports what `mlsession train` needs, torch included, and "clients" what talks to servers; otherwise there
+is only the torch-free walker. Each line of standard input is a JSON object, answered by one line: `{"program", "words",
+"output", "errors", "folder", "user", "environment"}` forks a child in a process group of its own, and gives its process
+id; `{"wait": pid}` waits for its end, and gives how it ended, as `subprocess.Popen.returncode` does. Until then the
+process id stays the child's.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ import importlib
 import json
 import os
 import pkgutil
+import runpy
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -30,7 +32,8 @@ SECONDS = 240.0
 """More than anything here takes; a test that waits so long has failed."""
 LAZY = ("encodings.ascii", "encodings.idna", "traceback", "linecache")
 """What Python imports in the midst of things, and could not as a user who may not read where it lies."""
-LIBRARIES = ("torch", "safetensors.numpy", "PIL.Image", "pandas", "pyarrow.compute", "rich.progress")
+LIBRARIES = ("torch", "safetensors.numpy", "PIL.Image", "pandas", "pyarrow.compute", "rich.progress", "s3fs")
+CLIENTS = ("adlfs", "fsspec.implementations.ftp", "gcsfs.extended_gcsfs", "s3fs", "tests.recovery.victims")
 PARTS = ("cli", "heads", "metrics", "phases", "training", "extractors.embedded")
 """Of the package, what a training with the embedded extractor imports."""
 
@@ -96,8 +99,15 @@ class Nursery:
             text=True,
         )
 
-    def start(self, program: str, *words: str | Path, folder: Path | None = None, user: int | None = None) -> Forked:
-        """A child that runs `program`, "walk" or "mlsession", in `folder`, as `user`."""
+    def start(
+        self,
+        program: str,
+        *words: str | Path,
+        folder: Path | None = None,
+        user: int | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> Forked:
+        """A child that runs `program`, "walk", "mlsession" or the path of a script, in `folder`, as `user`."""
         self._count += 1
         output, errors = (self._folder / f"{self._count}.{kind}" for kind in ("out", "err"))
         output.touch()
@@ -109,12 +119,19 @@ class Nursery:
             "errors": str(errors),
             "folder": str(folder or self._folder),
             "user": user,
+            "environment": dict(environment or {}),
         }
         return Forked(self, self.ask(about), output, errors)
 
-    def run(self, program: str, *words: str | Path, user: int | None = None) -> tuple[int, str, str]:
+    def run(
+        self,
+        program: str,
+        *words: str | Path,
+        user: int | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> tuple[int, str, str]:
         """The exit code of a child, and what it printed."""
-        child = self.start(program, *words, user=user)
+        child = self.start(program, *words, user=user, environment=environment)
         return child.wait(), child.out, child.err
 
     def ask(self, question: dict[str, Any]) -> int:
@@ -166,6 +183,11 @@ def _be_child(about: dict[str, Any]) -> None:
         os.setpgid(0, 0)
         for number in SIGNALS:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        os.environ.update(about["environment"])
+        if "fsspec" in sys.modules:
+            # It read the environment when it was imported.
+            config = sys.modules["fsspec.config"]
+            config.set_conf_env(config.conf)
         os.chdir(about["folder"])
         for descriptor, name in ((0, os.devnull), (1, about["output"]), (2, about["errors"])):
             opened = os.open(name, os.O_RDWR | os.O_CREAT, 0o666)
@@ -177,9 +199,11 @@ def _be_child(about: dict[str, Any]) -> None:
             os.setuid(about["user"])
         _run(about["program"], about["words"])
     except SystemExit as end:
+        if isinstance(end.code, str):
+            sys.stderr.write(end.code)
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(end.code if isinstance(end.code, int) else 1)
+        os._exit(end.code if isinstance(end.code, int) else int(end.code is not None))
     except BaseException:
         sys.excepthook(*sys.exc_info())
         sys.stderr.flush()
@@ -192,11 +216,15 @@ def _run(program: str, words: Sequence[str]) -> None:
         from tests.recovery.walker import main as walk
 
         walk(words)
-    else:
+    elif program == "mlsession":
         from mlsession.cli.__main__ import main
 
         sys.argv = ["mlsession", *words]
         main()
+    else:
+        sys.argv = [program, *words]
+        runpy.run_path(program, run_name="__main__")
+        sys.exit(0)
 
 
 if __name__ == "__main__":
@@ -204,6 +232,8 @@ if __name__ == "__main__":
         importlib.import_module(lazy)
     if "everything" in sys.argv[1:]:
         import_everything()
+    for client in CLIENTS if "clients" in sys.argv[1:] else ():
+        importlib.import_module(client)
     gc.collect()
     gc.freeze()
     serve()

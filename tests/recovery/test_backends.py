@@ -14,13 +14,13 @@ from mlsession.testing.faults import Fault, FaultyStore, Process, ProcessDied, a
 from mlsession.testing.invariants import check_session
 from mlsession.testing.walk import Walk
 from tests.recovery.contenders import shown
+from tests.recovery.nursery import Nursery
 from tests.recovery.victims import Moment, Victims
 from tests.servers.backends import BACKENDS, Backend
 from tests.session.attempts import Attempt, unbroken
 
 SEED = 11
 LIMIT = 16
-NUM_KILLS = 6
 LATEST_CALL = 24
 """Some more calls than an attempt needs until it has saved for the first time."""
 LONGEST_SECONDS = 0.004
@@ -30,8 +30,8 @@ LONGEST_SECONDS = 0.004
 def moments(name: str) -> list[Moment]:
     """When each process dies: as often in each manner, in a seeded order."""
     draw = keyed_generator(SEED, "kills", name)
-    # Each process makes clients of its own, which takes s3fs a second of computing.
-    manners = draw.permutation(["before", "after", "during"] * (1 if name == "s3" else NUM_KILLS // 3))
+    # Each process makes clients of its own, which may take a second of computing.
+    manners = draw.permutation(["before", "after", "during"] * (2 if name == "local" else 1))
     return [
         Moment(call=int(draw.integers(1, LATEST_CALL)), when=str(when), seconds=draw.uniform(0, LONGEST_SECONDS))
         for when in manners
@@ -39,9 +39,10 @@ def moments(name: str) -> list[Moment]:
 
 
 @pytest.mark.parametrize("backend", BACKENDS, indirect=True)
-def test_killed_at_any_request_it_gives_the_same_result(backend: Backend) -> None:
+def test_killed_at_any_request_it_gives_the_same_result(clients: Nursery, backend: Backend) -> None:
     url = backend.new_url()
-    with Victims(url, LIMIT, backend.environment) as victims, closing(backend.open_store(url)) as store:
+    victims = Victims(clients, url, LIMIT, backend.environment)
+    with closing(backend.open_store(url)) as store:
         for moment in moments(backend.name):
             died = victims.train(moment)
             assert died.status == -signal.SIGKILL, (moment, died)

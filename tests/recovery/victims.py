@@ -1,39 +1,27 @@
-"""A process that forks trainings of one session, each to be killed at a store call of its own; for any backend.
+"""Trainings of one session, each to be killed at a store call of its own; for any backend.
 
-    python victims.py URL LIMIT
+    python victims.py URL LIMIT MOMENT
 
-Each line of standard input is a `Moment` in JSON, or "null" for a training that lives. The answer is a line with how
-it ended, as JSON. All that a training imports is imported once, before the first fork.
+The moment is a `Moment` in JSON, or "null" for a training that lives, which prints how it ended, as JSON.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from types import TracebackType
-from typing import Self
-
-if __name__ == "__main__":
-    # A script has only its own folder on the path.
-    sys.path[0] = str(Path(__file__).parents[2])
-
-from fsspec import get_filesystem_class
 
 from mlsession.errors import MLSessionError
 from mlsession.events import Unprotected
 from mlsession.session.policy import EveryIterations
 from mlsession.store import open_store
-from mlsession.store.location import scheme_of
 from mlsession.testing.faults import Call, Fault, FaultyStore, Process, kill_this_process
 from mlsession.testing.walk import Walk
-from tests.recovery.contenders import SECONDS, shown
+from tests.recovery.contenders import shown
+from tests.recovery.nursery import Nursery
 from tests.session.attempts import Attempt
 
 ALIVE = None
@@ -56,72 +44,37 @@ class Died:
 
     status: int
     """As in `subprocess.Popen.returncode`."""
-    result: str
+    result: str = ""
     """Of a training that finished; else ""."""
-    unprotected: bool
+    unprotected: bool = False
     """Whether it said that nothing keeps a second writer out; False of those that were killed."""
-    error: str
+    error: str = ""
     """Of a training that failed; else ""."""
 
 
 class Victims:
-    """The process; a context manager."""
+    """Trainings of the session at a URL, one after the other."""
 
-    def __init__(self, url: str, limit: int, environment: Mapping[str, str]) -> None:
-        self._parent = subprocess.Popen(
-            [sys.executable, str(Path(__file__)), url, str(limit)],
-            env={**os.environ, **environment},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+    def __init__(self, clients: Nursery, url: str, limit: int, environment: Mapping[str, str]) -> None:
+        self._clients = clients
+        self._words = (url, str(limit))
+        self._environment = environment
 
     def train(self, moment: Moment | None = ALIVE) -> Died:
         """One more training, from its start to its end."""
-        assert self._parent.stdin is not None
-        assert self._parent.stdout is not None
-        self._parent.stdin.write(json.dumps(moment and asdict(moment)) + "\n")
-        self._parent.stdin.flush()
-        watchdog = threading.Timer(SECONDS, self._parent.kill)
-        watchdog.start()
-        try:
-            return Died(**json.loads(self._parent.stdout.readline()))
-        finally:
-            watchdog.cancel()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._parent.communicate()
+        words = (*self._words, json.dumps(moment and asdict(moment)))
+        status, output, errors = self._clients.run(__file__, *words, environment=self._environment)
+        assert status <= 0, errors
+        return Died(status=status, **json.loads(output or "{}"))
 
 
-def main(url: str, limit: int) -> None:
-    """Forks a training for each line, until standard input ends."""
-    scheme = scheme_of(url)
-    get_filesystem_class(scheme or "file")
-    if scheme == "gs":
-        # gcsfs does so with its first request.
-        import gcsfs.extended_gcsfs  # noqa: F401
-    for line in iter(sys.stdin.readline, ""):
-        moment = json.loads(line)
-        reading, writing = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            os.write(writing, json.dumps(_train(url, limit, moment and Moment(**moment))).encode())
-            os._exit(0)
-        os.close(writing)
-        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        with os.fdopen(reading) as file:
-            said = json.loads(file.read() or '{"result": "", "unprotected": false, "error": ""}')
-        sys.stdout.write(json.dumps({"status": status, **said}) + "\n")
-        sys.stdout.flush()
+def main(url: str, limit: int, moment: str) -> None:
+    """Trains, and says how that ended."""
+    when = json.loads(moment)
+    sys.stdout.write(json.dumps(_train(url, limit, when and Moment(**when))))
 
 
 def _train(url: str, limit: int, moment: Moment | None) -> dict[str, object]:
-    """What a child does."""
 
     def plan(call: Call) -> Fault | None:
         if moment is None or call.number != moment.call:
@@ -149,4 +102,4 @@ def _kill_after(seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3])

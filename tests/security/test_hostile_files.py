@@ -23,7 +23,7 @@ from safetensors.numpy import save
 
 from mlsession.classifier.format import decode_model
 from mlsession.data.index import ImageIndex
-from mlsession.data.manifest import parse_manifest
+from mlsession.data.rows import parse_rows
 from mlsession.errors import DamagedData, InvalidParameter, MLSessionError, UnusableData
 from mlsession.extractors.weights import read_tensors
 from mlsession.images.decode import prepare_image
@@ -117,7 +117,7 @@ LOADERS: Mapping[str, Callable[[bytes], object]] = {
     "index": ImageIndex.from_bytes,
     "safetensors weights": lambda data: read_tensors(data, "k.safetensors"),
     "other weights": lambda data: read_tensors(data, "k.pth"),
-    "manifest": lambda data: parse_manifest(data, "k"),
+    "manifest": lambda data: parse_rows(data, "k"),
     "cache": cached,
     "image": lambda data: prepare_image(data, "k", 8),
 }
@@ -396,4 +396,4 @@ def test_a_pack_of_the_cache_cannot_give_rows_of_another_form() -> None:
 )
 def test_a_manifest_that_is_none_is_refused(text: bytes) -> None:
     with pytest.raises(UnusableData):
-        parse_manifest(text, "k")
+        parse_rows(text, "k")

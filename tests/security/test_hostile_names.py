@@ -21,7 +21,8 @@ from mlsession.cli.outcome import error_line
 from mlsession.cli.progress import PlainScreen, TerminalScreen
 from mlsession.cli.report import class_table
 from mlsession.cli.text import command_line, one_line, plain
-from mlsession.data.manifest import manifest_bytes, parse_manifest
+from mlsession.data.manifest import manifest_bytes
+from mlsession.data.rows import parse_rows
 from mlsession.data.source import DataSource
 from mlsession.display.html import card, confusion, facts, table
 from mlsession.display.plain import MOST
@@ -200,7 +201,7 @@ def test_in_a_saved_model_and_a_manifest(tmp_path: Path) -> None:
     assert decode_model(data, "k").labels == labels
     assert b"\x1b" not in data[: 8 + int.from_bytes(data[:8], "little")]
     rows = [(f"{place}.jpg", name) for place, name in enumerate(NAMES) if "\ud800" not in name and name.strip()]
-    assert [(row.path, row.label) for row in parse_manifest(manifest_bytes(rows), "k")] == rows
+    assert [(row.path, row.label) for row in parse_rows(manifest_bytes(rows), "k")] == rows
 
 
 @pytest.mark.parametrize("name", NAMES, ids=ascii)

@@ -23,6 +23,7 @@ from mlsession.metrics.report import ClassifierMetrics
 from mlsession.randomness import keyed_generator
 from mlsession.training import exporting
 from mlsession.training.pictures import read_picture
+from tests.inference.conftest import tiny_classifier
 from tests.training.conftest import Start
 
 
@@ -74,19 +75,19 @@ def test_a_trained_classifier_leaves_in_every_format_with_the_same_answers(
     start: Start, test_photos: Path, tmp_path: Path
 ) -> None:
     classifier = start(testing=test_photos).result()
-    package, saved = tmp_path / "Fruit.mlpackage", tmp_path / "Fruit.safetensors"
-    reports = [classifier.write(path, ml.ModelMetadata(author="A", license="MIT")) for path in (package, saved)]
-    assert [report.verified for report in reports] == [True] * 2
-    assert [report.num_images for report in reports] == [len(proof_images(32))] * 2
+    package, single, saved = (tmp_path / f"Fruit.{ending}" for ending in ("mlpackage", "mlmodel", "safetensors"))
+    described = ml.ModelMetadata(author="A", license="MIT")
+    reports = [classifier.write(path, described) for path in (package, single, saved)]
+    assert [report.verified for report in reports] == [True] * 3
+    assert [report.num_images for report in reports] == [len(proof_images(32))] * 3
     # 3.4 million weights in float32 and little else, and rounding alone between the answers.
     assert 13_000_000 < reports[0].size_bytes < 15_000_000
     assert reports[0].max_difference < TOLERANCE / 10
     files = {path.relative_to(package).as_posix(): path.read_bytes() for path in package.rglob("*") if path.is_file()}
     assert sum(map(len, files.values())) == reports[0].size_bytes
-    # What `write` puts into a file with the ending .mlmodel.
-    model = classifier.model
-    assert model is classifier.model
-    network = model.get_spec().SerializeToString(deterministic=True)
+    network = single.read_bytes()
+    assert reports[1].size_bytes == len(network)
+    assert reports[1].max_difference < 1e-4
 
     shown = [contents.description.metadata for contents in (read_mlmodel(network), read_mlpackage(files))]
     assert (shown[1].author, shown[1].license) == ("A", "MIT")
@@ -104,6 +105,14 @@ def test_a_trained_classifier_leaves_in_every_format_with_the_same_answers(
         expected = [dict(said.top)[label] for label in classifier.classes]
         np.testing.assert_allclose(probabilities[0], expected, atol=1e-4)
     assert ml.Classifier.load(saved).predict(photo, top=3) == said
+
+
+def test_a_model_in_memory_is_what_is_written(tmp_path: Path) -> None:
+    classifier = tiny_classifier()
+    model = classifier.model
+    assert model is classifier.model
+    classifier.write(tmp_path / "Tiny.mlmodel")
+    assert model.get_spec().SerializeToString(deterministic=True) == (tmp_path / "Tiny.mlmodel").read_bytes()
 
 
 def test_a_format_that_is_not_known_is_refused_before_any_work(tmp_path: Path) -> None:

@@ -69,11 +69,18 @@ def test_sessions_elsewhere_give_the_same_model(start: Start, tmp_path: Path) ->
     assert first.model_digest == second.model_digest
 
 
+@pytest.fixture(scope="module")
+def whole(train_photos: Path, test_photos: Path, cache: str, tmp_path_factory: pytest.TempPathFactory) -> ml.Classifier:
+    """What 80 iterations give that nobody cancels."""
+    where = ml.SessionParameters(tmp_path_factory.mktemp("whole") / "session", iterations=80, cache=cache)
+    train, test = (ml.DataSource.labeled_directories(photos) for photos in (train_photos, test_photos))
+    return ml.Classifier.train(train, None, where, testing=test).result()
+
+
 @pytest.mark.parametrize(("phase", "iteration"), [("extracting", 1), ("training", 1), ("training", 9)])
 def test_cancelled_and_resumed_is_as_if_never_cancelled(
-    start: Start, test_photos: Path, tmp_path: Path, phase: str, iteration: int
+    start: Start, whole: ml.Classifier, test_photos: Path, tmp_path: Path, phase: str, iteration: int
 ) -> None:
-    whole = start(session=tmp_path / "whole", testing=test_photos, iterations=80).result()
     # Without the cache extracting takes a while, and 80 iterations do: the job is still in the phase when it stops.
     job = start(testing=test_photos, report_interval=1, iterations=80, cache=None)
     cancel_at(job, phase, iteration)

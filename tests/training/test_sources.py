@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import tarfile
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 import mlsession as ml
 from mlsession.data.manifest import manifest_bytes
@@ -31,11 +34,18 @@ def sources(train_photos: Path, folder: Path) -> dict[str, ml.DataSource]:
             shutil.copy2(path, folders / label)
     rows = [(str(path), label) for label, paths in chosen.items() for path in paths]
     (folder / "all.csv").write_bytes(manifest_bytes(rows))
+    parquet.write_table(
+        pa.table({"file": [row[0] for row in rows], "kind": [row[1] for row in rows]}), folder / "p.parquet"
+    )
+    with tarfile.open(folder / "all.tar", "w") as archive:
+        archive.add(folders, "photos")
     return {
         "folders": ml.DataSource.labeled_directories(folders),
         "flat": ml.DataSource.labeled_files(flat),
         "list": ml.DataSource.files_by_label(chosen),
         "manifest": ml.DataSource.manifest(folder / "all.csv"),
+        "parquet": ml.DataSource.manifest(folder / "p.parquet", path="file", label="kind"),
+        "tar": ml.DataSource.labeled_directories(f"tar://photos::{folder / 'all.tar'}"),
     }
 
 

@@ -39,7 +39,7 @@ def reused(job: ml.Job[ml.Classifier]) -> int:
 
 def sides(folder: Path) -> dict[bytes, bool]:
     with ml.Classifier.restore_training_session(ml.SessionParameters(folder)) as session:
-        return split_sides(session)
+        return {content: bool(side) for content, side in split_sides(session).items()}
 
 
 @pytest.fixture

@@ -14,9 +14,11 @@ from mlsession.errors import InvalidParameter, KeyMissing, ModelNotFound, NewerF
 from .conftest import LABELS, Start
 
 
-@pytest.fixture
-def classifier(start: Start) -> ml.Classifier:
-    return start(iterations=10).result()
+@pytest.fixture(scope="module")
+def classifier(train_photos: Path, cache: str, tmp_path_factory: pytest.TempPathFactory) -> ml.Classifier:
+    """Of the shared photos; it does not change."""
+    where = ml.SessionParameters(tmp_path_factory.mktemp("use") / "session", iterations=10, cache=cache)
+    return ml.Classifier.train(ml.DataSource.labeled_directories(train_photos), None, where).result()
 
 
 def test_predicts_paths_bytes_pictures_and_arrays_alike(classifier: ml.Classifier, test_photos: Path) -> None:
@@ -81,13 +83,6 @@ def test_saved_and_loaded_it_is_the_same(classifier: ml.Classifier, test_photos:
     paths = sorted(test_photos.rglob("*.jpg"))
     assert loaded.predictions(paths) == classifier.predictions(paths)
     assert (tmp_path / "new" / "Fruit.safetensors").stat().st_size < 50_000
-
-
-def test_core_ml_is_written_and_proved(classifier: ml.Classifier, tmp_path: Path) -> None:
-    report = classifier.write(tmp_path / "Fruit.mlmodel")
-    assert report.verified
-    assert report.max_difference < 1e-4
-    assert report.size_bytes == (tmp_path / "Fruit.mlmodel").stat().st_size
 
 
 def test_sessions_load_too_and_anything_else_is_refused(start: Start, tmp_path: Path) -> None:

@@ -26,6 +26,14 @@ def split(
         bool, typer.Option("--manifest", help="Write train.csv, test.csv, ... that name the images; copy nothing.")
     ] = False,
     label_from: options.LabelFrom = "folder",
+    group_by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REGEX",
+            help="Keep images together for which this gives the same: a regular expression with one group in "
+            "parentheses, looked for in the path below DATA, such as '(patient[0-9]+)_'.",
+        ),
+    ] = None,
     storage_option: options.StorageOption = [],
     json: options.Json = False,
 ) -> Work:
@@ -47,6 +55,7 @@ def split(
                 output=output,
                 manifest=manifest,
                 label_from=label_from,
+                group_by=group_by,
                 storage_options=tuple(storage_option),
                 json=json,
             )

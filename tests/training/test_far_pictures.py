@@ -1,0 +1,108 @@
+"""Trainings on pictures in a bucket: hung and cut replies cost time and no picture, a cache on this machine works."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import mlsession as ml
+from mlsession.errors import StoreUnavailable
+from mlsession.events import StoreRetried
+from mlsession.store import LocalStore, open_store
+from mlsession.testing.tiny_extractor import TinyExtractor
+from tests.photos import copy_photos
+from tests.servers.s3 import S3Server
+from tests.servers.wayward import Way, wayward
+
+PARAMETERS = ml.ModelParameters(
+    algorithm=ml.TransferLearning(feature_extractor=TinyExtractor()), validation=ml.Validation.none()
+)
+Train = Callable[..., ml.Job[ml.Classifier]]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """20 photos of each of two kinds: three batches."""
+    return copy_photos(tmp_path_factory.mktemp("photos") / "train", "train", 20, ("Banana", "Kiwi"))
+
+
+@pytest.fixture(scope="module")
+def bucket(photos: Path, s3_server: S3Server) -> str:
+    url = s3_server.new_bucket_url()
+    with closing(open_store(url, s3_server.storage_options)) as store:
+        here = LocalStore(photos)
+        for entry in here.list():
+            store.put(entry.key, here.get(entry.key))
+    return url
+
+
+@pytest.fixture(scope="module")
+def expected(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The model that the same photos give from a local disk."""
+    where = ml.SessionParameters(tmp_path_factory.mktemp("local") / "session", iterations=2, cache=None)
+    source = ml.DataSource.labeled_directories(photos)
+    return ml.Classifier.train(source, PARAMETERS, where).result().model_digest
+
+
+@pytest.fixture
+def way(s3_server: S3Server) -> Iterator[Way]:
+    with wayward(s3_server.endpoint_url) as way:
+        yield way
+
+
+@pytest.fixture
+def train(way: Way, s3_server: S3Server, tmp_path: Path) -> Train:
+    """Starts or continues a training in a local session."""
+    behind = {**s3_server.storage_options, "endpoint_url": way.endpoint_url}
+
+    def begin(url: str, session: str = "session", **options: Any) -> ml.Job[ml.Classifier]:
+        cached = {"cache_storage": str(tmp_path / "pictures"), "s3": behind}
+        source = ml.DataSource.labeled_directories(url, cached if "::" in url else behind)
+        where = ml.SessionParameters(tmp_path / session, iterations=2, checkpoint_interval=1, cache=None, **options)
+        return ml.Classifier.train(source, PARAMETERS, where)
+
+    return begin
+
+
+def key_of(photos: Path, row: int) -> str:
+    return sorted(path.relative_to(photos).as_posix() for path in photos.rglob("*.jpg"))[row]
+
+
+def test_a_picture_that_hangs_is_asked_for_again(
+    photos: Path, bucket: str, way: Way, train: Train, expected: str
+) -> None:
+    hanging, cut = key_of(photos, 30), key_of(photos, 7)
+    way.held[f"/{hanging}"], way.cut[f"/{cut}"] = 1, 1
+    job = train(bucket, read_timeout=2.0)
+    classifier = job.result()
+    assert classifier.model_digest == expected
+    assert classifier.training_metrics.count == 40
+    retried = [event for event in job.events() if isinstance(event, StoreRetried)]
+    assert any(event.operation == f"get {hanging}" and "no answer within 2 s" in event.reason for event in retried)
+
+
+def test_one_that_never_comes_ends_the_run_which_goes_on_later(
+    photos: Path, bucket: str, way: Way, train: Train, expected: str
+) -> None:
+    """No picture is left out, and what was extracted before is not extracted again."""
+    hanging = key_of(photos, 38)
+    way.held[f"/{hanging}"] = 99
+    with pytest.raises(StoreUnavailable, match=rf"{hanging}.*; the session can be resumed when the store is back"):
+        train(bucket, read_timeout=4.0, store_patience=0).result()
+    way.held.clear()
+    way.asked.clear()
+    assert train(bucket, stale_after=0.1).result().model_digest == expected
+    read = {path.partition("/")[2].partition("/")[2] for path in way.asked if path.endswith(".jpg")}
+    assert hanging in read
+    assert len(read) < 40
+
+
+def test_a_cache_of_pictures(bucket: str, way: Way, train: Train, expected: str) -> None:
+    for session in ("first", "second"):
+        classifier = train(f"simplecache::{bucket}", session).result()
+        assert classifier.model_digest == expected
+    assert sum(path.endswith(".jpg") for path in way.asked) == 40

@@ -14,7 +14,7 @@ from mlsession.cli.outcome import WRONG_USE
 app = typer.Typer(
     name="mlsession",
     help="Train image classifiers in sessions: stop them anywhere, and the same command goes on.",
-    epilog="Exit codes: 0 done, 1 failed, 2 wrong use, 75 stopped and resumable by the same command.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong use, 3 found what scan was to fail on, 75 stopped and resumable.",
     add_completion=False,
     rich_markup_mode=None,  # Help drawn by rich takes twice as long to appear.
     pretty_exceptions_enable=False,

@@ -16,7 +16,7 @@ from mlsession.scanning.report import ScanReport
 from mlsession.scanning.scan import OnProgress
 from mlsession.scanning.scan import scan as scan_images
 from mlsession.scanning.text import report_lines
-from mlsession.store import open_store, parent_url, redact
+from mlsession.store import check_written_key, open_store, parent_url, redact, url_name
 
 PROGRESS_SECONDS = 5.0
 
@@ -40,7 +40,9 @@ def scan(given: ScanArguments) -> int:
     options, clock = typed.storage_options(given.storage_options), SystemClock()
     chosen = fail_rule(given.fail_on)
     if given.html is not None:
-        open_store(parent_url(given.html), options).close()  # Refused before any image is read, not after all.
+        # Refused before any image is read, not after all.
+        check_written_key(url_name(given.html))
+        open_store(parent_url(given.html), options).close()
     data = typed.source(given.data, options, given.label_from)
     test = typed.source(given.test, options, given.label_from) if given.test is not None else None
     report = scan_images(

@@ -62,7 +62,7 @@ def location_below(folder: str, path: str) -> str:
     if is_local(folder):
         return os.path.normpath(os.path.join(local_path(folder), path))  # noqa: PTH118 (a name may begin with "~")
     above, folders = folder, posixpath.normpath(path).split("/")
-    while folders[0] == "..":
+    while folders[:1] == [".."]:
         higher, folders = _above(above), folders[1:]
         if higher is None:
             raise InvalidParameter("path", path, f"leads out of the store of {redact(folder)}; correct the path")

@@ -69,7 +69,7 @@ def manifest_labels(rows: Sequence[Row], base: str, folder: str, source: str, un
             raise wrong(source, row.line, reason, unit)
         if key in lines:
             other = "" if labels[key] == row.label else f" with the label {labels[key]!r}"
-            reason = f"names {row.path!r}, and so does {unit} {lines[key]}{other}; remove one"
+            reason = f"names {redact(row.path)!r}, and so does {unit} {lines[key]}{other}; remove one"
             raise wrong(source, row.line, reason, unit)
         labels[key], lines[key] = row.label, row.line
     return labels

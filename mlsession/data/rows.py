@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from mlsession.errors import InvalidParameter, UnusableData
+from mlsession.store.location import redact
 
 COLUMNS = ("path", "label")
 LINE = "line"
@@ -118,7 +119,7 @@ def _header(header: Sequence[str], source: str, wanted: Sequence[str], delimiter
     names = [_folded(name) for name in header]
     for name in wanted:
         if names.count(_folded(name)) != 1:
-            found = f"it is {delimiter.join(header)!r}" if header else "it is empty"
+            found = f"it is {delimiter.join(map(redact, header))!r}" if header else "it is empty"
             reason = f"must be a header with one column {name!r}, and {found}; {_header_cure(names, wanted, delimiter)}"
             raise wrong(source, 1, reason)
     return len(names), [names.index(_folded(name)) for name in wanted]
@@ -142,6 +143,9 @@ def _json_rows(text: str, source: str, columns: Sequence[str]) -> Iterator[Row]:
         if not isinstance(members, dict):
             raise wrong(source, line, "is no JSON object; write one object a line")
         by_name = {_folded(name): value for name, value in members.items()}
+        for name in columns if len(by_name) < len(members) else ():
+            if sum(_folded(member) == _folded(name) for member in members) > 1:
+                raise wrong(source, line, f"has several members {name!r}, alike but for case and blanks; leave one")
         for name in columns:
             if _folded(name) not in by_name:
                 raise wrong(source, line, f"has no member {name!r}; fill it in, or remove the line")
@@ -218,6 +222,10 @@ def _row(line: int, fields: Sequence[object], source: str, columns: Sequence[str
         if not isinstance(value, str):
             what = f"{value!r}, a {type(value).__name__}"
             raise wrong(source, line, f"has a {name} that is {what}; make it text", unit)
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:  # JSON can spell half a character, which no session could store.
+            raise wrong(source, line, f"has a {name} that is not valid Unicode; correct it", unit) from error
     assert isinstance(path, str)
     assert isinstance(label, str)
     return Row(line, path, label)

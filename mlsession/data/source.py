@@ -91,11 +91,12 @@ class DataSource:
         Keys are relative to the deepest folder that holds all files. Raises `InvalidParameter` for files of different
         stores, a file that is named twice, and a label that is no text.
         """
-        if any(isinstance(paths, str | Path) for paths in files.values()):
-            raise InvalidParameter("files", files, "must give a list of paths for each label")
+        for label, paths in files.items():
+            if isinstance(paths, str | Path):
+                raise InvalidParameter("files", label, "has one path; give a list of paths for each label")
         named = [(full_location(str(path)), label) for label, paths in files.items() for path in paths]
         if not named:
-            raise InvalidParameter("files", files, "names no images")
+            raise InvalidParameter("files", list(files), "names no images")
         for label in files:
             check_label(label)
         folder, rule = located_files(named)

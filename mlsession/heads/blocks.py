@@ -66,8 +66,8 @@ def worked_blocks(
 
     How many (default: one for each usable processor, at most `MOST_WORKERS`) changes the speed alone. torch's own
     threads would change what is rounded, and wait for each other at every operation: on a processor that others use,
-    too, a pass then took a hundred times as long. A block is valid while it is worked on. Raises what `fixed_blocks`
-    and `work` raise.
+    too, a pass then took a hundred times as long. Each thread of ours has as many of torch's as the caller's. A block
+    is valid while it is worked on. Raises what `fixed_blocks` and `work` raise.
     """
     count = workers or min(usable_processors(), MOST_WORKERS)
     cut = _pieces(rows, block_rows)
@@ -88,7 +88,12 @@ def worked_blocks(
             buffers.put(buffer)
 
     waiting: deque[Future[Result]] = deque()
-    pool = ThreadPoolExecutor(max_workers=count, thread_name_prefix="mlsession-block")
+    pool = ThreadPoolExecutor(
+        max_workers=count,
+        thread_name_prefix="mlsession-block",
+        initializer=_use_threads,
+        initargs=(torch.get_num_threads(),),
+    )
     try:
         for pieces in itertools.chain(few, cut):
             if len(waiting) > count:
@@ -98,6 +103,15 @@ def worked_blocks(
             yield waiting.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _use_threads(count: int) -> None:
+    """Gives the calling thread so many intra-op threads of torch.
+
+    A new thread has what was set last, in whichever thread of the process that was; and has it only once it is asked.
+    """
+    if torch.get_num_threads() != count:
+        torch.set_num_threads(count)
 
 
 def _pieces(rows: Rows, block_rows: int) -> Iterator[list[Arrays]]:

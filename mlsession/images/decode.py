@@ -99,8 +99,9 @@ def inspect_image(data: bytes, name: str, enough: int | None = None, rules: Read
 
     A JPEG is decoded at 1/2, 1/4 or 1/8 of its size if that leaves `enough`: libjpeg leaves out the finest detail of
     each block of 8x8 (G. K. Wallace, "The JPEG still picture compression standard", 1992), which resizing would average
-    away. A photo of 12 megapixels takes a third of the time.
+    away. A photo of 12 megapixels takes a third of the time. Raises `InvalidParameter` besides: see `_check_setting`.
     """
+    _check_setting()
     kind, content = recognized(data, name)
     silence_remarks()
     if rules.allow_truncated:
@@ -113,6 +114,19 @@ def inspect_image(data: bytes, name: str, enough: int | None = None, rules: Read
     width, height = size[::-1] if turn > 4 else size  # 5 to 8 lie on their side.
     upright = picture if turn == 1 else picture.transpose(UPRIGHT[turn])
     return Inspected(picture=upright, width=width, height=height, format=kind.name, orientation=turn)
+
+
+def _check_setting() -> None:
+    """Raises `InvalidParameter` where Pillow is told to pass damaged pictures for whole ones.
+
+    Then the same bytes would give other pixels than elsewhere, and features made of them are kept for other sessions.
+    """
+    if ImageFile.LOAD_TRUNCATED_IMAGES:
+        reason = (
+            "makes Pillow pass damaged pictures for whole ones; set it to False, and give allow_truncated=True to take "
+            "the part that is there"
+        )
+        raise InvalidParameter("PIL.ImageFile.LOAD_TRUNCATED_IMAGES", ImageFile.LOAD_TRUNCATED_IMAGES, reason)
 
 
 def _opened(data: bytes, name: str, kind: Format, limit: int) -> ImageFile.ImageFile:

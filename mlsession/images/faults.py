@@ -40,7 +40,14 @@ PARSE_ERRORS = (
 )
 """What Pillow's readers raise for damaged bytes. MemoryError is not among them."""
 
-_OTHER_LAYOUTS = ("unsupported", "unknown pixel mode", "unknown tga", "cannot load this image", "unknown data org")
+_OTHER_LAYOUTS = (
+    "unsupported",
+    "cannot handle",
+    "unknown pixel mode",
+    "unknown tga",
+    "cannot load this image",
+    "unknown data org",
+)
 """Parts of what Pillow's readers say of files that are whole, but of a layout that they do not take."""
 
 

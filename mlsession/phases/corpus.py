@@ -51,8 +51,10 @@ class Corpus:
 
     @property
     def is_shared(self) -> Callable[[], bool] | None:
-        """As of the training source."""
-        return self.training.is_shared
+        """As of both sources: where one of them is not, each reader opens a handle of its own on that."""
+        parts = [self.training, *([self.validation] if self.validation else [])]
+        asked = [part.is_shared for part in parts if part.is_shared is not None]
+        return (lambda: all(ask() for ask in asked)) if len(asked) == len(parts) else None
 
     @property
     def labels(self) -> npt.NDArray[np.int64]:

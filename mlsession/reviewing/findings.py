@@ -157,8 +157,8 @@ def found_pairs(rows: ReviewRows, pairs: Pairs, held_out: HeldOut | None) -> lis
                 found.append(
                     Found(row=row, reason=Reason.CONFLICT, confidence=similarity, suggested=suggested, other=other)
                 )
-        elif second not in copies and first not in copies:
-            # Not of an image that is a copy itself: what it is a copy of might look different.
+        elif second not in copies and (exact or first not in copies):
+            # Of an image that is a copy itself the same file alone: what it is a copy of might look different.
             copies[second] = first
             reason = Reason.DUPLICATE if exact else Reason.NEAR_DUPLICATE
             found.append(Found(row=second, reason=reason, confidence=similarity, other=first))

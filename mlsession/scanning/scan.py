@@ -81,6 +81,8 @@ def _listed(data: DataSource, testing: DataSource | None) -> tuple[dict[str, Dat
         if divided.source != data.shown:
             raise  # Of data that were given for one part.
         parts = {name: replace(data, url=join_url(data.url, folder)) for name, folder in divided.parts.items()}
+    if TEST in parts:  # Corrections are of the images to train on.
+        parts[TEST] = replace(parts[TEST], corrections=None)
     return _listed(parts[TRAINING], testing or parts.get(TEST))
 
 

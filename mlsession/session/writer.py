@@ -23,6 +23,9 @@ from mlsession.session.stop import MOST_REASON
 from mlsession.store.bulk import Readable
 from mlsession.store.protocol import Store
 
+QUICK_BYTES = 2**20
+"""Blobs of a commit that take hardly longer to read than a record does."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
@@ -79,10 +82,11 @@ class SessionWriter:
         """Writes and verifies all blobs, then the record. Returns the entry and the bytes written in blobs."""
         number = self._number + 1
         values = [encode_state(stage.state), *(encode_arrays(joined) for joined in joined_rows(stage.adds))]
-        # On a bucket a commit takes as long as its requests that wait for each other: with these two, three.
-        (state, *adds), read = write_blobs(
-            self._store, self.opening, number, values, {record_key(self._number): MOST_BYTES}
-        )
+        # On a bucket a commit takes as long as its requests that wait for each other: with these two, three. But where
+        # reading the blobs back takes its time, the record would be looked at too long before the next is created.
+        looking = {record_key(self._number): MOST_BYTES} if sum(map(len, values)) <= QUICK_BYTES else {}
+        (state, *adds), back = write_blobs(self._store, self.opening, number, values, looking)
+        read = back if looking else None
         entry = CheckpointEntry(
             number=number,
             parent=self._timeline.tip.number,

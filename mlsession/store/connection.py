@@ -45,9 +45,9 @@ class Connection:
             if self._filesystem is None:
                 raise StoreError(f"{self._url}: this store was closed; open it again")
             if self._has_expired and self._renew is not None:
-                # Other threads may still read through it.
-                self._former.append(self._filesystem)
+                former = self._filesystem
                 self._filesystem, self._scrub = self._renew()
+                self._former.append(former)  # Other threads may still read through it.
                 self._has_expired = False
             return self._filesystem
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 from mlsession.errors import KeyMissing
 from mlsession.store.awaited import AwaitedStore
@@ -38,6 +40,8 @@ class ObjectStore(AwaitedStore):
 
     def put_many(self, values: Mapping[str, bytes]) -> None:
         """See `mlsession.store.bulk`; sent at once. If one fails, those still under way are given up."""
+        from fsspec.asyn import sync
+
         if len(values) < 2:
             for key, data in values.items():
                 self.put(key, data)
@@ -45,8 +49,9 @@ class ObjectStore(AwaitedStore):
         for key in values:
             check_written_key(key)
         with self._reporting(next(iter(values)), writing=True):
-            size = sum(map(len, values.values()))
-            self._open.pipe({self._path(key): data for key, data in values.items()}, timeout=self._patience(size))
+            filesystem, size = self._open, sum(map(len, values.values()))
+            paths = {self._path(key): data for key, data in values.items()}
+            sync(filesystem.loop, _sent, filesystem, paths, timeout=self._patience(size))
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
         """Page by page where that can be: fsspec's own listing is whole in memory, a kilobyte and more for each key."""
@@ -95,3 +100,16 @@ class ObjectStore(AwaitedStore):
                     return len(some)
         self.delete(keys[0])
         return 1
+
+
+async def _sent(filesystem: Any, values: Mapping[str, bytes]) -> None:
+    """Sends all values at once; what ends this ends each of them.
+
+    fsspec's own way to send several leaves them running when it is cancelled: for ever, and their bytes in memory.
+    """
+    sending = [asyncio.ensure_future(filesystem._pipe_file(path, data)) for path, data in values.items()]
+    try:
+        await asyncio.gather(*sending)
+    finally:
+        for each in sending:
+            each.cancel()

@@ -46,11 +46,13 @@ def page_after(filesystem: AbstractFileSystem, folder: str, after: str, count: i
             return None
         raise
     contents = reply.get("Contents", [])
+    if reply.get("IsTruncated") and not contents:
+        return None  # There are more, and nothing says after what: some gateways leave out what has been deleted.
     infos = {f"{bucket}/{item['Key']}": {**item, "size": item["Size"], "type": "file"} for item in contents}
     paths = list(infos)
     if paths != sorted(paths) or (paths and paths[0] <= after):
         return None
-    return Page(infos=infos, last=paths[-1] if paths else "", is_last=not (reply.get("IsTruncated") and paths))
+    return Page(infos=infos, last=paths[-1] if paths else "", is_last=not reply.get("IsTruncated"))
 
 
 def delete_objects(filesystem: AbstractFileSystem, paths: Sequence[str]) -> bool:

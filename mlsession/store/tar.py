@@ -11,6 +11,7 @@ import io
 import tarfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from posixpath import dirname, normpath
 from typing import BinaryIO
@@ -49,9 +50,10 @@ class TarStore:
         self._start = f"{folder}/" if folder else ""
         self._name = name
         self._open_store = open_store
-        self._handles = threading.local()
+        self._idle: list[Store] = []
         self._opened: list[Store] = []
         self._lock = threading.Lock()
+        self._scanning = threading.Lock()
         self._closed = False
         self._members: Mapping[str, _Member] | None = None
 
@@ -61,7 +63,8 @@ class TarStore:
 
     @property
     def shares_reads(self) -> bool:
-        """See `mlsession.store.sharing`."""
+        """See `mlsession.store.sharing`. Reads the headers, so that no read of a member takes as long as that."""
+        self._all_members()
         return True
 
     def get(self, key: str) -> bytes:
@@ -93,7 +96,7 @@ class TarStore:
     def close(self) -> None:
         with self._lock:
             opened, self._opened, self._closed = self._opened, [], True
-            self._handles = threading.local()
+            self._idle = []
         for store in opened:
             store.close()
 
@@ -110,30 +113,48 @@ class TarStore:
         return member
 
     def _read(self, key: str, start: int, stop: int) -> bytes:
-        data = self._here().get_range(self._name, start, stop) if stop > start else b""
+        data = b""
+        if stop > start:
+            with self._handle() as store:
+                data = store.get_range(self._name, start, stop)
         if len(data) != stop - start:
             raise StoreError(f"{self._url}: the archive ends within {key}: it is cut off; copy it again", key)
         return data
 
-    def _here(self) -> Store:
-        """The handle of this thread on the store that the archive lies in."""
-        store: Store | None = getattr(self._handles, "store", None)
+    @contextmanager
+    def _handle(self) -> Iterator[Store]:
+        """A handle on the store that the archive lies in, which nobody else uses meanwhile.
+
+        Not one for each thread: who reads in time (`mlsession.store.timely`) reads each member in a new one.
+        """
+        with self._lock:
+            self._check_open()
+            store = self._idle.pop() if self._idle else None
         if store is None:
             store = self._open_store()
             with self._lock:
                 if self._closed:
                     store.close()
-                    raise StoreError(f"{self._url}: this store was closed; open it again")
-                self._handles.store = store
+                self._check_open()
                 self._opened.append(store)
-        return store
+        try:
+            yield store
+        finally:
+            with self._lock:
+                if not self._closed:
+                    self._idle.append(store)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreError(f"{self._url}: this store was closed; open it again")
 
     def _all_members(self) -> Mapping[str, _Member]:
-        store = self._here()
-        with self._lock:
-            if self._members is None:
-                self._members = self._scanned(store)
-            return self._members
+        if self._closed or self._members is None:
+            with self._scanning:
+                if self._closed or self._members is None:
+                    with self._handle() as store:
+                        self._members = self._scanned(store)
+        return self._members
 
     def _scanned(self, store: Store) -> Mapping[str, _Member]:
         """Raises `StoreError` for what is no archive, or one that is cut off."""

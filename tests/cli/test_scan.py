@@ -76,3 +76,10 @@ def test_wrong_use(words: list[str], reason: str, capsys: pytest.CaptureFixture[
     said = capsys.readouterr()
     assert reason in said.err
     assert said.out == ""
+
+
+def test_a_page_that_could_not_be_written_is_refused_before_any_image_is_read(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["scan", "nowhere", "--html", "a:b.html"]) == 2
+    assert "a:b.html" in capsys.readouterr().err

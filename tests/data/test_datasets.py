@@ -18,6 +18,7 @@ from mlsession.data.sources.dataset_rows import image_bytes
 from mlsession.errors import InvalidParameter, KeyMissing, StoreDenied, UnusableData
 from mlsession.images.decode import decode_image
 from mlsession.randomness import keyed_generator
+from tests.images.pictures import encoded, exif_orientation, png_chunk, scene
 from tests.photos import PHOTOS
 
 PIXELS = keyed_generator(0, "pixels").integers(0, 256, (8, 6, 3)).astype(np.uint8)
@@ -102,6 +103,23 @@ def test_pixels_come_back_exactly() -> None:
     assert np.array_equal(decode_image(image_bytes(turned, 0), "x"), PIXELS[::-1, ::-1])
 
 
+def test_what_a_picture_says_of_itself_counts_wherever_its_file_says_it() -> None:
+    photo, six = scene(48, 36), exif_orientation(6)
+    png = encoded(photo, "PNG")
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf tiff:Orientation="6"/></x:xmpmeta>'
+    for data, size in (
+        (encoded(photo, "JPEG", exif=six), (48, 36)),
+        (png[:-12] + png_chunk(b"eXIf", six[6:]) + png[-12:], (48, 36)),  # Behind the pixels.
+        (encoded(photo, "JPEG", xmp=xmp), (48, 36)),
+        (encoded(photo, "JPEG", dpi=(72, 72), exif=b"Exif\0\0II"), (36, 48)),  # Broken: as if it were absent.
+        (encoded(photo, "JPEG", dpi=(72, 72), exif=b"Exif\0\0" + bytes(9)), (36, 48)),
+    ):
+        expected = decode_image(data, "x")
+        assert expected.shape[:2] == size
+        with Image.open(io.BytesIO(data)) as opened:
+            assert np.array_equal(decode_image(image_bytes(opened, 0), "x"), expected)
+
+
 def test_files_are_taken_as_they_are(tmp_path: Path) -> None:
     photo = next((PHOTOS / "train" / "Kiwi").iterdir())
     data = photo.read_bytes()
@@ -146,6 +164,7 @@ def test_what_is_no_image(image: object, reason: str) -> None:
         ([(PIXELS, 0)], {"classes": ()}, None),
         ([(PIXELS, 2)], {"classes": ["a", "b"]}, "row 0 has the label 2, and there are 2 class names; give classes="),
         ([(PIXELS, -1)], {"classes": ["a", "b"]}, "row 0 has the label -1"),
+        ([(PIXELS, 1)], {"classes": ["a", " "]}, "row 0 has the label ' '; a label is text that is not blank"),
         ([(PIXELS, 0.5)], {}, "row 0 has the label 0.5; a label is text that is not blank, or the place"),
         ([(PIXELS, " ")], {}, "row 0 has the label ' '"),
         ([(PIXELS, "\udcff")], {}, "row 0 has the label"),

@@ -88,6 +88,7 @@ def test_local_paths_become_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         ("/data", "~/1.jpg", "/data/~/1.jpg"),
         ("s3://b/splits", "../animals/./1.jpg", "s3://b/animals/1.jpg"),
         ("s3://b/splits/", "1.jpg", "s3://b/splits/1.jpg"),
+        ("s3://b/all/splits", "..", "s3://b/all"),  # Nothing is left below the folder above.
         ("zip://splits::s3://b/all.zip", "../1.jpg", "zip://1.jpg::s3://b/all.zip"),
     ],
 )

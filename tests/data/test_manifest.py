@@ -101,6 +101,20 @@ def test_images_named_twice_or_apart(text: str, reason: str) -> None:
         labels_of(f"path,label\n{text}")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "path,label\ns3://KEY:SECRET@b/c/1.jpg,x\ns3://KEY:SECRET@b/c/1.jpg,y\n",
+        "https://host/1.jpg?sig=SECRET,x\nhttps://host/2.jpg?sig=SECRET,x\n",  # Without a header.
+    ],
+)
+def test_messages_hold_no_credentials(text: str) -> None:
+    with pytest.raises(UnusableData) as error:
+        labels_of(text)
+    assert "SECRET" not in str(error.value)
+    assert ".jpg" in str(error.value)
+
+
 def test_the_line_of_an_image_that_left_the_folder_is_named() -> None:
     rows = [Row(2, "/photos/1.jpg", "x"), Row(3, "/others/1.jpg", "y")]
     with pytest.raises(UnusableData, match=r"line 3 names '/others/1\.jpg', which does not lie in /photos like"):

@@ -79,6 +79,9 @@ def test_what_tables_in_memory_hold() -> None:
         ("jsonl", b'{"path": "a.jpg", "label": true}\n', "line 1 has a label that is True, a bool"),
         ("jsonl", b'{"path": "a.jpg", "label": null}\n', "line 1 has no label; fill it in, or remove the line"),
         ("jsonl", b'{"path": 3, "label": "x"}\n', "line 1 has a path that is 3, a int"),
+        ("jsonl", b'{"path": "a.jpg", "label": "\\ud800"}\n', "line 1 has a label that is not valid Unicode"),
+        ("jsonl", b'{"path": "\\udc00.jpg", "label": "x"}\n', "line 1 has a path that is not valid Unicode"),
+        ("jsonl", b'{"path": "a.jpg", "label": "x", "Path": "b"}\n', "line 1 has several members 'path', alike"),
         ("jsonl", b'{"path": "a.jpg", "label": "\xff"}\n', "line 1 is not UTF-8"),
         ("jsonl", b"[" * 100_000, "line 1 is not JSON"),
         ("jsonl", b"\n\n", "it names no images; add lines of path,label$"),
@@ -105,6 +108,7 @@ def test_what_is_no_table(table: object) -> None:
     [
         ([], "table: it names no images"),
         ([("a.jpg", "x"), ("b.jpg", float("nan"))], "table: row 2 has a label that is nan, a float"),
+        ([("a.jpg", "\ud800")], "table: row 1 has a label that is not valid Unicode"),
         ({"path": ["a.jpg"], "class": ["x"]}, "table: it must have one column 'label'"),
         ({"path": ["a.jpg", "b.jpg"], "label": ["x"]}, "table: the columns 'path' and 'label' differ in length"),
         ([("a.jpg", "x"), ("./a.jpg", "y")], r"table: row 2 names './a.jpg', and so does row 1 with the label 'x'"),

@@ -237,7 +237,7 @@ def test_files_by_label(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         ({"cat": ["a.jpg", "x/../a.jpg"]}, "is named twice; name each image once"),
         ({"cat": ["a.jpg"], "dog": ["./a.jpg"]}, "is named with two labels, 'cat' and 'dog'"),
         ({"cat": ["a.jpg"], "dog": ["s3://b/a.jpg"]}, "lie in different stores"),
-        ({"cat": "a.jpg"}, "must give a list of paths for each label"),
+        ({"cat": "s3://KEY:SECRET@b/a.jpg"}, "^files=.cat.: has one path; give a list of paths for each label$"),
         ({" ": ["a.jpg"]}, "a label is text that is not blank"),
         ({3: ["a.jpg"]}, "files=3: is no label"),
         ({"\udcff": ["a.jpg"]}, "not valid Unicode"),

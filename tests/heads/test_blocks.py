@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -74,6 +76,19 @@ def test_what_a_worker_raises_comes_in_its_turn() -> None:
     assert [next(found), next(found)] == [0, 2]
     with pytest.raises(ArithmeticError, match="the third block"):
         next(found)
+
+
+def test_workers_have_as_many_torch_threads_as_who_asks_for_the_work() -> None:
+    """Not as many as another job of the process has set meanwhile: that would change bits."""
+    before = torch.get_num_threads()
+    try:
+        other = threading.Thread(target=torch.set_num_threads, args=(before + 2,))
+        other.start()
+        other.join()
+        rows: Arrays = {"features": np.zeros((10, 1), np.float32), "labels": np.zeros(10, dtype=np.int64)}
+        assert list(worked_blocks(lambda: iter([rows]), lambda block: torch.get_num_threads(), 2, 2)) == [before] * 5
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_block_is_a_copy() -> None:

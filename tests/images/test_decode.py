@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile, JpegImagePlugin
 
-from mlsession.errors import UnreadableImage
+from mlsession.errors import InvalidParameter, UnreadableImage
 from mlsession.images.decode import PIXEL_LIMIT, decode_image
 from tests.images.pictures import (
     CORNERS,
@@ -163,6 +163,16 @@ class TestTroubleOfOthers:
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
         assert np.array_equal(decode_image(data, "a"), before)
 
+    def test_a_setting_that_passes_damaged_pictures_for_whole_ones_is_refused(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        data = encoded(noisy(), "BMP")[:-2000]
+        assert reason(data) == "cut short: the BMP data end too early"
+        monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+        assert Image.open(io.BytesIO(data)).convert("RGB").size == noisy().size, "Pillow says nothing"
+        with pytest.raises(InvalidParameter, match=r"LOAD_TRUNCATED_IMAGES=True: .*; set it to False"):
+            decode_image(data, "a")
+
     def test_no_setting_of_pillow_is_changed(self) -> None:
         before = (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES)
         decode_image(encoded(scene(), "JPEG"), "a")
@@ -213,6 +223,11 @@ class TestRefusals:
         for share in (50, 90, 99):
             kept = len(data) * share // 100
             assert "PNG" in reason(data[:kept] + bytes(len(data) - kept))
+
+    def test_a_jpeg_of_12_bits_is_not_called_damaged(self) -> None:
+        data = bytearray(encoded(noisy(), "JPEG"))
+        data[data.index(b"\xff\xc0") + 4] = 12
+        assert reason(bytes(data)) == "its pixel layout is one of JPEG that is not read; save it as 8-bit RGB"
 
     def test_a_png_with_altered_pixels_is_refused(self) -> None:
         data = bytearray(encoded(noisy(), "PNG"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ import mlsession as ml
 from mlsession.augment.options import AugmentationOption
 from mlsession.cache.upkeep import look
 from mlsession.phases.cache import FeatureCache, cache_folder
+from mlsession.phases.corpus import Corpus, Part
 from mlsession.phases.features import FeatureTable
 from mlsession.session.phase import Phase
 from mlsession.store import MemorySpace, MemoryStore
@@ -178,3 +181,17 @@ def test_the_table_takes_the_past_in_any_blocks(images: Images, whole: Kept, mon
     assert len(list(whole.rows(Phase.EXTRACTING, 7))) == 14
     for name in ("features", "labels", "image", "original", "training", "validation"):
         assert getattr(after, name).tobytes() == getattr(before, name).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("validation", "expected"), [(None, True), ((True,), True), ((False,), False), ((None,), None)]
+)
+def test_many_readers_need_both_sources(validation: tuple[bool | None] | None, expected: bool | None) -> None:
+    """A validation source that each reader opens anew would be opened by all those that the training source takes."""
+
+    def part(shared: bool | None) -> Part:
+        asked = None if shared is None else partial(bool, shared)
+        return Part(keys=(), labels=np.zeros(0, dtype=np.int64), read=str.encode, is_shared=asked)
+
+    corpus = Corpus(classes=(), training=part(True), validation=None if validation is None else part(*validation))
+    assert (corpus.is_shared and corpus.is_shared()) is expected

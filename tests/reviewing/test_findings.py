@@ -41,6 +41,15 @@ def test_what_is_only_like_a_copy_is_kept() -> None:
     assert [(each.row, each.other) for each in found] == [(1, 0)]
 
 
+def test_the_same_file_as_a_copy_is_one_of_it() -> None:
+    """As where there are so many of them that none of the nearest is kept."""
+    found = found_pairs(rows_of((1, 2)), pairs_of((0, 1, 0.9), (1, 2, 1.0)), None)
+    assert [(each.row, each.other, each.reason) for each in found] == [
+        (2, 1, Reason.DUPLICATE),
+        (1, 0, Reason.NEAR_DUPLICATE),
+    ]
+
+
 def test_only_the_same_bytes_are_the_same() -> None:
     (found,) = found_pairs(rows_of(), pairs_of((0, 1, 1.0)), None)
     assert (found.reason, found.confidence) == (Reason.NEAR_DUPLICATE, ALMOST)

@@ -136,5 +136,10 @@ def test_divided_data_and_a_single_class(tmp_path: Path) -> None:
     assert [finding.kind for finding in report.findings] == [Kind.ONE_CLASS, Kind.TINY_CLASSES]
     assert {source: counts["Lemon"].listed for source, counts in report.counts.items()} == {"training": 3, "test": 1}
     assert done[-1] == (4, 4)
+    gone = min((tmp_path / "all" / "train" / "Lemon").iterdir()).name
+    (tmp_path / "fixes.csv").write_text(f"path,action\nLemon/{gone},remove\n")
+    corrected = ml.DataSource.labeled_directories(tmp_path / "all").corrected(tmp_path / "fixes.csv")
+    counted = {source: counts["Lemon"].listed for source, counts in ml.scan(corrected).counts.items()}
+    assert counted == {"training": 2, "test": 1}  # As in a training, corrections are of the images to train on.
     with pytest.raises(ml.MLSessionError, match="input_side"):
         ml.scan(ml.DataSource.labeled_directories(tmp_path / "all"), input_side=0)

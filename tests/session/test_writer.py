@@ -14,6 +14,7 @@ from mlsession.session.log.pages import TAIL
 from mlsession.session.log.records import Outcome
 from mlsession.session.opening import OpenOptions, open_session
 from mlsession.session.phase import Arrays
+from mlsession.session.writer import QUICK_BYTES
 from mlsession.store.bulk import get_many, put_many
 from mlsession.store.memory import MemoryStore
 from mlsession.testing.clock import FakeClock
@@ -55,6 +56,14 @@ def test_a_commit_waits_for_a_bucket_three_times() -> None:
     store.calls.clear()
     writer.commit(replace(stage(1), adds=({"row": np.arange(2)},)))
     assert store.calls == {"put_many": 1, "get_many": 1, "create": 1}
+
+
+def test_a_long_commit_looks_again_before_it_creates_its_record() -> None:
+    store = Bucket(MemoryStore())
+    writer = writer_of(store)
+    store.calls.clear()
+    writer.commit(replace(stage(1), adds=({"row": np.zeros(QUICK_BYTES, np.uint8)},)))
+    assert store.calls == {"put_many": 1, "get_many": 1, "get": 1, "create": 1}
 
 
 def test_the_writer_knows_what_a_reader_would_see() -> None:

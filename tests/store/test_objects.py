@@ -1,12 +1,16 @@
-"""Listings of a bucket that are read a page at a time, against the whole one that fsspec gives."""
+"""Listings of a bucket that are read a page at a time, against the whole one that fsspec gives; several values sent at
+once, and given up."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
+from fsspec.asyn import AsyncFileSystem, sync
 
+from mlsession.errors import StoreDenied, StoreError, StoreUnavailable
 from mlsession.store import open_store
 from mlsession.store.objects import ObjectStore
 from mlsession.store.remote import FsspecStore
@@ -65,3 +69,48 @@ def test_a_service_that_lists_in_no_order_lists_all(
 
     monkeypatch.setattr("mlsession.store.objects.page_after", page)
     assert sorted(entry.key for entry in bucket.list()) == sorted(KEYS)
+
+
+def test_a_page_without_keys_that_is_not_the_last_ends_no_listing() -> None:
+    """Where to go on after it nobody knows, so all is listed as fsspec does it."""
+
+    class Gateway:
+        def split_path(self, path: str) -> tuple[str, str, None]:
+            bucket, _, key = path.partition("/")
+            return bucket, key, None
+
+        def call_s3(self, method: str, **options: object) -> dict[str, object]:
+            return {"IsTruncated": True, "KeyCount": 0, "NextContinuationToken": "more"}
+
+    assert page_after(Gateway(), "bucket/folder", "", 1000) is None
+
+
+class Silent(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no types.
+    """Gives no answer to what is sent, or to one key a refusal."""
+
+    protocol = "s3"
+
+    def __init__(self, **options: object) -> None:
+        super().__init__(**options)
+        self.under_way: list[str] = []
+
+    async def _pipe_file(self, path: str, data: bytes) -> None:
+        self.under_way.append(path)
+        try:
+            if path.endswith("refused"):
+                raise PermissionError(path)
+            await asyncio.sleep(3600)
+        finally:
+            self.under_way.remove(path)
+
+
+@pytest.mark.parametrize(("second", "kind"), [("b", StoreUnavailable), ("refused", StoreDenied)])
+def test_what_is_given_up_is_not_left_under_way(second: str, kind: type[StoreError]) -> None:
+    """With its bytes, which would be sent again and again while a store is away."""
+    silent = Silent(skip_instance_cache=True)
+    store = ObjectStore(silent, "bucket/k", scheme="s3", url="s3://bucket/k", scrub=str, patience_seconds=0.1)
+    with closing(store), pytest.raises(kind):
+        store.put_many({"a": b"x", second: b"y"})
+    for _ in range(3):
+        sync(silent.loop, asyncio.sleep, 0)  # A turn of the loop.
+    assert silent.under_way == []

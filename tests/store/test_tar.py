@@ -12,9 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from mlsession.clock import SystemClock
 from mlsession.errors import InvalidParameter, KeyMissing, StoreDenied, StoreError
 from mlsession.store import LocalStore, open_store
+from mlsession.store.sharing import shares_reads
 from mlsession.store.tar import TarStore
+from mlsession.store.timely import timely_opener
 from tests.servers.s3 import S3Server
 
 
@@ -191,3 +194,21 @@ def test_an_archive_in_a_bucket_and_behind_a_cache(photos: Path, s3_server: S3Se
     kept = {"cache_storage": str(tmp_path / "kept")}
     assert contents(f"tar://dog::{cached}", simplecache=kept, s3=options) == expected
     assert any((tmp_path / "kept").iterdir())
+
+
+def test_reading_in_time_takes_one_handle_and_one_look_at_the_headers(photos: Path) -> None:
+    opened: list[str] = []
+    read: list[int] = []
+
+    def open_folder() -> LocalStore:
+        opened.append(photos.name)
+        return Counting(str(photos.parent), read)
+
+    url = "tar://::s3://bucket/photos.tar"  # Reads of this machine's disk need no limit, and get none.
+    opener = timely_opener(url, lambda: TarStore(url, "", photos.name, open_folder), SystemClock(), 60.0)
+    with closing(opener()) as store:
+        assert shares_reads(store)
+        headers = len(read)
+        assert headers > 1
+        assert [store.get("cat/1.jpg") for _ in range(5)] == [b"one"] * 5
+    assert (opened, len(read)) == ([photos.name], headers + 5)

@@ -13,6 +13,9 @@ import numpy as np
 from mlsession.errors import UnusableData
 from mlsession.session.phase import Array
 
+_ORIENTATION = 0x0112
+"""The tag of Exif."""
+
 
 class Dataset(Protocol):
     """What a dataset has to be."""
@@ -62,15 +65,24 @@ def image_bytes(image: object, row: int) -> bytes:
 
 
 def _pil_bytes(image: Any) -> bytes:
-    if image.mode in ("L", "RGB") and not {"icc_profile", "transparency", "exif"} & image.info.keys():
+    from PIL import Image
+
+    from mlsession.images.orientation import orientation
+
+    image.load()  # What it says of itself may stand behind its pixels.
+    turn = orientation(image, b"")
+    if image.mode in ("L", "RGB") and turn == 1 and not {"icc_profile", "transparency"} & image.info.keys():
         return _netpbm(b"P5" if image.mode == "L" else b"P6", np.asarray(image))
-    # Through a lossless file with all that it says of itself: the same rules as for every other picture.
+    # Through a lossless file with what counts of what it says of itself: the same rules as for every other picture. The
+    # rest of its Exif is left out: what cameras write, Pillow cannot always write again.
+    exif = Image.Exif()
+    exif[_ORIENTATION] = turn
     plain = image.convert("RGB") if image.mode in ("YCbCr", "LAB", "HSV") else image
     buffer = io.BytesIO()
     lossless: dict[str, Any] = (
         {"format": "TIFF"} if image.mode in ("CMYK", "F", "I") else {"format": "PNG", "compress_level": 1}
     )
-    plain.save(buffer, exif=image.getexif(), icc_profile=image.info.get("icc_profile"), **lossless)
+    plain.save(buffer, exif=exif, icc_profile=image.info.get("icc_profile"), **lossless)
     return buffer.getvalue()
 
 
@@ -119,16 +131,17 @@ def part_of_item(item: object, name: str, place: int, row: int) -> Any:
 
 def label_text(value: object, row: int, names: Sequence[str]) -> str:
     number = value.item() if hasattr(value, "item") else value
+    text: object = number
     if isinstance(number, int) and not isinstance(number, bool):
         if not names:
             return str(number)
-        if 0 <= number < len(names):
-            return names[number]
-        reason = f"row {row} has the label {number}, and there are {len(names)} class names; give classes="
-        raise UnusableData("dataset", reason)
-    if isinstance(number, str) and number.strip() and "\0" not in number and _is_unicode(number):
-        return number
-    reason = f"row {row} has the label {number!r}; a label is text that is not blank, or the place of a class name"
+        if not 0 <= number < len(names):
+            reason = f"row {row} has the label {number}, and there are {len(names)} class names; give classes="
+            raise UnusableData("dataset", reason)
+        text = names[number]
+    if isinstance(text, str) and text.strip() and "\0" not in text and _is_unicode(text):
+        return text
+    reason = f"row {row} has the label {text!r}; a label is text that is not blank, or the place of a class name"
     raise UnusableData("dataset", reason)
 
 

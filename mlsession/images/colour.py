@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,8 @@ BACKGROUND = (255, 255, 255)
 
 _WIDE_FORMATS_OF_16_BITS = frozenset({"PNG", "PPM", "JPEG2000"})
 """Formats whose deep greys Pillow may hand over as 32-bit integers that fill 0..65535."""
+
+_STRIP_PIXELS = 2**20
 
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANES, _SAMPLE_FORMAT = 258, 262, 284, 339
 """Tags of TIFF (TIFF 6.0, sections 8 and 19)."""
@@ -141,18 +144,28 @@ def _full_scale(image: Image.Image) -> int:
 
 def _stretched(values: npt.NDArray[np.generic], name: str) -> npt.NDArray[np.uint8]:
     """Values that no format gives a white for: see the table at the top. NaN becomes black."""
-    finite = values[np.isfinite(values)]
-    if finite.size == 0:
+    finite = (strip[np.isfinite(strip)] for strip in _strips(values))
+    ends = [(float(some.min()), float(some.max())) for some in finite if some.size]
+    if not ends:
         raise UnreadableImage(name, "none of its values is a finite number")
-    darkest, brightest = float(finite.min()), float(finite.max())
+    darkest, brightest = min(low for low, _ in ends), max(high for _, high in ends)
     white = 1.0 if np.issubdtype(values.dtype, np.floating) else 255.0
     if darkest >= 0 and brightest <= white:
         darkest, brightest = 0.0, white
-    return _scaled(np.nan_to_num(values, nan=darkest, posinf=brightest, neginf=darkest), darkest, brightest)
+    return _scaled(values, darkest, brightest)
+
+
+def _strips(values: npt.NDArray[np.generic]) -> Iterator[npt.NDArray[np.generic]]:
+    """Some rows of [H, W] at a time: in 64 bits a whole picture would take gigabytes."""
+    height = max(_STRIP_PIXELS // max(values.shape[1], 1), 1)
+    return (values[top : top + height] for top in range(0, len(values), height))
 
 
 def _scaled(values: npt.NDArray[np.generic], black: float, white: float) -> npt.NDArray[np.uint8]:
-    """`values` [H, W] with `black` at 0 and `white` at 255, rounded half up; a flat picture becomes black."""
+    """`values` [H, W] with `black` at 0 and `white` at 255, rounded half up; a flat picture and NaN become black."""
     span = (white - black) or 1.0
-    levels = np.floor((values.astype(np.float64) - black) * 255.0 / span + 0.5)
-    return np.clip(levels, 0, 255).astype(np.uint8)
+    grey = np.empty(values.shape, dtype=np.uint8)
+    for strip, target in zip(_strips(values), _strips(grey), strict=True):
+        whole = np.nan_to_num(strip.astype(np.float64), nan=black, posinf=white, neginf=black)
+        target[:] = np.clip(np.floor((whole - black) * 255.0 / span + 0.5), 0, 255)
+    return grey

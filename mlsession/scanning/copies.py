@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from mlsession.scanning.finding import Finding, Kind, ScannedImage, Severity, number_of
-from mlsession.scanning.neighbours import close_pairs, groups_of
+from mlsession.scanning.neighbours import Groups, close_pairs
 from mlsession.scanning.table import Mask, Rows, Table
 
 LEAST_AGREEMENT = 0.9
 """The cosine between the coefficients of two pictures (see `fingerprint`) from which on they are near copies. Of the
 copies of photos that were saved anew at other sizes and qualities it is above 0.99, in other light above 0.97; of
 different photos it was below 0.7."""
+
+
+_COMPARED_AT_ONCE = 65_536
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,16 +71,16 @@ def near_groups(table: Table, rows: Rows) -> list[Rows]:
     """Rows that are near copies of each other, of `rows`: no two the same file."""
     rows = rows[table.columns["has_hash"][rows]]
     hashes, first, place = np.unique(table.columns["hash"][rows], return_index=True, return_inverse=True)
+    directions, groups = table.columns["direction"][rows], Groups(len(rows))
     # Pictures of the same hash are compared with the first of them only: a thousand of them make no million pairs.
-    same = np.stack([rows[first[place]], rows], axis=1)
-    pairs = np.concatenate([same[same[:, 0] != same[:, 1]], rows[first][close_pairs(hashes)]])
-    directions = table.columns["direction"]
-    kept = [np.zeros((0, 2), dtype=np.int64)]
-    for begin in range(0, len(pairs), 65_536):
-        some = pairs[begin : begin + 65_536]
-        one, other = (directions[some[:, side]].astype(np.float32) for side in (0, 1))
-        kept.append(some[np.einsum("ij,ij->i", one, other) >= LEAST_AGREEMENT])
-    return sorted(groups_of(np.concatenate(kept)), key=lambda group: int(group[0]))
+    same = np.stack([first[place], np.arange(len(rows))], axis=1)
+    for pairs in itertools.chain([same], (first[close] for close in close_pairs(hashes))):
+        for begin in range(0, len(pairs), _COMPARED_AT_ONCE):
+            some = pairs[begin : begin + _COMPARED_AT_ONCE]
+            some = some[groups.apart(some)]
+            one, other = (directions[some[:, side]].astype(np.float32) for side in (0, 1))
+            groups.join(some[np.einsum("ij,ij->i", one, other) >= LEAST_AGREEMENT])
+    return [rows[group] for group in groups.several()]
 
 
 def _findings(table: Table, groups: Sequence[Rows], words: _Words) -> Iterator[Finding]:

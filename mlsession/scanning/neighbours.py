@@ -24,12 +24,11 @@ _PAIRS_AT_ONCE = 4_000_000
 Rows = npt.NDArray[np.int64]
 
 
-def close_pairs(hashes: npt.NDArray[np.uint64]) -> Rows:
-    """int64 [n, 2]: the places of all pairs that differ in at most `MOST_BITS` bits, of hashes uint64 [N], none twice.
+def close_pairs(hashes: npt.NDArray[np.uint64]) -> Iterator[Rows]:
+    """The places of all pairs that differ in at most `MOST_BITS` bits, of hashes uint64 [N]: int64 [n, 2] at a time.
 
-    The first of each pair is the smaller one; pairs ascend.
+    Most pairs come several times. All at once would take memory by the square of N where all hashes are close.
     """
-    found = [np.zeros((0, 2), dtype=np.int64)]
     for part in range(_PARTS):
         keys = ((hashes >> np.uint64(_PART_BITS * part)) & np.uint64(2**_PART_BITS - 1)).astype(np.int64)
         order = np.argsort(keys, kind="stable")
@@ -37,8 +36,7 @@ def close_pairs(hashes: npt.NDArray[np.uint64]) -> Rows:
         for bit in (None, *range(_PART_BITS)):
             for first, second in _candidates(keys, order, ends, bit):
                 close = _num_bits(hashes[first] ^ hashes[second]) <= MOST_BITS
-                found.append(np.sort(np.stack([first[close], second[close]], axis=1), axis=1))
-    return np.unique(np.concatenate(found), axis=0)
+                yield np.stack([first[close], second[close]], axis=1)
 
 
 def _candidates(keys: Rows, order: Rows, ends: Rows, bit: int | None) -> Iterator[tuple[Rows, Rows]]:
@@ -75,24 +73,36 @@ def _num_bits(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     return np.asarray((eights * np.uint64(0x0101010101010101)) >> np.uint64(56))
 
 
-def groups_of(pairs: Rows) -> list[Rows]:
-    """The rows that pairs int64 [n, 2] hold together, directly or through others: each group ascends, and so do they.
+class Groups:
+    """Which of N places belong together, directly or through others.
 
-    Union-find with path halving (R. E. Tarjan, J. van Leeuwen, "Worst-case analysis of set union algorithms", 1984).
+    Union-find (R. E. Tarjan, J. van Leeuwen, "Worst-case analysis of set union algorithms", 1984), with all paths
+    compressed after each round, so that many places are looked up at once.
     """
-    rows, places = np.unique(pairs, return_inverse=True)
-    parent = list(range(len(rows)))
 
-    def root(place: int) -> int:
-        while parent[place] != place:
-            parent[place] = parent[parent[place]]
-            place = parent[place]
-        return place
+    def __init__(self, count: int) -> None:
+        self._root = np.arange(count)
 
-    for first, second in places.reshape(-1, 2).tolist():
-        one, other = sorted((root(first), root(second)))
-        parent[other] = one
-    groups: dict[int, list[int]] = {}
-    for place, row in enumerate(rows.tolist()):
-        groups.setdefault(root(place), []).append(row)
-    return [np.array(group, dtype=np.int64) for group in groups.values()]
+    def apart(self, pairs: Rows) -> npt.NDArray[np.bool_]:
+        """bool [n]: which of the pairs int64 [n, 2] are not in one group yet."""
+        are_apart: npt.NDArray[np.bool_] = self._root[pairs[:, 0]] != self._root[pairs[:, 1]]
+        return are_apart
+
+    def join(self, pairs: Rows) -> None:
+        """Joins the two of each pair."""
+        root = self._root
+        for first, second in pairs[self.apart(pairs)].tolist():
+            while root[first] != first:
+                first = root[first]
+            while root[second] != second:
+                second = root[second]
+            root[max(first, second)] = min(first, second)
+        while not np.array_equal(root, higher := root[root]):
+            root = higher
+        self._root = root
+
+    def several(self) -> list[Rows]:
+        """The groups of two and more: each ascends, and so do their first places."""
+        order = np.argsort(self._root, kind="stable")
+        starts = np.flatnonzero(np.diff(self._root[order])) + 1
+        return [group for group in np.split(order, starts) if len(group) > 1]

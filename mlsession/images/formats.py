@@ -35,6 +35,7 @@ from mlsession.errors import UnreadableImage
 from mlsession.images.boxes import brands
 from mlsession.images.early_end import jpeg_flaw, media_flaw, webp_flaw
 from mlsession.images.faults import Again, damaged, no_flaw, png_flaw
+from mlsession.images.png import without_remarks
 from mlsession.images.quiet import silence_libtiff
 
 Reader = Callable[[io.BytesIO], ImageFile.ImageFile]
@@ -159,7 +160,8 @@ FORMATS = (
 
 
 def recognized(data: bytes, name: str) -> tuple[Format, bytes]:
-    """The format by signature, and the bytes that are of that format: of an icon only the picture that counts.
+    """The format by signature, and the bytes that are of that format: of an icon only the picture that counts, of a PNG
+    not what it says besides.
 
     Raises `UnreadableImage` for what is of no kind that is read, and for a kind that cannot be read here.
     """
@@ -168,7 +170,8 @@ def recognized(data: bytes, name: str) -> tuple[Format, bytes]:
     for kind in FORMATS:
         if kind.begins(data):
             _check_can_be_read(kind, name)
-            return _within(data, name) if kind.name == "ICO" else (kind, data)
+            kind, content = _within(data, name) if kind.name == "ICO" else (kind, data)
+            return kind, without_remarks(content) if kind.name == "PNG" else content
     if not data.strip(b"\0"):
         raise UnreadableImage(name, "it holds nothing but zero bytes, as a failed copy leaves")
     if data[:512].lstrip().lower().startswith((b"<!doctype html", b"<html")):

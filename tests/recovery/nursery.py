@@ -1,12 +1,12 @@
 """A process that has imported what commands need and forks them, so that a test of one does not take its imports' time.
 
-    python -m tests.recovery.nursery [everything | clients]
+    python -m tests.recovery.nursery [everything | clients | lightning]
 
-"everything" imports what `mlsession train` needs, torch included, and "clients" what talks to servers; otherwise there
-is only the torch-free walker. Each line of standard input is a JSON object, answered by one line: `{"program", "words",
-"output", "errors", "folder", "user", "environment"}` forks a child in a process group of its own, and gives its process
-id; `{"wait": pid}` waits for its end, and gives how it ended, as `subprocess.Popen.returncode` does. Until then the
-process id stays the child's.
+"everything" imports what `mlsession train` needs, torch included, "clients" what talks to servers, and "lightning" our
+callback for its trainer; otherwise there is only the torch-free walker. Each line of standard input is a JSON object,
+answered by one line: `{"program", "words", "output", "errors", "folder", "user", "environment"}` forks a child in a
+process group of its own, and gives its process id; `{"wait": pid}` waits for its end, and gives how it ended, as
+`subprocess.Popen.returncode` does. Until then the process id stays the child's.
 """
 
 from __future__ import annotations
@@ -234,6 +234,8 @@ if __name__ == "__main__":
         import_everything()
     for client in CLIENTS if "clients" in sys.argv[1:] else ():
         importlib.import_module(client)
+    if "lightning" in sys.argv[1:]:
+        importlib.import_module("mlsession.integrations.lightning")
     gc.collect()
     gc.freeze()
     serve()

@@ -32,7 +32,10 @@ KEEP, RELABEL, REMOVE = "keep", "relabel", "remove"
 MOST_BYTES = 2**30
 """Of a table; more is not read."""
 FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""What spreadsheets take for the beginning of a formula (OWASP, "CSV Injection"): such a path begins with "./"."""
+"""What spreadsheets take for the beginning of a formula (OWASP, "CSV Injection"): such a path begins with "./", and
+such a label with `APOSTROPHE`."""
+APOSTROPHE = "'"
+"""Before a label that would be taken for a formula, or that begins with one itself; taken off again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,13 +186,24 @@ def parse_corrections(data: bytes, source: str) -> Corrections:
 def correction_table(rows: Iterable[Sequence[str]]) -> bytes:
     """The table of some rows, each the fields of `COLUMNS`."""
     lines = [",".join(COLUMNS)]
-    places = [COLUMNS.index(name) for name in ("path", "other")]
+    guards = {**dict.fromkeys(("path", "other"), "./"), **dict.fromkeys(("label", "suggested", "given"), APOSTROPHE)}
     for row in rows:
         fields = list(row)
-        for place in places:
-            fields[place] = f"./{fields[place]}" if fields[place].startswith(FORMULA_SIGNS) else fields[place]
+        for name, guard in guards.items():
+            place = COLUMNS.index(name)
+            fields[place] = f"{guard if _is_guarded(fields[place], guard) else ''}{fields[place]}"
         lines.append(",".join(map(_quoted, fields)))
     return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _is_guarded(field: str, guard: str) -> bool:
+    return field.startswith(FORMULA_SIGNS if guard != APOSTROPHE else (*FORMULA_SIGNS, APOSTROPHE))
+
+
+def _label(field: str) -> str:
+    """A label as it was before it was guarded; any other as it is."""
+    bare = field.removeprefix(APOSTROPHE)
+    return bare if bare != field and _is_guarded(bare, APOSTROPHE) else field
 
 
 def _quoted(field: str) -> str:
@@ -216,8 +230,8 @@ def _asked(fields: Mapping[str, str], line: int, source: str) -> Correction | No
         return UnusableData(source, f"line {line} {reason}")
 
     path, action = fields["path"].removeprefix("./"), fields.get("action", "").strip().lower() or KEEP
-    label, given = fields.get("label", ""), fields.get("given") or None
-    suggested = fields.get("suggested", "")
+    label, suggested = _label(fields.get("label", "")), _label(fields.get("suggested", ""))
+    given = _label(fields.get("given", "")) or None
     if not path.strip():
         raise wrong("has no path; fill it in, or remove the line")
     if action == REMOVE:

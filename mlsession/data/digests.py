@@ -12,6 +12,14 @@ _AT_ONCE = 65_536
 """Digests that are looked up together: bounds what it takes beside the map."""
 
 
+def content_numbers(digests: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    """int64 [n]: the first 64 bits of digests uint8 [n, 32].
+
+    Of a million contents two others have the same number with a chance of 1 in 30 million.
+    """
+    return np.ascontiguousarray(digests[:, :8]).view("<i8").ravel().astype(np.int64)
+
+
 class DigestMap(Mapping[bytes, int]):
     """A mapping from digests, 32 bytes each, to whole numbers; never changes, ascends by digest."""
 

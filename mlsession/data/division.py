@@ -23,12 +23,13 @@ from mlsession.data.locations import full_location
 from mlsession.data.manifest import manifest_bytes, manifest_path
 from mlsession.data.names import is_hidden_key, is_image_name
 from mlsession.data.parts import part_of_groups, part_of_rows
-from mlsession.data.reader import SourceReader, StoreHandles
+from mlsession.data.reader import StoreHandles
 from mlsession.data.source import DataSource
 from mlsession.data.sources.directories import index_labeled_directories
 from mlsession.errors import InvalidParameter, KeyExists, StoreError, UnusableData
 from mlsession.session.phase import Array
 from mlsession.store import Entry, Store, check_written_key
+from mlsession.store.reading import ReadPolicy
 from mlsession.store.remote import MAX_CREATE_BYTES
 
 PARTS = ("train", "validation", "test")
@@ -60,14 +61,13 @@ def divide(
     source: DataSource,
     shares: Mapping[str, float],
     seed: int,
-    open_source: Open,
+    policy: ReadPolicy,
     groups: Groups | None = None,
 ) -> Division:
     """Divides a source: `shares` gives the share of each part but `train`, which takes the rest.
 
     Files that are equal byte for byte stay in one part, and so do those of one of the `groups`; see `part_of_rows`,
-    `part_of_groups`. Raises `InvalidParameter`, `UnusableData`
-    and `StoreError`.
+    `part_of_groups`. Raises `InvalidParameter`, `UnusableData` and `StoreError`.
     """
     for name, share in shares.items():
         if not 0 < share < 1:
@@ -77,8 +77,8 @@ def divide(
         raise InvalidParameter("test", shares.get("test"), "must leave some images to train on; take smaller shares")
     parts = tuple(name for name in PARTS if name == "train" or name in shares)
     proportions = [shares.get(name, rest) for name in parts]
-    index = source.index(min_classes=1)
-    with closing(SourceReader(open_source)) as reader:
+    index = source.index(min_classes=1, policy=policy)
+    with closing(source.reader(policy)) as reader:
         copies = copies_of(index, reader.read)
     if groups is None:
         places = part_of_rows(index, proportions, seed, copies=copies, fullest=parts.index("train"))
@@ -88,7 +88,7 @@ def divide(
     return Division(source=source, index=index, parts=parts, places=places)
 
 
-def copied_files(division: Division, open_source: Open, open_output: Open) -> Iterator[bool]:
+def copied_files(division: Division, policy: ReadPolicy, open_output: Open) -> Iterator[bool]:
     """Copies the images, several at a time; True for each that was copied now, False for one that was there.
 
     Raises, before anything is written, `UnusableData` for names that cannot be in such folders, and for an output
@@ -101,7 +101,7 @@ def copied_files(division: Division, open_source: Open, open_output: Open) -> It
     planned = dict(zip(keys, division.index.sizes.tolist(), strict=True))
     with closing(open_output()) as store:
         _check_output(store.url, list(_entries(store)), planned)
-    with closing(SourceReader(open_source)) as reader, closing(StoreHandles(open_output)) as output:
+    with closing(division.source.reader(policy)) as reader, closing(StoreHandles(open_output)) as output:
 
         def copy(pair: tuple[str, str]) -> bool:
             return _created(output.here(), pair[1], reader.read(pair[0]))

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import pyarrow
 
 ROWS_PER_BATCH = 65_536
+FEW_KEYS = 100_000
+"""So many are looked up in 0.1 s by Python; Arrow is five times as fast, and takes 0.4 s to load what it needs."""
 DIGEST_HEADER = b"mlsession image index 1\n"
 
 
@@ -108,6 +110,9 @@ class ImageIndex:
 
     def rows_of(self, keys: Sequence[str]) -> npt.NDArray[np.int64]:
         """int64 [n]: the row of each of some keys, -1 for those that it has not."""
+        if len(self) + len(keys) <= FEW_KEYS:
+            rows_by_key = {key: row for row, key in enumerate(self.keys)}
+            return np.fromiter((rows_by_key.get(key, -1) for key in keys), dtype=np.int64, count=len(keys))
         import pyarrow.compute as pc
 
         found = pc.index_in(_arrow(Texts.of(keys)), value_set=_arrow(Texts.of(self.keys))).fill_null(-1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
 
 IMAGE_SUFFIXES = frozenset(
@@ -32,6 +33,13 @@ def is_hidden(name: str) -> bool:
 
 def is_hidden_key(key: str) -> bool:
     """Whether a key names a hidden file, or one in a hidden folder."""
+    folder, _, name = key.rpartition("/")
+    return is_hidden(name) or (bool(folder) and _is_hidden_folder(folder))
+
+
+@lru_cache(maxsize=1024)
+def _is_hidden_folder(key: str) -> bool:
+    """Of a folder at any depth; remembered, since its files come one after the other."""
     return any(map(is_hidden, key.split("/")))
 
 

@@ -57,7 +57,10 @@ class StoreHandles:
 
 
 class SourceReader:
-    """Reads keys of one source, in any number of threads."""
+    """Reads keys of one source, in any number of threads.
+
+    `ReadPolicy.opener` gives the `open_store` that bears with a far source; `DataSource.reader` makes one with it.
+    """
 
     def __init__(self, open_store: Callable[[], Store]) -> None:
         self._handles = StoreHandles(open_store)

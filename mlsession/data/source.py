@@ -27,6 +27,7 @@ from mlsession.data.sources.place import Labeling, Place
 from mlsession.errors import InvalidParameter
 from mlsession.session.phase import Json
 from mlsession.store import Store, join_url, parent_url, redact
+from mlsession.store.reading import ReadPolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -184,24 +185,33 @@ class DataSource:
         return isinstance(self.labeling, ByFolder)
 
     def open(self) -> Store:
-        """A store of the caller's own on the folder, to read images by key; close it in the end.
+        """A store of the caller's own on the folder, bare; close it in the end. `reader` is for reading images.
 
         Raises `UnusableData` for a dataset that was in the memory of another process.
         """
         if isinstance(self.labeling, ByDataset):
             return self.labeling.store()
-        return self._place.open()
+        return self._place().open()
 
-    def index(self, *, min_classes: int = 2) -> ImageIndex:
-        """List the images. To train takes two classes; test data may have fewer.
+    def reader(self, policy: ReadPolicy | None = None) -> SourceReader:
+        """Reads images by key in any number of threads: close it in the end.
+
+        A far source is tried again, as `policy` says. Opening it, which is done when it is first needed, raises what
+        `open` raises.
+        """
+        return SourceReader((policy or ReadPolicy()).opener(self.url, self.open))
+
+    def index(self, *, min_classes: int = 2, policy: ReadPolicy | None = None) -> ImageIndex:
+        """List the images. To train takes two classes; test data may have fewer. A far source is tried again, as
+        `policy` says.
 
         Raises `UnusableData` for a folder that is missing, holds no images, a sub-folder without images, a listed file
         that is not there, or fewer than `min_classes` classes; `DividedData` where sub-folders are parts and no
         labels; `StoreError` when the store cannot be listed.
         """
         if self.corrections is None:
-            return self.labeling.index(self._place, min_classes)
-        return self.corrections.apply(self.labeling.index(self._place, 1), min_classes)
+            return self.labeling.index(self._place(policy), min_classes)
+        return self.corrections.apply(self.labeling.index(self._place(policy), 1), min_classes)
 
     def labeled_images(self) -> dict[str, list[str]]:
         """The images of each label as paths or URLs, in order: what labelling gives, with no image read.
@@ -241,7 +251,7 @@ class DataSource:
         index = self.index(min_classes=1)
         copies = None
         if by == "content":
-            with closing(SourceReader(self.open)) as reader:
+            with closing(self.reader()) as reader:
                 copies = copies_of(index, reader.read)
         if groups is None:
             places = part_of_rows(index, proportions, seed, copies=copies)
@@ -280,6 +290,5 @@ class DataSource:
             raise InvalidParameter("url", url, "a data source needs a URL")
         return cls(url=url, labeling=labeling_from_json(data, index), storage_options=storage_options)
 
-    @property
-    def _place(self) -> Place:
-        return Place(url=self.url, storage_options=self.storage_options)
+    def _place(self, policy: ReadPolicy | None = None) -> Place:
+        return Place(url=self.url, storage_options=self.storage_options, policy=policy or ReadPolicy())

@@ -47,7 +47,7 @@ def held_out(
     """Fits a logistic head to all folds but one, for each fold, and asks it about that one.
 
     `folds` int64 [T] are those of the first T rows, the training images; `judged` says of which classes. There are at
-    least two of these. Costs `FOLDS` fits to 4/5 of the rows; memory is that of one fit, and the probabilities,
+    least two of these. Costs a fit to the other rows for each fold; memory is that of one fit, and the probabilities,
     beyond `MEMORY_BYTES` in a temporary file. `check` is called between iterations, and may raise.
     """
     labels, wanted = rows.labels, np.zeros(len(rows), dtype=np.bool_)

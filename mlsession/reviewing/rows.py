@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mlsession.data.digests import content_numbers
 from mlsession.errors import InternalError
 from mlsession.phases.features import BLOCK, halves, let_go, make_room
 from mlsession.session.log.blobs import as_written
@@ -129,6 +130,18 @@ class FoldRows:
     def __call__(self) -> Iterator[Arrays]:
         for places, features in self._rows.blocks(self._chosen):
             yield {"features": features, "labels": self._labels[places]}
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64]:
+        return self._labels[self._places]
+
+    @property
+    def contents(self) -> npt.NDArray[np.int64]:
+        return content_numbers(self._rows.digests[self._places])
+
+    @property
+    def originals(self) -> npt.NDArray[np.bool_]:
+        return np.ones(len(self), dtype=np.bool_)
 
     def take(self, places: npt.NDArray[np.int64]) -> Arrays:
         rows = self._places[places]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
@@ -21,6 +22,24 @@ different photos it was below 0.7."""
 _COMPARED_AT_ONCE = 65_536
 
 
+class Labelled(Protocol):
+    """Images by row, as far as it matters here."""
+
+    @property
+    def in_test(self) -> Mask:
+        """bool [N]: whether they are to test on."""
+        ...
+
+    @property
+    def label_places(self) -> Rows:
+        """[N]: equal for equal labels."""
+        ...
+
+    def image(self, row: int) -> ScannedImage:
+        """What is said of a row."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Words:
     """How copies of one sort are spoken of."""
@@ -31,6 +50,8 @@ class _Words:
     how: str
     severity: Severity
     """Of copies that have leaked, or that contradict each other."""
+    tested: str = "test"
+    """What those that have leaked are for."""
 
 
 _EXACT = _Words(
@@ -53,6 +74,11 @@ def copy_findings(table: Table) -> list[Finding]:
     """Copies among the images that can be read: across training and test, under different labels, and others."""
     exact, first = exact_groups(table)
     return [*_findings(table, exact, _EXACT), *_findings(table, near_groups(table, first), _NEAR)]
+
+
+def held_out_copies(images: Labelled, groups: Sequence[Rows]) -> list[Finding]:
+    """What there is to say of groups of equal files, where those to validate on stand for those to test on."""
+    return list(_findings(images, groups, replace(_EXACT, tested="validation")))
 
 
 def exact_groups(table: Table) -> tuple[list[Rows], Rows]:
@@ -83,7 +109,7 @@ def near_groups(table: Table, rows: Rows) -> list[Rows]:
     return [rows[group] for group in groups.several()]
 
 
-def _findings(table: Table, groups: Sequence[Rows], words: _Words) -> Iterator[Finding]:
+def _findings(table: Labelled, groups: Sequence[Rows], words: _Words) -> Iterator[Finding]:
     in_test, labels = table.in_test, table.label_places
     across = [0 < int(in_test[group].sum()) < len(group) for group in groups]
     torn = [len(np.unique(labels[group])) > 1 for group in groups]
@@ -93,10 +119,11 @@ def _findings(table: Table, groups: Sequence[Rows], words: _Words) -> Iterator[F
     if leaked:
         count = sum(int(in_test[group].sum()) for group in leaked)
         sentence = (
-            f"{number_of(count, 'test image')} {_is(count)} among the training images, too, {words.how}: "
-            "the test says more of them than of pictures to come"
+            f"{number_of(count, f'{words.tested} image')} {_is(count)} among the training images, too, {words.how}: "
+            f"the {words.tested} says more of them than of pictures to come"
         )
-        cure = "remove them from the training images, or from the test images; `mlsession split` keeps copies together"
+        where = f"remove them from the training images, or from the {words.tested} images"
+        cure = f"{where}; `mlsession split` keeps copies together"
         yield _finding(table, leaked, words.leaked, words.severity, sentence, cure, first=in_test)
     if conflicting:
         what = number_of(len(conflicting), "picture")
@@ -113,7 +140,7 @@ def _findings(table: Table, groups: Sequence[Rows], words: _Words) -> Iterator[F
 
 
 def _finding(
-    table: Table,
+    table: Labelled,
     groups: Sequence[Rows],
     kind: Kind,
     severity: Severity,

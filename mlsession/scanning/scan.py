@@ -20,8 +20,9 @@ from mlsession.scanning.pictures import picture_findings
 from mlsession.scanning.report import Count, ScanReport
 from mlsession.scanning.table import Table
 from mlsession.session.liveness import this_process
-from mlsession.store import Store, join_url
-from mlsession.store.retrying import Backoff, OnRetry, RetryingStore
+from mlsession.store import join_url
+from mlsession.store.reading import ReadPolicy
+from mlsession.store.retrying import Backoff, OnRetry
 
 INPUT_SIDE = 224
 """Of what the usual extractor sees, in pixels."""
@@ -48,14 +49,17 @@ def scan(
     Every image is read and decoded once, at reduced size, by several threads; nothing is written. `input_side` is what
     the network sees, in pixels. The same images give the same report, whatever the number of threads.
 
-    Raises `UnusableData` where there is nothing to look at, `StoreError` for a store that does not answer (reads are
-    tried again first, of which `on_retry` hears), and `InvalidParameter`.
+    Raises `UnusableData` where there is nothing to look at, `StoreError` for a store that does not answer (what fails
+    is tried again first, for a minute, or for a quarter of an hour with `on_retry`, which hears of it), and
+    `InvalidParameter`.
     """
     if isinstance(input_side, bool) or not isinstance(input_side, int) or input_side < 1:
         raise InvalidParameter("input_side", input_side, "must be a whole number of pixels, 1 or more")
-    sources, indexes = _listed(data, testing)
-    around = _patience(clock or SystemClock(), on_retry)
-    measured = _measured(list(sources.values()), list(indexes.values()), around, on_progress)
+    policy = ReadPolicy(clock=clock or SystemClock(), caller=this_process().name)
+    if on_retry is not None:
+        policy = replace(policy, on_retry=on_retry, backoff=Backoff())
+    sources, indexes = _listed(data, testing, policy)
+    measured = _measured(list(sources.values()), list(indexes.values()), policy, on_progress)
     table = Table.of(indexes[TRAINING], indexes.get(TEST), measured)
     return ScanReport(
         counts=_counts(table, indexes),
@@ -72,18 +76,20 @@ def findings_of(table: Table, input_side: int = INPUT_SIDE) -> tuple[Finding, ..
     return in_order([*found, *copy_findings(table), *picture_findings(table, input_side)])
 
 
-def _listed(data: DataSource, testing: DataSource | None) -> tuple[dict[str, DataSource], dict[str, ImageIndex]]:
+def _listed(
+    data: DataSource, testing: DataSource | None, policy: ReadPolicy
+) -> tuple[dict[str, DataSource], dict[str, ImageIndex]]:
     """The sources and what they list; of data that are divided into folders their own parts, as for training."""
     try:
         sources = {TRAINING: data} if testing is None else {TRAINING: data, TEST: testing}
-        return sources, {name: source.index(min_classes=1) for name, source in sources.items()}
+        return sources, {name: source.index(min_classes=1, policy=policy) for name, source in sources.items()}
     except DividedData as divided:
         if divided.source != data.shown:
             raise  # Of data that were given for one part.
         parts = {name: replace(data, url=join_url(data.url, folder)) for name, folder in divided.parts.items()}
     if TEST in parts:  # Corrections are of the images to train on.
         parts[TEST] = replace(parts[TEST], corrections=None)
-    return _listed(parts[TRAINING], testing or parts.get(TEST))
+    return _listed(parts[TRAINING], testing or parts.get(TEST), policy)
 
 
 def _counts(table: Table, indexes: dict[str, ImageIndex]) -> dict[str, dict[str, Count]]:
@@ -98,14 +104,14 @@ def _counts(table: Table, indexes: dict[str, ImageIndex]) -> dict[str, dict[str,
 def _measured(
     sources: Sequence[DataSource],
     indexes: Sequence[ImageIndex],
-    patient: Callable[[Store], Store],
+    policy: ReadPolicy,
     on_progress: OnProgress | None,
 ) -> Iterator[Measured]:
     """What is measured of each image of each source, in order."""
     done, total = 0, sum(map(len, indexes))
     for source, index in zip(sources, indexes, strict=True):
         with ExitStack() as stack:
-            reader = stack.enter_context(closing(SourceReader(_opener(source, patient))))
+            reader = stack.enter_context(closing(source.reader(policy)))
             batches = stack.enter_context(closing(_batches(index, reader)))
             for batch in batches:
                 yield from batch
@@ -122,17 +128,3 @@ def _batches(index: ImageIndex, reader: SourceReader) -> Generator[list[Measured
         return [measure(take(), index.keys[row]) for row, take in batch]
 
     yield from worked_batches(range(len(index)), read, work, is_shared=reader.opens_shared)
-
-
-def _opener(source: DataSource, patient: Callable[[Store], Store]) -> Callable[[], Store]:
-    return lambda: patient(source.open())
-
-
-def _patience(clock: Clock, on_retry: OnRetry | None) -> Callable[[Store], Store]:
-    """Wraps a store so that it tries again what is worth it."""
-    caller = this_process().name
-    return lambda store: RetryingStore(store, clock, Backoff(), on_retry or _unheard, caller)
-
-
-def _unheard(operation: str, error: Exception, attempt: int, delay: float) -> None:
-    """Nobody listens."""

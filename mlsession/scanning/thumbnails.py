@@ -9,7 +9,6 @@ from contextlib import ExitStack, closing, suppress
 from PIL import Image
 
 from mlsession.data.ahead import worked_ahead
-from mlsession.data.reader import SourceReader
 from mlsession.data.source import DataSource
 from mlsession.errors import StoreError, UnreadableImage
 from mlsession.images.decode import inspect_image
@@ -25,7 +24,7 @@ def thumbnails(findings: Iterable[Finding], sources: Mapping[str, DataSource]) -
     """JPEGs by source and path, of what a page shows; without those that cannot be read, or not any more."""
     wanted = sorted({(image.source, image.path) for finding in findings for image in shown_images(finding)})
     with ExitStack() as stack:
-        readers = {name: stack.enter_context(closing(SourceReader(source.open))) for name, source in sources.items()}
+        readers = {name: stack.enter_context(closing(source.reader())) for name, source in sources.items()}
 
         def made(place: tuple[str, str]) -> bytes | None:
             source, path = place

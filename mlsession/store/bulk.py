@@ -2,18 +2,19 @@
 
 On a bucket a request takes as long as light and queues take, however small it is; so what matters is how many of them
 wait for each other. A store that can ask for several values at once has `get_many`, one that can send several at once
-`put_many`, one that can list from the middle `list_page`, one that can remove several keys at once `delete_some`, one
-that can send a file without holding all of it in memory `put_file`. Callers use the functions of this module, which
-make do without.
+`put_many`, one that can list a part at a time `list_part`, one that can list from the middle `list_page`, one that can
+remove several keys at once `delete_some`, one that can send a file without holding all of it in memory `put_file`.
+Callers use the functions of this module, which make do without.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from mlsession.errors import KeyMissing
+from mlsession.errors import KeyMissing, StoreError
 from mlsession.store.protocol import Entry, Store
 
 PAGE = 1_000
@@ -54,6 +55,28 @@ class ListsPages(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedPart:
+    """A part of a listing."""
+
+    entries: tuple[Entry, ...]
+    mark: str
+    """What to ask for the next part with; "" where this is the last one."""
+
+
+@runtime_checkable
+class ListsParts(Protocol):
+    """A store that lists a part at a time, in whatever order it has."""
+
+    def list_part(self, prefix: str, mark: str) -> ListedPart | None:
+        """The part of the listing of the folder `prefix` that `mark` stands for, which "" is the first one.
+
+        It may be asked for again. None where it turns out that this place cannot do it, which it says of the first
+        part or of none. Raises what `Store.list` raises.
+        """
+        ...
+
+
 @runtime_checkable
 class DeletesSome(Protocol):
     """A store that removes several keys at once."""
@@ -72,6 +95,15 @@ class PutsFiles(Protocol):
 
     def put_file(self, key: str, path: Path) -> None:
         """As `Store.put` with all bytes of the local file `path`, of which only a part is in memory at a time."""
+        ...
+
+
+@runtime_checkable
+class Describes(Protocol):
+    """A store that says of one key what a listing would, without listing."""
+
+    def describe(self, key: str) -> Entry:
+        """Raises what `Store.get` raises, `KeyMissing` among it."""
         ...
 
 
@@ -110,6 +142,27 @@ def list_page(store: Store, prefix: str, after: str, count: int) -> tuple[Entry,
     return store.list_page(prefix, after, count) if isinstance(store, ListsPages) else None
 
 
+def list_part(store: Store, prefix: str, mark: str) -> ListedPart | None:
+    """See `ListsParts`; None for a store that has to list everything."""
+    return store.list_part(prefix, mark) if isinstance(store, ListsParts) else None
+
+
+def parts_from(first: ListedPart, ask: Callable[[str], ListedPart | None], url: str) -> Iterator[Entry]:
+    """The entries of a part and of all that follow it, each asked for (by its mark) once it is needed.
+
+    Raises what `ask` raises, and `StoreError` for a place that says it has more and does not say what.
+    """
+    part = first
+    while True:
+        yield from part.entries
+        if not part.mark:
+            return
+        following = ask(part.mark)
+        if following is None or following.mark == part.mark:
+            raise StoreError(f"{url}: the listing broke off; run the same command again")
+        part = following
+
+
 def list_between(store: Store, prefix: str, after: str, last: str) -> Iterator[Entry]:
     """The keys below the folder `prefix` that sort after the key `after` and not after `last`; few requests for few.
 
@@ -121,6 +174,13 @@ def list_between(store: Store, prefix: str, after: str, last: str) -> Iterator[E
             return
         after = page[-1].key
     yield from (entry for entry in store.list(prefix) if after < entry.key <= last)
+
+
+def describe(store: Store, key: str) -> Entry:
+    """See `Describes`. Raises `StoreError` for a store that cannot."""
+    if not isinstance(store, Describes):
+        raise StoreError(f"{store.url}: this store says nothing of one key alone", key)
+    return store.describe(key)
 
 
 def delete_some(store: Store, keys: Sequence[str]) -> int:

@@ -12,14 +12,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlsession.errors import CredentialsExpired, InvalidParameter
 from mlsession.store.awaited import AwaitedStore
+from mlsession.store.bulk import ListedPart, list_part, parts_from
 from mlsession.store.connection import Renew, Scrub
 from mlsession.store.local import LocalStore
+from mlsession.store.objects import ObjectStore
+from mlsession.store.protocol import Entry
+from mlsession.store.ranges import check_range
 from mlsession.store.remote import FsspecStore
+from mlsession.store.services import OBJECT_STORES
 from mlsession.store.sharing import Wait
 
 if TYPE_CHECKING:
@@ -74,7 +80,19 @@ class CachedStore(FsspecStore):
         return self._got(key, ask)
 
     def get_range(self, key: str, start: int, stop: int) -> bytes:
+        """Out of the whole value, which is kept: archives are read piece by piece, and kept for that."""
+        check_range(start, stop)
         return self.get(key)[start:stop]
+
+    def list(self, prefix: str = "") -> Iterator[Entry]:
+        """As what the cache stands before lists it."""
+        part = self.list_part(prefix, "")
+        return super().list(prefix) if part is None else parts_from(part, partial(self.list_part, prefix), self.url)
+
+    def list_part(self, prefix: str, mark: str) -> ListedPart | None:
+        """See `mlsession.store.bulk`."""
+        with self._behind(self._open) as behind:
+            return list_part(behind, prefix, mark)
 
     def _got(self, key: str, ask: Callable[[FsspecStore], bytes]) -> bytes:
         cache, path = self._open, self._path(key)
@@ -98,7 +116,7 @@ class CachedStore(FsspecStore):
     def _behind(self, cache: Any) -> Iterator[FsspecStore]:
         """What the cache stands before; it is not closed, the cache needs it."""
         inner, scheme = cache.fs, cache.target_protocol
-        kind = AwaitedStore if self.shares_reads else FsspecStore
+        kind = ObjectStore if scheme in OBJECT_STORES else AwaitedStore if self.shares_reads else FsspecStore
         store = kind(inner, self._base, scheme=scheme, url=self._url, scrub=self._scrub)
         try:
             yield store

@@ -15,19 +15,21 @@ MAX_PART_BYTES = 255
 """The longest file name of the common file systems, in bytes of UTF-8."""
 
 _OWN_PART = re.compile(r"[a-z0-9._-]+")
-_TEMPORARY = re.compile(r"\.mlsession-temporary-[0-9a-f]{16}")
+_TEMPORARY_START = ".mlsession-temporary-"
+_TEMPORARY = re.compile(re.escape(_TEMPORARY_START) + "[0-9a-f]{16}")
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"\\|?*]')
 _DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{name}{n}" for name in ("com", "lpt") for n in range(10))})
 
 
 def temporary_name(nonce: int) -> str:
     """The name of a file that is still being written; `nonce` has 64 bits. Such names are never listed."""
-    return f".mlsession-temporary-{nonce:016x}"
+    return f"{_TEMPORARY_START}{nonce:016x}"
 
 
 def is_temporary(name: str) -> bool:
     """Whether the last part of a key is a `temporary_name`."""
-    return _TEMPORARY.fullmatch(name) is not None
+    # Asked of every file of a listing.
+    return name.startswith(_TEMPORARY_START) and _TEMPORARY.fullmatch(name) is not None
 
 
 def check_read_key(key: str, *, windows: bool = False) -> None:

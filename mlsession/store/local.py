@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 
-from mlsession.errors import KeyExists, KeyMissing, MLSessionError, StoreError, StoreUnavailable
+from mlsession.errors import KeyExists, MLSessionError, StoreError
+from mlsession.store.disk_failures import file_failure
 from mlsession.store.durable import (
     create_directories,
     create_exclusively,
@@ -19,7 +21,6 @@ from mlsession.store.durable import (
     sync_directory,
     write_whole,
 )
-from mlsession.store.failures import os_failure
 from mlsession.store.keys import check_read_key, check_written_key, is_temporary
 from mlsession.store.protocol import Entry
 from mlsession.store.ranges import check_range
@@ -47,6 +48,8 @@ class LocalStore:
 
     def __init__(self, root: str | os.PathLike[str], *, hard_links: bool = hasattr(os, "link")) -> None:
         self._root = Path(root).absolute()
+        self._start = f"{str(self._root).rstrip(os.sep)}{os.sep}"
+        self._inside = f"{os.path.normpath(self._root).rstrip(os.sep)}{os.sep}"
         self._hard_links = hard_links
         self._synced: set[Path] = set()
 
@@ -55,12 +58,18 @@ class LocalStore:
         return str(self._root)
 
     def get(self, key: str) -> bytes:
-        with self._reporting(key), self._opened(key) as file:
-            return file.read()
+        # Called for every image, mostly small ones: no path is taken apart, and no context is made.
+        try:
+            with self._opened(key) as file:
+                return file.readall()
+        except MLSessionError:
+            raise
+        except OSError as error:
+            raise file_failure(error, self._root, key) from error
 
     def get_range(self, key: str, start: int, stop: int) -> bytes:
         check_range(start, stop)
-        with self._reporting(key), self._opened(key) as file:
+        with self._reporting(key), io.BufferedReader(self._opened(key)) as file:
             # Python makes room for all that is asked for, also where the file is short.
             last = min(stop, os.fstat(file.fileno()).st_size)
             file.seek(min(start, last))
@@ -90,13 +99,13 @@ class LocalStore:
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
         folder = prefix.rstrip("/")
-        directory = self._readable(folder) if folder else self._root
+        directory = Path(self._readable(folder)) if folder else self._root
         return self._entries(directory, folder)
 
     def list_page(self, prefix: str, after: str, count: int) -> tuple[Entry, ...]:
         """See `mlsession.store.bulk`: names are read of all files, sizes and times only of those that are given."""
         folder = prefix.rstrip("/")
-        directory = self._readable(folder) if folder else self._root
+        directory = Path(self._readable(folder)) if folder else self._root
         found: list[Entry] = []
         with self._reporting(folder):
             for key in sorted(key for key in self._below(directory, folder, key_of) if key > after):
@@ -145,7 +154,7 @@ class LocalStore:
         cannot be removed stays, and so does what lies behind a link; nothing else is touched.
         """
         folder = prefix.rstrip("/")
-        directory = self._readable(folder) if folder else self._root
+        directory = Path(self._readable(folder)) if folder else self._root
         num_removed = 0
         if self._link_on_the_way(folder.split("/")) is not None:
             return 0
@@ -198,23 +207,23 @@ class LocalStore:
             self._hard_links = False
         create_exclusively(final, data)
 
-    def _readable(self, key: str) -> Path:
+    def _readable(self, key: str) -> str:
         """The path of a key that may be read; checked again as a path, so that no spelling leaves the root."""
         check_read_key(key, windows=os.name == "nt")
-        path = self._root / key
-        if not Path(os.path.normpath(path)).is_relative_to(os.path.normpath(self._root)):
+        path = self._start + key
+        if not f"{os.path.normpath(path)}{os.sep}".startswith(self._inside):
             raise StoreError(f"{key!r} lies outside {self._root}; give a key below the store's root", key)
         return path
 
-    def _opened(self, key: str) -> BinaryIO:
+    def _opened(self, key: str) -> io.FileIO:
         """The file of a key, to be read. Raises `StoreError` for what may never end, or never begin."""
         path = self._readable(key)
-        mode = path.stat().st_mode
+        mode = os.stat(path).st_mode  # noqa: PTH116 (a `Path` takes longer than this)
         if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
             raise StoreError(
                 f"{path}: is a pipe, a socket or a device, not a file; remove it, or correct the path", key
             )
-        return path.open("rb")
+        return io.FileIO(path)
 
     def _check_not_behind_a_link(self, key: str) -> None:
         """Raises `StoreError` for a file that lies elsewhere: whoever gave us the folder may have made the link."""
@@ -257,20 +266,8 @@ class LocalStore:
             yield
         except MLSessionError:
             raise
-        except FileNotFoundError as error:
-            path = self._root / key
-            if writing and path.parent.is_dir():
-                raise StoreUnavailable(f"{path}: it was removed while it was written", key) from error
-            if writing:  # Not worth another try, which would make the folder anew, without what was in it.
-                reason = "its folder was removed while it was written; put it back, then run the same command again"
-                raise StoreError(f"{path}: {reason}", key) from error
-            raise KeyMissing(f"{self._root / key}: there is no such file", key) from error
-        except NotADirectoryError as error:
-            raise KeyMissing(f"{self._root / key}: a part of this path is a file, not a folder", key) from error
         except OSError as error:
-            # A listing may fail far below the folder that was asked for; a write fails under a temporary name.
-            path = self._root / key if writing or not error.filename else error.filename
-            raise os_failure(error, str(path), key) from error
+            raise file_failure(error, self._root, key, writing=writing) from error
 
     def _entries(self, directory: Path, folder: str) -> Iterator[Entry]:
         with self._reporting(folder):

@@ -3,16 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from mlsession.errors import KeyMissing
 from mlsession.store.awaited import AwaitedStore
-from mlsession.store.bulk import PAGE
+from mlsession.store.azure import page_at as azure_page_at
+from mlsession.store.bulk import PAGE, ListedPart, parts_from
+from mlsession.store.google import page_after as google_page_after
+from mlsession.store.google import page_at as google_page_at
 from mlsession.store.keys import check_read_key, check_written_key
+from mlsession.store.listing import Page, is_for_all
 from mlsession.store.protocol import Entry
-from mlsession.store.s3 import MOST_DELETED, S3, delete_objects, page_after
+from mlsession.store.s3 import MOST_DELETED, S3, delete_objects
+from mlsession.store.s3 import page_after as s3_page_after
+from mlsession.store.s3 import page_at as s3_page_at
+from mlsession.store.services import AZURE, GOOGLE
+
+_PAGE_AT: Mapping[str, Callable[[Any, str, str, int], Page | None]] = MappingProxyType(
+    {
+        **dict.fromkeys(S3, s3_page_at),
+        **dict.fromkeys(GOOGLE, google_page_at),
+        **dict.fromkeys(AZURE, azure_page_at),
+    }
+)
+_PAGE_AFTER: Mapping[str, Callable[[Any, str, str, int], Page | None]] = MappingProxyType(
+    {**dict.fromkeys(S3, s3_page_after), **dict.fromkeys(GOOGLE, google_page_after)}
+)
 
 
 class ObjectStore(AwaitedStore):
@@ -54,33 +74,31 @@ class ObjectStore(AwaitedStore):
             sync(filesystem.loop, _sent, filesystem, paths, timeout=self._patience(size))
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
-        """Page by page where that can be: fsspec's own listing is whole in memory, a kilobyte and more for each key."""
-        page = self.list_page(prefix, "", PAGE)
-        return super().list(prefix) if page is None else self._listed_on(prefix, page)
+        """Page by page: fsspec's own listing is whole in memory, a kilobyte and more for each key."""
+        part = self.list_part(prefix, "")
+        return super().list(prefix) if part is None else parts_from(part, partial(self.list_part, prefix), self.url)
 
-    def _listed_on(self, prefix: str, page: tuple[Entry, ...]) -> Iterator[Entry]:
-        """A page, and all that comes after it."""
-        while True:
-            yield from page
-            if len(page) < PAGE:
-                return
-            last = page[-1].key
-            following = self.list_page(prefix, last, PAGE)
-            if following is None:
-                yield from (entry for entry in super().list(prefix) if entry.key > last)
-                return
-            page = following
+    def list_part(self, prefix: str, mark: str) -> ListedPart | None:
+        """See `mlsession.store.bulk`."""
+        folder, path = self._folder(prefix)
+        with self._reporting(folder):
+            try:
+                page = _PAGE_AT[self._scheme](self._open, path, mark, PAGE)
+            except Exception as error:
+                if mark or not is_for_all(error):
+                    raise
+                return None
+        if page is None:
+            return None
+        return ListedPart(entries=tuple(self._entries(page.infos, f"{folder}/" if folder else "")), mark=page.mark)
 
     def list_page(self, prefix: str, after: str, count: int) -> tuple[Entry, ...] | None:
-        """See `mlsession.store.bulk`; None but from S3."""
-        folder = prefix.rstrip("/")
-        if folder:
-            check_read_key(folder)
-        path, found = self._path(folder) if folder else self._base, list[Entry]()
-        last = self._path(after) if after else ""
-        while self._scheme in S3:
+        """See `mlsession.store.bulk`; None from Azure, which lists from the beginning or from its own marks."""
+        folder, path = self._folder(prefix)
+        found, last = list[Entry](), self._path(after) if after else ""
+        while (ask := _PAGE_AFTER.get(self._scheme)) is not None:
             with self._reporting(folder):
-                page = page_after(self._open, path, last, count)
+                page = ask(self._open, path, last, count)
             if page is None:
                 break
             found += self._entries(page.infos, f"{folder}/" if folder else "")
@@ -88,6 +106,13 @@ class ObjectStore(AwaitedStore):
                 return tuple(found[:count])
             last = page.last
         return None
+
+    def _folder(self, prefix: str) -> tuple[str, str]:
+        """A folder as a key, and its path."""
+        folder = prefix.rstrip("/")
+        if folder:
+            check_read_key(folder)
+        return folder, self._path(folder) if folder else self._base
 
     def delete_some(self, keys: Sequence[str]) -> int:
         """See `mlsession.store.bulk`; several at once from S3."""

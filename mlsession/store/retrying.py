@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from mlsession.clock import Clock
 from mlsession.errors import CredentialsExpired, InvalidParameter, KeyExists, KeyMissing, StoreUnavailable
 from mlsession.randomness import keyed_generator
-from mlsession.store.bulk import delete_some, get_many, list_page, put_file, put_many
+from mlsession.store.bulk import (
+    ListedPart,
+    delete_some,
+    describe,
+    get_many,
+    list_page,
+    list_part,
+    parts_from,
+    put_file,
+    put_many,
+)
 from mlsession.store.protocol import Entry, Store
 from mlsession.store.sharing import shares_reads
 
@@ -121,6 +132,10 @@ class RetryingStore:
             self._admitted = admitted  # Nobody was asked.
         return page
 
+    def describe(self, key: str) -> Entry:
+        """Raises `StoreError` where the store behind cannot do that."""
+        return self._retry(f"describe {key}", lambda: describe(self._store, key))
+
     def put(self, key: str, data: bytes) -> None:
         self._retry(f"put {key}", lambda: self._store.put(key, data))
 
@@ -131,7 +146,19 @@ class RetryingStore:
     def put_if_absent(self, key: str, data: bytes) -> None:
         self._retry(f"create {key}", lambda: self._store.put_if_absent(key, data))
 
+    def list_part(self, prefix: str, mark: str) -> ListedPart | None:
+        """None where the store behind cannot do that."""
+        admitted = self._admitted
+        part = self._retry(f"list {prefix}", lambda: list_part(self._store, prefix, mark))
+        if part is None:
+            self._admitted = admitted  # Nobody was asked.
+        return part
+
     def list(self, prefix: str = "") -> Iterator[Entry]:
+        """Where the store behind lists a part at a time, each is asked for, and again, once it is needed."""
+        part = self.list_part(prefix, "")
+        if part is not None:
+            return parts_from(part, partial(self.list_part, prefix), self.url)
         # A listing that breaks off half-way must start again, so it is gathered before anyone sees it.
         return iter(self._retry(f"list {prefix}", lambda: tuple(self._store.list(prefix))))
 

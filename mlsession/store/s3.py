@@ -1,12 +1,12 @@
-"""What S3 does in one request, and fsspec has no call for: a page of a listing from the middle, several deletions."""
+"""What S3 does in one request, and fsspec has no call for: a page of a listing, several deletions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlsession.store.failures import Failure, classify
+from mlsession.store.listing import Page, is_for_all
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -17,16 +17,13 @@ MOST_DELETED = 1_000
 """Keys of one request."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """Some files in the order of their paths."""
+def page_at(filesystem: AbstractFileSystem, folder: str, mark: str, count: int) -> Page | None:
+    """Up to `count` files below the path `folder`, in the order of the service: those that `mark` stands for.
 
-    infos: Mapping[str, Mapping[str, object]]
-    """What fsspec would say of each, by path."""
-    last: str
-    """The path of the last one; "" for none."""
-    is_last: bool
-    """Whether no files follow."""
+    One request. None where the service says that there are more, and not how to ask for them.
+    """
+    page = _page(filesystem, folder, count, {"ContinuationToken": mark} if mark else {})
+    return page if page.is_last or page.mark else None
 
 
 def page_after(filesystem: AbstractFileSystem, folder: str, after: str, count: int) -> Page | None:
@@ -35,24 +32,28 @@ def page_after(filesystem: AbstractFileSystem, folder: str, after: str, count: i
     None where the service answers something else than what S3 documents for `StartAfter`
     (https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html): directory buckets have no order.
     """
-    bucket, prefix, _ = filesystem.split_path(folder)
-    options = {"StartAfter": after.removeprefix(f"{bucket}/")} if after else {}
+    bucket = folder.partition("/")[0]
     try:
-        reply = filesystem.call_s3(
-            "list_objects_v2", Bucket=bucket, Prefix=f"{prefix}/" if prefix else "", MaxKeys=count, **options
-        )
+        page = _page(filesystem, folder, count, {"StartAfter": after.removeprefix(f"{bucket}/")} if after else {})
     except Exception as error:
-        if isinstance(error, FileNotFoundError) or classify(error) is Failure.OTHER:
+        if is_for_all(error):
             return None
         raise
-    contents = reply.get("Contents", [])
-    if reply.get("IsTruncated") and not contents:
+    if not page.infos and not page.is_last:
         return None  # There are more, and nothing says after what: some gateways leave out what has been deleted.
-    infos = {f"{bucket}/{item['Key']}": {**item, "size": item["Size"], "type": "file"} for item in contents}
-    paths = list(infos)
-    if paths != sorted(paths) or (paths and paths[0] <= after):
-        return None
-    return Page(infos=infos, last=paths[-1] if paths else "", is_last=not reply.get("IsTruncated"))
+    return page if page.follows(after) else None
+
+
+def _page(filesystem: AbstractFileSystem, folder: str, count: int, options: Mapping[str, Any]) -> Page:
+    bucket, prefix, _ = filesystem.split_path(folder)
+    where = {"Bucket": bucket, "Prefix": f"{prefix}/" if prefix else ""}
+    reply = filesystem.call_s3("list_objects_v2", **where, MaxKeys=count, **options)
+    contents = reply.get("Contents", [])
+    return Page(
+        infos={f"{bucket}/{item['Key']}": {**item, "size": item["Size"], "type": "file"} for item in contents},
+        mark=reply.get("NextContinuationToken", "") if reply.get("IsTruncated") else "",
+        is_last=not reply.get("IsTruncated"),
+    )
 
 
 def delete_objects(filesystem: AbstractFileSystem, paths: Sequence[str]) -> bool:

@@ -1,9 +1,10 @@
-"""Reads that come to an end, whatever a store waits for: for sources of pictures.
+"""Reads that come to an end, whatever a store waits for: for sources of pictures, see `mlsession.store.reading`.
 
     a read has not been answered in time          the request is given up: `StoreUnavailable`
     it is asked for again (by `RetryingStore`)    alone: all other reads are over by then, and new ones wait
 
-Alone, because where a line is slow the many reads at once may be what takes each of them so long.
+Alone, because where a line is slow the many reads at once may be what takes each of them so long. Opening a source,
+and a part of its listing, come to an end, too; what has to list everything takes as long as it takes.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from typing import TypeVar
 
 from mlsession.clock import Clock
 from mlsession.errors import MLSessionError, StoreUnavailable
+from mlsession.store.bulk import ListedPart, describe, list_part
 from mlsession.store.location import is_local
 from mlsession.store.protocol import Entry, Store
 from mlsession.store.retrying import Heed
@@ -22,6 +25,7 @@ from mlsession.store.sharing import AwaitsReads, shares_reads
 
 NAP_SECONDS = 0.2
 """Between two looks whether to wait on."""
+T = TypeVar("T")
 HEED_SECONDS = 5.0
 """For how long a read is waited for even by who is to stop: most are over by then, and what they lead to is saved."""
 
@@ -101,7 +105,8 @@ class Turns:
 
 
 class TimelyStore:
-    """A store of which `get` comes to an end. Opened when it is first needed, and again after it got stuck.
+    """A store that is opened when it is first needed, and again after it got stuck. Opening it, `get`, `describe` and
+    `list_part` come to an end.
 
     Where `shares_reads` says so, any number of threads may call `get`.
     """
@@ -141,6 +146,14 @@ class TimelyStore:
     def get_range(self, key: str, start: int, stop: int) -> bytes:
         return self._opened().get_range(key, start, stop)
 
+    def describe(self, key: str) -> Entry:
+        """See `mlsession.store.bulk`; raises as `get` does."""
+        store = self._opened()
+        try:
+            return self._answered(store, lambda: describe(store, key))
+        except _TooLong as error:
+            raise StoreUnavailable(f"{self._url}: {error} ({key})", key) from None
+
     def put(self, key: str, data: bytes) -> None:
         self._opened().put(key, data)
 
@@ -149,6 +162,14 @@ class TimelyStore:
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
         return self._opened().list(prefix)
+
+    def list_part(self, prefix: str, mark: str) -> ListedPart | None:
+        """See `mlsession.store.bulk`; raises as `get` does."""
+        store = self._opened()
+        try:
+            return self._answered(store, lambda: list_part(store, prefix, mark))
+        except _TooLong as error:
+            raise StoreUnavailable(f"{self._url}: {error} (list {prefix})") from None
 
     def delete(self, key: str) -> None:
         self._opened().delete(key)
@@ -161,21 +182,26 @@ class TimelyStore:
     def _opened(self) -> Store:
         with self._opening:
             if self._store is None:
-                self._store = self._open_store()
+                try:
+                    self._store = self._wait(_asked(self._open_store))
+                except _TooLong as error:
+                    raise StoreUnavailable(f"{self._url}: {error} (open)") from None
             return self._store
 
     def _awaited(self, store: Store, key: str) -> bytes:
         if shares_reads(store) and isinstance(store, AwaitsReads):
             return store.get_while(key, self._wait)
-        future: Future[bytes] = Future()
-        threading.Thread(target=_answer, args=(future, store, key), daemon=True, name="mlsession-read").start()
+        return self._answered(store, lambda: store.get(key))
+
+    def _answered(self, store: Store, call: Callable[[], T]) -> T:
+        future = _asked(call)
         try:
             return self._wait(future)
         finally:
-            if not future.done():
+            if not future.done() and self._store is store:
                 self._store = None  # It belongs to the thread that is stuck.
 
-    def _wait(self, future: Future[bytes]) -> bytes:
+    def _wait(self, future: Future[T]) -> T:
         look = self._patience.begin()
         while True:
             try:
@@ -185,13 +211,20 @@ class TimelyStore:
                     return future.result()
 
 
-def _answer(future: Future[bytes], store: Store, key: str) -> None:
-    try:
-        data = store.get(key)
-    except BaseException as error:
-        future.set_exception(error)
-    else:
-        future.set_result(data)
+def _asked(call: Callable[[], T]) -> Future[T]:
+    """Calls in a thread of its own, which nobody has to wait for."""
+    future: Future[T] = Future()
+
+    def answer() -> None:
+        try:
+            answer = call()
+        except BaseException as error:
+            future.set_exception(error)
+        else:
+            future.set_result(answer)
+
+    threading.Thread(target=answer, daemon=True, name="mlsession-read").start()
+    return future
 
 
 def timely_opener(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
-from mlsession.store.bulk import delete_some, get_many, list_page, put_file, put_many
+from mlsession.store.bulk import delete_some, get_many, list_page, list_part, parts_from, put_file, put_many
 from mlsession.store.protocol import Store
 
 
@@ -55,3 +56,14 @@ class BulkContract:
             assert [entry.key for entry in list_page(store, "log", after, 9) or ()] == keys
         assert [entry.key for entry in list_page(store, "", "log/3", 2) or ()] == ["log/below/1", "other/5"]
         assert list_page(store, "nothing", "", 2) == ()
+
+    def test_parts_of_a_listing(self, store: Store) -> None:
+        for key in ("log/10", "log/below/1", "lo", "log-book", "other/5"):
+            store.put(key, key.encode())
+        for prefix in ("", "log", "nothing"):
+            first = list_part(store, prefix, "")
+            if first is None:
+                return  # It lists everything or nothing.
+            entries = list(parts_from(first, partial(list_part, store, prefix), store.url))
+            assert len(entries) == {"": 5, "log": 2}.get(prefix, 0)
+            assert set(entries) == set(store.list(prefix))

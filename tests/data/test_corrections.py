@@ -142,7 +142,9 @@ def test_training_needs_two_classes() -> None:
 @given(
     rows=st.dictionaries(
         st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(lambda path: path.strip()),
-        st.tuples(st.sampled_from(["cat", " ", "a,b", 'say "hi"', "x\ny", "=1"]), st.booleans()),
+        st.tuples(
+            st.sampled_from(["cat", " ", "a,b", 'say "hi"', "x\ny", "=1", "'", "''=1", "'tis", "@a"]), st.booleans()
+        ),
         max_size=5,
     )
 )
@@ -159,8 +161,17 @@ def test_a_written_table_says_what_was_meant(rows: dict[str, tuple[str, bool]]) 
     assert (again.rows, again.source, again.known) == (found.rows, "t.csv", True)
 
 
-def test_a_path_is_no_formula() -> None:
+def test_no_field_is_a_formula() -> None:
     assert correction_table([("=a", "b", "", "", "", "", "@c", "", "")]).splitlines()[1] == b"./=a,b,,,,,./@c,,"
+    table = correction_table(
+        [("a", "=b", "relabel", "-c", "", "", "", "", "=b"), ("d", "'e", "", "", "", "", "", "", "f")]
+    )
+    assert table.splitlines()[1:] == [b"a,'=b,relabel,'-c,,,,,'=b", b"d,''e,,,,,,,f"]
+    found = parse_corrections(table, "t.csv")
+    assert [(row.path, row.label, row.given) for row in found.rows] == [("a", "-c", "=b"), ("d", "'e", "f")]
+    # Nobody has to guard what he writes himself.
+    by_hand = parse_corrections(b"path,label\na,=b\nd,'e\n", "t.csv")
+    assert [row.label for row in by_hand.rows] == ["=b", "'e"]
 
 
 @given(data=st.binary(max_size=60))

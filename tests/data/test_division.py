@@ -19,6 +19,7 @@ from mlsession.data.sources.directories import index_labeled_directories
 from mlsession.data.sources.listed import index_listed_files
 from mlsession.errors import InvalidParameter, KeyMissing, StoreError, UnusableData
 from mlsession.store import Entry, LocalStore, Store, open_store
+from mlsession.store.reading import ReadPolicy
 from tests.servers.s3 import S3Server
 
 
@@ -31,11 +32,11 @@ def make(root: Path, classes: str = "ab", each: int = 10) -> DataSource:
 
 
 def halves(source: DataSource) -> Division:
-    return divide(source, {"test": 0.5}, 0, source.open)
+    return divide(source, {"test": 0.5}, 0, ReadPolicy())
 
 
 def written(division: Division, open_output: Callable[[], Store]) -> list[bool]:
-    return list(copied_files(division, division.source.open, open_output))
+    return list(copied_files(division, ReadPolicy(), open_output))
 
 
 def contents(store: Store) -> dict[str, bytes]:
@@ -59,7 +60,7 @@ def open_output(request: pytest.FixtureRequest, tmp_path: Path, s3_server: S3Ser
 
 def test_parts_are_copied_and_the_same_again_changes_nothing(tmp_path: Path, open_output: Callable[[], Store]) -> None:
     source = make(tmp_path / "photos")
-    division = divide(source, {"test": 0.2, "validation": 0.1}, 3, source.open)
+    division = divide(source, {"test": 0.2, "validation": 0.1}, 3, ReadPolicy())
     assert division.parts == ("train", "validation", "test")
     assert division.counts.tolist() == [[7, 1, 2], [7, 1, 2]]
     assert written(division, open_output) == [True] * 20
@@ -192,7 +193,7 @@ def test_what_cannot_be_a_folder_of_images_is_named(key: str, label: str, reason
 def test_shares_that_leave_nothing(tmp_path: Path, shares: dict[str, float]) -> None:
     source = make(tmp_path / "photos")
     with pytest.raises(InvalidParameter, match="test="):
-        divide(source, shares, 0, source.open)
+        divide(source, shares, 0, ReadPolicy())
 
 
 def test_training_has_every_label(tmp_path: Path) -> None:
@@ -246,13 +247,13 @@ def test_a_killed_split_is_completed_by_the_same_again(tmp_path: Path) -> None:
     assert 13 <= len(contents(LocalStore(tmp_path / "out"))) < 120
     process = subprocess.run([sys.executable, "-c", KILLED, "1000"], cwd=tmp_path, capture_output=True, timeout=120)
     assert process.returncode == 0, process.stderr
-    division = divide(source, {"test": 0.2}, 0, source.open)
+    division = divide(source, {"test": 0.2}, 0, ReadPolicy())
     assert all(written(division, lambda: LocalStore(tmp_path / "whole")))
     assert contents(LocalStore(tmp_path / "out")) == contents(LocalStore(tmp_path / "whole"))
 
 
 def test_what_was_copied_is_found_by_training(tmp_path: Path) -> None:
     division = halves(make(tmp_path / "photos"))
-    list(copied_files(division, division.source.open, lambda: LocalStore(tmp_path / "out")))
+    list(copied_files(division, ReadPolicy(), lambda: LocalStore(tmp_path / "out")))
     found = [index_labeled_directories(LocalStore(tmp_path / "out" / part).list(), (), "x") for part in division.parts]
     assert [index.class_counts.tolist() for index in found] == [[5, 5], [5, 5]]

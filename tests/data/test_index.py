@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlsession.data.index import ImageIndex, IndexChange
+from mlsession.data.index import FEW_KEYS, ImageIndex, IndexChange
 from mlsession.data.sources.directories import index_labeled_directories
 from mlsession.errors import DamagedData, InternalError
 from mlsession.store import Entry
@@ -169,6 +169,16 @@ def test_the_same_key_under_another_label_is_relabeled() -> None:
         classes=before.classes,
     )
     assert before.compare(now) == IndexChange(relabeled=("cat/1.jpg",))
+
+
+@pytest.mark.parametrize("few", [0, FEW_KEYS], ids=["many", "few"])
+def test_keys_are_found_whether_they_are_few_or_many(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlsession.data.index.FEW_KEYS", few)
+    stored = index_of(cat__a="1", dog__b="22", dog__ß="3")
+    rows = stored.rows_of(["dog/ß.jpg", "dog/", "cat/a.jpg", "", "cat/a.jpg"])
+    assert rows.dtype == np.int64
+    assert rows.tolist() == [2, -1, 0, -1, 0]
+    assert stored.rows_of([]).tolist() == []
 
 
 def test_reading_an_index_does_not_import_pandas(tmp_path: Path) -> None:

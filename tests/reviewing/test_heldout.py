@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from mlsession.reviewing.folds import fold_of, judged_classes
+from mlsession.data.folds import fold_of, judged_classes
+from mlsession.randomness import key_digest
 from mlsession.reviewing.heldout import held_out
 from tests.reviewing.made import made_rows
 
@@ -16,7 +17,7 @@ NAMES = ("ant", "bee", "cow")
 
 def test_a_head_has_not_seen_the_rows_that_it_is_asked_about() -> None:
     rows = made_rows(LABELS, seed=1)
-    folds = fold_of(LABELS, np.arange(60), rows.digests, seed=0)
+    folds = fold_of(LABELS, np.arange(60), rows.digests, key_digest(0, "fold"))
     said = held_out(rows, folds, [True] * 3, NAMES)
     assert said.rows.tolist() == list(range(60))
     assert np.allclose(said.probabilities.sum(axis=1), 1, atol=1e-6)
@@ -35,7 +36,7 @@ def test_test_images_and_classes_that_cannot_be_judged_are_left_out() -> None:
     rows = made_rows(labels, seed=1, num_test=3)
     groups = np.arange(60)
     groups[LABELS == 1] = 20
-    folds = fold_of(LABELS, groups, rows.digests[:60], seed=0)
+    folds = fold_of(LABELS, groups, rows.digests[:60], key_digest(0, "fold"))
     judged = judged_classes(LABELS, folds, 3)
     assert judged == [True, False, True]
     said = held_out(rows, folds, judged, NAMES)

@@ -19,8 +19,9 @@ from mlsession.data.sources.place import Place
 from mlsession.errors import InvalidParameter, KeyMissing, UnusableData
 from mlsession.session.phase import Json
 from mlsession.store import redact, scheme_of
+from mlsession.store.bulk import describe
 from mlsession.store.protocol import Entry
-from mlsession.store.web import WEB, WebStore
+from mlsession.store.web import WEB
 
 MAX_LISTINGS = 100
 """Folders that are listed one by one; for files in more of them, the folder that holds them all is listed."""
@@ -90,13 +91,11 @@ def named_entries(place: Place, keys: Iterable[str]) -> Iterator[Entry]:
     if scheme_of(place.url) not in WEB:
         yield from place.entries(folders_to_list(keys))
         return
-    with closing(StoreHandles(place.open)) as handles:
+    with closing(StoreHandles(place.policy.opener(place.url, place.open))) as handles:
 
         def described(key: str) -> Entry | None:
-            store = handles.here()
-            assert isinstance(store, WebStore)
             try:
-                return store.describe(key)
+                return describe(handles.here(), key)
             except KeyMissing:
                 return None
 

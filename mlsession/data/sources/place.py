@@ -11,7 +11,8 @@ from typing import ClassVar, Protocol
 from mlsession.data.index import ImageIndex
 from mlsession.errors import UnusableData
 from mlsession.session.phase import Json
-from mlsession.store import Entry, Store, open_store, redact
+from mlsession.store import Entry, Store, is_local, open_store, redact
+from mlsession.store.reading import ReadPolicy
 
 Options = Mapping[str, object]
 
@@ -23,6 +24,8 @@ class Place:
     url: str
     storage_options: Options | None = field(default=None, repr=False)
     """For fsspec, to reach the store; never shown, never stored."""
+    policy: ReadPolicy = field(default_factory=ReadPolicy, repr=False, compare=False)
+    """What its listing bears with."""
 
     @property
     def shown(self) -> str:
@@ -34,8 +37,10 @@ class Place:
         return open_store(self.url, self.storage_options)
 
     def entries(self, folders: Iterable[str] = ("",)) -> Iterator[Entry]:
-        """All files below some of its folders."""
-        with closing(self.open()) as store:
+        """All files below some of its folders; of a bucket a part at a time, each tried again as the policy says."""
+        # What is tried again has to be gathered where it does not come in parts: a disk needs neither.
+        opened = self.open if is_local(self.url) else self.policy.opener(self.url, self.open)
+        with closing(opened()) as store:
             for folder in folders:
                 yield from store.list(folder)
 

@@ -131,14 +131,15 @@ class Buckets:
         self.check(bucket, name, if_generation_match)
         del self.objects(bucket)[name]
 
-    def list(self, bucket: str, *, prefix: str, delimiter: str, token: str | None, limit: int) -> Page:
-        """Names that start with `prefix`, in the order of their UTF-8 bytes, after `token`, at most `limit`.
+    def list(self, bucket: str, *, prefix: str, delimiter: str, token: str | None, start: str, limit: int) -> Page:
+        """Names that start with `prefix`, in the order of their UTF-8 bytes, from `start` on and after `token`, at most
+        `limit`.
 
         What has `delimiter` behind the prefix is given once, up to the delimiter, among the prefixes.
         """
         found: dict[str, StoredObject | None] = {}
         for name, stored in self.objects(bucket).items():
-            if name.startswith(prefix):
+            if name.startswith(prefix) and name.encode() >= start.encode():
                 cut = name.find(delimiter, len(prefix)) if delimiter else -1
                 found[name[: cut + len(delimiter)] if cut >= 0 else name] = stored if cut < 0 else None
         after = _from_token(token)

@@ -20,7 +20,7 @@ MAX_PAGE = 1000
 
 _KNOWN_PARAMETERS = frozenset(
     {
-        *("alt", "delimiter", "ifGenerationMatch", "maxResults", "name", "pageToken", "prefix"),
+        *("alt", "delimiter", "ifGenerationMatch", "maxResults", "name", "pageToken", "prefix", "startOffset"),
         *("uploadType", "upload_id"),
         # These change nothing that this double has.
         *("project", "userProject", "projection", "prettyPrint"),
@@ -108,6 +108,7 @@ class Service:
             prefix=query.get("prefix", ""),
             delimiter=query.get("delimiter", ""),
             token=query.get("pageToken"),
+            start=query.get("startOffset", ""),
             limit=min(self._max_page, int(asked)) if asked.isdecimal() and int(asked) else self._max_page,
         )
         listing: dict[str, object] = {"kind": "storage#objects"}

@@ -8,8 +8,6 @@ from hashlib import sha256
 import numpy as np
 import numpy.typing as npt
 
-from mlsession.randomness import key_digest
-
 FOLDS = 5
 
 
@@ -17,7 +15,7 @@ def fold_of(
     labels: npt.NDArray[np.int64],
     groups: npt.NDArray[np.int64],
     digests: npt.NDArray[np.uint8],
-    seed: int,
+    salt: bytes,
     folds: int = FOLDS,
 ) -> npt.NDArray[np.int64]:
     """int64 [N]: the fold of each row, from 0.
@@ -31,7 +29,6 @@ def fold_of(
     starts = np.flatnonzero(np.r_[True, groups[order][1:] != groups[order][:-1]]) if len(order) else order
     members = np.split(order, starts[1:])
     by_class: defaultdict[int, list[tuple[bytes, npt.NDArray[np.int64]]]] = defaultdict(list)
-    salt = key_digest(seed, "review fold")
     for rows in members:
         least, label = min((digests[row].tobytes(), int(labels[row])) for row in rows.tolist())
         by_class[label].append((sha256(salt + least).digest(), rows))

@@ -34,8 +34,12 @@ class BatchedExtractor:
         run: Run,
         network: Callable[[], nn.Module],
         library: str | None = None,
+        kernels: str | None = None,
     ) -> None:
-        """`network` makes the graph for export; `library` is the package and version that defines it, if not ours."""
+        """`network` makes the graph for export; `library` is the package and version that defines it, if not ours.
+
+        `kernels` names those that run it, where its backend has others, too.
+        """
         self.name = name
         self.identity = identity
         self.dimension = dimension
@@ -44,9 +48,10 @@ class BatchedExtractor:
         self._run = run
         self._network = network
         self._library = library
+        self._kernels = kernels
 
     def numerics(self) -> Mapping[str, str | int]:
-        return extraction_numerics(self._runtime, self._library)
+        return extraction_numerics(self._runtime, self._library, self._kernels)
 
     def network(self) -> nn.Module:
         return self._network()
@@ -66,7 +71,9 @@ class BatchedExtractor:
         return rows
 
 
-def extraction_numerics(runtime: Runtime, library: str | None = None) -> dict[str, str | int]:
+def extraction_numerics(
+    runtime: Runtime, library: str | None = None, kernels: str | None = None
+) -> dict[str, str | int]:
     """See `FeatureExtractor.numerics`."""
     return {
         **runtime.numerics(),
@@ -74,6 +81,7 @@ def extraction_numerics(runtime: Runtime, library: str | None = None) -> dict[st
         "decoder": _decoder(),
         "preparation": PREPARATION,
         **({} if library is None else {"library": library}),
+        **({} if kernels is None else {"kernels": kernels}),
     }
 
 

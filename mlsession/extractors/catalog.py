@@ -136,7 +136,7 @@ def runtime_for(
 def numerics_of(spec: FeatureExtractorSpec, runtime: Runtime) -> Mapping[str, str | int]:
     """What `FeatureExtractor.numerics` will say; a network is only loaded where that cannot be known otherwise."""
     if isinstance(spec, EmbeddedExtractor):
-        return extraction_numerics(runtime)
+        return extraction_numerics(runtime, kernels=_kernels(runtime))
     return load_extractor(spec, runtime).numerics()
 
 
@@ -173,6 +173,10 @@ def _embedded(spec: EmbeddedExtractor, runtime: Runtime) -> FeatureExtractor:
         from mlsession.extractors.openvino_lite import LiteRunner
 
         run: Run = LiteRunner(spec.variant, kernels, runtime)
+    elif _kernels(runtime) is not None:
+        from mlsession.extractors.lite_fused import FusedRunner
+
+        run = FusedRunner(spec.variant, kernels, runtime.precision)
     else:
         from mlsession.extractors.network import runner
 
@@ -185,7 +189,17 @@ def _embedded(spec: EmbeddedExtractor, runtime: Runtime) -> FeatureExtractor:
         runtime=runtime,
         run=run,
         network=network,
+        kernels=_kernels(runtime),
     )
+
+
+def _kernels(runtime: Runtime) -> str | None:
+    """What torch runs mlsession's own networks with, if not with its public operators."""
+    if runtime.backend != "torch":
+        return None
+    from mlsession.extractors.lite_fused import FUSED, has_fused_kernels
+
+    return FUSED if has_fused_kernels() else None
 
 
 def _resolved(

@@ -90,7 +90,9 @@ class FeatureCache:
 
         Rows of another length than the first one's are not given.
         """
-        rows: dict[bytes, Halves] = {key: row for key in keys if (row := self._held(key)) is not None}
+        with self._lock:
+            held = [some for some in (self._new, *self._writing) if some]
+            rows = {key: some[key] for some in held for key in keys if key in some}
         rows |= self._reader.rows([key for key in keys if key not in rows])
         found = [rows.get(key) for key in keys]
         width = next((len(row) for row in found if row is not None), 0)

@@ -13,8 +13,11 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias, TypeVar
 
+from mlsession.errors import InternalError
 from mlsession.processor import usable_processors
 
 BATCH = 16
@@ -28,6 +31,9 @@ READERS = 8
 READERS_A_WORKER = 32
 """For a store of which one handle serves all, which is far away: a worker takes some 100 pictures a second, so that
 there is always one for it where an answer takes 0.3 s."""
+AT_ONCE = 4
+"""Images that a reader takes one after the other where there are few readers: to hand each over by itself takes longer
+than to read a small file."""
 MOST_READERS = 128
 """More than one client can ask for, whose own work is that of one processor."""
 READY_BYTES = 128 * 2**20
@@ -57,7 +63,8 @@ def worked_batches(
     if not rows:
         return
     count = workers or min(usable_processors(), MOST_WORKERS)
-    num_readers = readers_for(count, is_shared is not None and is_shared())
+    shared = is_shared is not None and is_shared()
+    num_readers, at_once = readers_for(count, shared), 1 if shared else AT_ONCE
     ahead = max(BATCHES_AHEAD, -(-num_readers // size))
     ready = _Ready(READY_BYTES)
     readers = ThreadPoolExecutor(max_workers=num_readers, thread_name_prefix="mlsession-reading")
@@ -67,11 +74,10 @@ def worked_batches(
     try:
         while True:
             while len(waiting) < count + ahead and (first := next(starts, None)) is not None:
-                batch = [
-                    (row, ready.taking(readers.submit(ready.reading, read, row), row))
-                    for row in rows[first : first + size]
-                ]
-                waiting.append(working.submit(work, batch))
+                batch, asked = rows[first : first + size], list[tuple[int, Read]]()
+                for some in (batch[place : place + at_once] for place in range(0, len(batch), at_once)):
+                    asked += ready.taking(readers.submit(ready.reading, read, some), some)
+                waiting.append(working.submit(work, asked))
             if not waiting:
                 return
             yield waiting.popleft().result()
@@ -86,14 +92,24 @@ def readers_for(workers: int, is_shared: bool) -> int:
     return min(READERS_A_WORKER * workers, MOST_READERS) if is_shared else READERS
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Some:
+    """What one reader has read."""
+
+    data: dict[int, bytes]
+    """By row; those that were taken are gone."""
+    error: Exception | None
+    """What the first row that is missing raised."""
+
+
 class _Ready:
-    """The bytes that have been read and not been taken: a row is read while there is room, or once it is waited for.
+    """The bytes that have been read and not been taken: rows are read while there is room, or once they are waited for.
 
     Of those being read each is expected to be as large as the last ones were, and the first ones so large that as many
     are read as from a disk.
 
-    Nobody waits for ever: of the first batch that is not done, the row that its worker waits for has been begun before
-    all later ones, so it is being read, or lets itself in here.
+    Nobody waits for ever: of the first batch that is not done, the rows that its worker waits for have been begun
+    before all later ones, so they are being read, or let themselves in here.
     """
 
     def __init__(self, most: int) -> None:
@@ -105,46 +121,55 @@ class _Ready:
         self._closed = False
         self._changed = threading.Condition()
 
-    def reading(self, read: Callable[[int], bytes], row: int) -> bytes:
-        """Reads a row once it may be."""
+    def reading(self, read: Callable[[int], bytes], rows: Sequence[int]) -> _Some:
+        """Reads rows once they may be, up to the first that fails."""
         with self._changed:
-            self._changed.wait_for(lambda: self._has_room() or row in self._awaited or self._closed)
+            self._changed.wait_for(lambda: self._has_room(len(rows)) or rows[0] in self._awaited or self._closed)
             if self._closed:
-                return b""  # Nobody will ask for it.
-            self._under_way += 1
-        size = 0
+                return _Some(data=dict.fromkeys(rows, b""), error=None)  # Nobody will ask for them.
+            self._under_way += len(rows)
+        found, error = dict[int, bytes](), None
         try:
-            data = read(row)
-            size = len(data)
+            for row in rows:
+                found[row] = read(row)
+        except Exception as raised:  # Raised where the row is asked for.
+            error = raised
         finally:
             with self._changed:
-                self._under_way -= 1
-                self._held += size
-                self._expected = max(size, self._expected * _FORGETTING)
+                self._under_way -= len(rows)
+                self._held += sum(map(len, found.values()))
+                for data in found.values():
+                    self._expected = max(len(data), self._expected * _FORGETTING)
                 self._changed.notify_all()
-        return data
+        return _Some(data=found, error=error)
 
-    def taking(self, future: Future[bytes], row: int) -> Read:
-        """Takes out what was read, and makes room for more."""
+    def taking(self, future: Future[_Some], rows: Sequence[int]) -> Iterator[tuple[int, Read]]:
+        """For each of the rows what takes it out, and makes room for more."""
+        for row in rows:
+            yield row, partial(self._take, future, rows[0], row)
 
-        def take() -> bytes:
+    def _take(self, future: Future[_Some], first: int, row: int) -> bytes:
+        if not future.done():
             with self._changed:
-                self._awaited.add(row)
+                self._awaited.add(first)
                 self._changed.notify_all()
             try:
-                data = future.result()
+                future.result()
             finally:
                 with self._changed:
-                    self._awaited.discard(row)
-            with self._changed:
-                self._held -= len(data)
-                self._changed.notify_all()
-            return data
+                    self._awaited.discard(first)
+        some = future.result()
+        data = some.data.pop(row, None)
+        if data is None:
+            raise some.error or InternalError(f"row {row} is taken twice")
+        with self._changed:
+            self._held -= len(data)
+            self._changed.notify_all()
+        return data
 
-        return take
-
-    def _has_room(self) -> bool:
-        return self._held + self._under_way * self._expected < self._most
+    def _has_room(self, count: int) -> bool:
+        """Whether the last of that many rows more may be read."""
+        return self._held + (self._under_way + count - 1) * self._expected < self._most
 
     def close(self) -> None:
         """Lets those go who wait for room."""

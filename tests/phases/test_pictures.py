@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlsession.phases import pictures
-from mlsession.phases.pictures import READERS, Read, readers_for, worked_batches
+from mlsession.phases.pictures import AT_ONCE, READERS, Read, readers_for, worked_batches
 
 
 def content(row: int) -> bytes:
@@ -63,6 +63,21 @@ def test_an_error_comes_at_its_turn(workers: int, where: str) -> None:
     with pytest.raises(OSError, match="gone"):
         follow()
     assert seen == list(range(20))
+
+
+def test_what_a_reader_has_taken_with_a_row_that_fails_is_not_read() -> None:
+    """A store that is down makes each read wait for minutes; nobody will look at the rows behind it."""
+    seen: list[int] = []
+
+    def read(row: int) -> bytes:
+        seen.append(row)
+        if row == 1:
+            raise OSError("gone")
+        return content(row)
+
+    with pytest.raises(OSError, match="gone"):
+        next(worked_batches(range(AT_ONCE), read, joined, AT_ONCE, 1))
+    assert seen == [0, 1]
 
 
 def test_who_stops_early_leaves_nothing_behind() -> None:

@@ -58,6 +58,14 @@ class Rows:
     def __call__(self) -> Iterator[Arrays]:
         yield {"features": self.features, "labels": self.labels}
 
+    @property
+    def contents(self) -> npt.NDArray[np.int64]:
+        return np.arange(len(self))
+
+    @property
+    def originals(self) -> npt.NDArray[np.bool_]:
+        return np.ones(len(self), dtype=np.bool_)
+
     def take(self, places: npt.NDArray[np.int64]) -> Arrays:
         return {"features": self.features[places], "labels": self.labels[places]}
 

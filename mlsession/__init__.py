@@ -15,6 +15,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from mlsession.advising.advice import Advice as Advice
+    from mlsession.advising.advice import Verdict as Verdict
     from mlsession.augment.options import Blur as Blur
     from mlsession.augment.options import Crop as Crop
     from mlsession.augment.options import Expose as Expose
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from mlsession.augment.options import Noise as Noise
     from mlsession.augment.options import Rotate as Rotate
     from mlsession.classifier.prediction import Prediction as Prediction
+    from mlsession.curves.curve import LearningCurve as LearningCurve
     from mlsession.data.source import DataSource as DataSource
     from mlsession.data.validation import Validation as Validation
     from mlsession.errors import MLSessionError as MLSessionError
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from mlsession.extractors.catalog import scene_print as scene_print
     from mlsession.extractors.catalog import timm_extractor as timm_extractor
     from mlsession.extractors.catalog import torchvision_extractor as torchvision_extractor
+    from mlsession.heads.options import AutomaticClassifier as AutomaticClassifier
     from mlsession.heads.options import LogisticRegressor as LogisticRegressor
     from mlsession.heads.options import MultilayerPerceptron as MultilayerPerceptron
     from mlsession.images.read import read_image as read_image
@@ -40,9 +44,13 @@ if TYPE_CHECKING:
     from mlsession.job.view import Progress as Progress
     from mlsession.metrics.images import ImageResult as ImageResult
     from mlsession.metrics.images import ImageResults as ImageResults
+    from mlsession.metrics.operating import OperatingPoint as OperatingPoint
+    from mlsession.metrics.operating import Rejection as Rejection
     from mlsession.metrics.report import ClassifierMetrics as ClassifierMetrics
     from mlsession.plots.confusion import plot_confusion as plot_confusion
     from mlsession.plots.history import plot_history as plot_history
+    from mlsession.plots.learning import plot_learning_curve as plot_learning_curve
+    from mlsession.plots.reliability import plot_reliability as plot_reliability
     from mlsession.reviewing.report import ReviewReport as ReviewReport
     from mlsession.scanning.report import ScanReport as ScanReport
     from mlsession.scanning.scan import scan as scan
@@ -55,7 +63,9 @@ if TYPE_CHECKING:
     from mlsession.session.session import TrainingSession as TrainingSession
     from mlsession.session.status import Status as Status
     from mlsession.store.credentials import FreshOptions as FreshOptions
+    from mlsession.training.advising import advise as advise
     from mlsession.training.classifier import Classifier as Classifier
+    from mlsession.training.learning import learning_curve as learning_curve
     from mlsession.training.parameters import ModelParameters as ModelParameters
     from mlsession.training.parameters import TransferLearning as TransferLearning
     from mlsession.training.reviewing import review as review
@@ -64,6 +74,8 @@ __version__ = "0.1.0"
 
 _HOMES = MappingProxyType(
     {
+        "Advice": "mlsession.advising.advice",
+        "AutomaticClassifier": "mlsession.heads.options",
         "Blur": "mlsession.augment.options",
         "Checkpoint": "mlsession.session.checkpoint",
         "Classifier": "mlsession.training.classifier",
@@ -77,16 +89,19 @@ _HOMES = MappingProxyType(
         "ImageResult": "mlsession.metrics.images",
         "ImageResults": "mlsession.metrics.images",
         "Job": "mlsession.job.job",
+        "LearningCurve": "mlsession.curves.curve",
         "LogisticRegressor": "mlsession.heads.options",
         "MLSessionError": "mlsession.errors",
         "ModelMetadata": "mlsession.export.metadata",
         "ModelParameters": "mlsession.training.parameters",
         "MultilayerPerceptron": "mlsession.heads.options",
         "Noise": "mlsession.augment.options",
+        "OperatingPoint": "mlsession.metrics.operating",
         "Phase": "mlsession.session.phase",
         "Prediction": "mlsession.classifier.prediction",
         "PredictionReport": "mlsession.inference.report",
         "Progress": "mlsession.job.view",
+        "Rejection": "mlsession.metrics.operating",
         "Repair": "mlsession.session.integrity",
         "ReviewReport": "mlsession.reviewing.report",
         "Rotate": "mlsession.augment.options",
@@ -96,10 +111,15 @@ _HOMES = MappingProxyType(
         "TrainingSession": "mlsession.session.session",
         "TransferLearning": "mlsession.training.parameters",
         "Validation": "mlsession.data.validation",
+        "Verdict": "mlsession.advising.advice",
         "Verification": "mlsession.session.integrity",
+        "advise": "mlsession.training.advising",
         "extractor_named": "mlsession.extractors.catalog",
+        "learning_curve": "mlsession.training.learning",
         "plot_confusion": "mlsession.plots.confusion",
         "plot_history": "mlsession.plots.history",
+        "plot_learning_curve": "mlsession.plots.learning",
+        "plot_reliability": "mlsession.plots.reliability",
         "read_image": "mlsession.images.read",
         "review": "mlsession.training.reviewing",
         "run_task": "mlsession.job.run",
@@ -112,6 +132,8 @@ _HOMES = MappingProxyType(
 )
 
 __all__ = [
+    "Advice",
+    "AutomaticClassifier",
     "Blur",
     "Checkpoint",
     "Classifier",
@@ -125,16 +147,19 @@ __all__ = [
     "ImageResult",
     "ImageResults",
     "Job",
+    "LearningCurve",
     "LogisticRegressor",
     "MLSessionError",
     "ModelMetadata",
     "ModelParameters",
     "MultilayerPerceptron",
     "Noise",
+    "OperatingPoint",
     "Phase",
     "Prediction",
     "PredictionReport",
     "Progress",
+    "Rejection",
     "Repair",
     "ReviewReport",
     "Rotate",
@@ -144,11 +169,16 @@ __all__ = [
     "TrainingSession",
     "TransferLearning",
     "Validation",
+    "Verdict",
     "Verification",
     "__version__",
+    "advise",
     "extractor_named",
+    "learning_curve",
     "plot_confusion",
     "plot_history",
+    "plot_learning_curve",
+    "plot_reliability",
     "read_image",
     "review",
     "run_task",

@@ -48,8 +48,23 @@ def test_resume_cost_runs(tmp_path: Path) -> None:
     assert found["VmHWM"] > found["RssAnon"] > 0
 
 
+def test_advice_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for part, each in (("train", 12), ("test", 6)):
+        copy_photos(tmp_path / part, part, each, ("Kiwi", "Lemon"))
+    planted = "half of the test photos trained on"
+    runpy.run_path(str(FOLDER / "advice.py"))["main"](str(tmp_path), seeds=1, only=planted)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split() == [*planted.split(), "leaked_images", "x1", "1", "of", "1"]
+
+
 def test_review_faults_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for part, each in (("train", 5), ("test", 2)):
         copy_photos(tmp_path / part, part, each, ("Kiwi", "Lemon"))
     runpy.run_path(str(FOLDER / "review_faults.py"))["main"](str(tmp_path), seeds=1, swapped=0.1, find_only=True)
     assert "review: " in capsys.readouterr().out
+
+
+def test_calibration_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photos = copy_photos(tmp_path / "photos", "train", 10, ("Banana", "Kiwi"))
+    runpy.run_path(str(FOLDER / "calibration.py"))["main"]([str(photos)], seeds=1)
+    assert len(capsys.readouterr().out.splitlines()) == 2 + 3

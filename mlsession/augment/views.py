@@ -48,6 +48,10 @@ class ViewPlan:
         option, place = list(_placed(self.options))[view - 1]
         return _drawn(option, place, keyed_generator(self.seed, "augmentation", digest.hex(), option.kind, place))
 
+    def to_json(self) -> dict[str, Json]:
+        """Names the plan: equal for equal plans only."""
+        return {"options": [option.to_json() for option in self.options], "seed": self.seed}
+
     @property
     def needs_wide(self) -> frozenset[int]:
         """The views that are cut out of the whole picture, not made of the square that the network sees."""

@@ -1,8 +1,8 @@
 """The saved form of a classifier: one safetensors file that holds the head, and what it belongs to as JSON.
 
     tensors    of the head: `weight`, `bias`, or `layers.0.weight`, `layers.0.bias`, `layers.1.weight`, ...; float32
-    metadata   "mlsession": canonical JSON with format, labels, head, feature_extractor, extractor_identity,
-               precision, metadata
+    metadata   "mlsession": canonical JSON with format, labels, head, temperature, feature_extractor,
+               extractor_identity, precision, metadata
 
 The extractor's weights are not in the file: they are named by digest, and come with their package, from the hub of
 their library, or out of a file that the reader names.
@@ -10,6 +10,7 @@ their library, or out of a file that the reader names.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from safetensors.numpy import save as save_arrays
@@ -36,6 +37,7 @@ def encode_model(model: ImageModel, metadata: Mapping[str, Json]) -> bytes:
         "format": FORMAT,
         "labels": list(model.labels),
         "head": model.head.kind,
+        "temperature": model.temperature,
         "feature_extractor": dict(model.feature_extractor.to_json()),
         "extractor_identity": model.feature_extractor.identity,
         "precision": model.precision,
@@ -79,7 +81,20 @@ def decode_model(
     if (len(labels), spec.dimension) != (head.num_classes, head.num_features):
         has = f"{len(labels)} labels and {spec.dimension} features"
         raise DamagedData(name, f"it has {has} for a head of {head.num_classes} and {head.num_features}")
-    return ImageModel(labels=labels, feature_extractor=spec, head=head, precision=_precision(about, name))
+    return ImageModel(
+        labels=labels,
+        feature_extractor=spec,
+        head=head,
+        temperature=_temperature(about.get("temperature", 1.0), name),
+        precision=_precision(about, name),
+    )
+
+
+def _temperature(value: Json, name: str) -> float:
+    """1.0 where none is recorded: nothing was fitted."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not (math.isfinite(value) and value > 0):
+        raise DamagedData(name, f"its temperature is {value!r}, not a number above 0")
+    return float(value)
 
 
 def _precision(about: Mapping[str, Json], name: str) -> PrecisionChoice:

@@ -27,6 +27,9 @@ class ImageModel:
     """[K], in the order of the head's outputs."""
     feature_extractor: FeatureExtractorSpec
     head: Head
+    """Its logits are divided by the temperature already."""
+    temperature: float = 1.0
+    """What they were divided by, so that probabilities are confidences; see `heads.temperature`. 1.0: by nothing."""
     precision: PrecisionChoice = "auto"
     """Of the extractor's network, as it was asked for when the head was trained."""
 

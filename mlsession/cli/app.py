@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import mlsession
-from mlsession.cli.commands import Work, checkpoints, data, models, review, scan, sessions, training
+from mlsession.cli.commands import Work, checkpoints, data, judging, learning, models, review, scan, sessions, training
 from mlsession.cli.outcome import WRONG_USE
 
 app = typer.Typer(
@@ -76,6 +76,9 @@ def completion(
     return work
 
 
-for _command in (training.train, *sessions.COMMANDS, *models.COMMANDS, *data.COMMANDS, scan.scan, review.review):
+for _command in (
+    *(training.train, *sessions.COMMANDS, *models.COMMANDS, *judging.COMMANDS, *data.COMMANDS),
+    *(scan.scan, review.review, learning.learning_curve),
+):
     app.command()(_command)
 app.add_typer(checkpoints.app)

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from mlsession.data.source import DataSource
     from mlsession.data.validation import Validation
     from mlsession.export.metadata import ModelMetadata
-    from mlsession.heads.options import HeadOptions
+    from mlsession.heads.class_weight import ClassWeight
+    from mlsession.heads.options import ClassifierOptions
 
 Options = Mapping[str, object]
 
@@ -164,22 +165,50 @@ def checkpoint_interval(text: str) -> int | Literal["auto"]:
         raise InvalidParameter("checkpoint-interval", text, reason) from None
 
 
-def classifier(name: str, layer_sizes: str | None = None) -> HeadOptions:
-    """The head that a name stands for; `layer_sizes` are those of a perceptron's hidden layers, such as "128,64"."""
-    from mlsession.heads.options import LogisticRegressor, MultilayerPerceptron
+def classifier(name: str, layer_sizes: str | None = None, weights: str = "none") -> ClassifierOptions:
+    """The head that a name stands for; `layer_sizes` are those of a perceptron's hidden layers, such as "128,64".
 
-    if name not in ("logistic", "mlp"):
-        raise InvalidParameter("classifier", name, "choose logistic, or mlp (a multilayer perceptron)")
+    `weights` are those of classes, see `class_weight`.
+    """
+    from mlsession.heads.options import AutomaticClassifier, LogisticRegressor, MultilayerPerceptron
+
+    kinds = {"logistic": LogisticRegressor, "mlp": MultilayerPerceptron, "auto": AutomaticClassifier}
+    if name not in kinds:
+        reason = "choose logistic, mlp (a multilayer perceptron), or auto (the better of the two)"
+        raise InvalidParameter("classifier", name, reason)
+    of_classes = class_weight(weights)
     if layer_sizes is None:
-        return LogisticRegressor() if name == "logistic" else MultilayerPerceptron()
+        options: ClassifierOptions = kinds[name](class_weight=of_classes)
+        return options
     if name != "mlp":
-        raise InvalidParameter("layer-sizes", layer_sizes, f"{name} has no hidden layers; add --classifier mlp")
+        raise InvalidParameter(
+            "layer-sizes", layer_sizes, f"{name} has no hidden layers; add --classifier mlp"
+        )
     try:
         sizes = tuple(int(size) for size in layer_sizes.split(","))
-        return MultilayerPerceptron(layer_sizes=sizes)
+        return MultilayerPerceptron(layer_sizes=sizes, class_weight=of_classes)
     except ValueError:
         reason = "must be whole numbers, 1 or more, separated by commas, such as 128,64"
         raise InvalidParameter("layer-sizes", layer_sizes, reason) from None
+
+
+def class_weight(text: str) -> ClassWeight:
+    """ "none", "balanced", or weights by label, such as "cat=2,dog=0.5"; a label may hold a "="."""
+    from mlsession.heads.class_weight import checked_class_weight
+
+    if text in ("none", "balanced"):
+        return None if text == "none" else "balanced"
+    weights: dict[str, float] = {}
+    for item in text.split(","):
+        label, separator, value = item.rpartition("=")
+        try:
+            weights[label] = float(value)
+        except ValueError:
+            separator = ""
+        if not separator:
+            reason = "must be none, balanced, or weights by label, such as cat=2,dog=0.5"
+            raise InvalidParameter("class-weight", text, reason)
+    return checked_class_weight(weights)
 
 
 def augmentation(text: str) -> tuple[AugmentationOption, ...]:
@@ -187,6 +216,11 @@ def augmentation(text: str) -> tuple[AugmentationOption, ...]:
     from mlsession.augment.options import augmentation_options
 
     return augmentation_options([name.strip() for name in text.split(",")])
+
+
+def average_views(text: str | None) -> str | tuple[str, ...] | None:
+    """What to average a prediction over: None, "training", or names separated by commas."""
+    return text if text in (None, "training") else tuple(name.strip() for name in text.split(","))
 
 
 def cache(text: str) -> str | None:

@@ -3,24 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from mlsession.cli.arguments import source, storage_options
+from mlsession.cli.arguments import average_views, source, storage_options
+from mlsession.cli.mistakes import image_line, mistake_lines, telling_part
 from mlsession.cli.outcome import DONE
 from mlsession.cli.output import output_width, print_json, print_lines, remark
 from mlsession.cli.report import class_table
-from mlsession.cli.text import number_of, percent, plain
+from mlsession.cli.text import figure, number_of, percent, plain
+from mlsession.cli.thresholds import rejection_lines
 from mlsession.errors import InvalidParameter
-from mlsession.metrics.images import TOP, ImageResult, ImageResults
-from mlsession.metrics.text import overview_lines
-from mlsession.phases.evaluated import PartName
+from mlsession.metrics.images import TOP, ImageResults
+from mlsession.metrics.operating import within_error
+from mlsession.metrics.stored import ERRORS
+from mlsession.metrics.text import average_rows, overview_lines
 from mlsession.store import redact
 from mlsession.training.classifier import Classifier
 from mlsession.training.evaluation import Evaluation
-from mlsession.training.results import check_part
 
 MOST_NAMED = 5
 """Skipped or wrongly predicted images that are named unless all are asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluateArguments:
+    """The command line, as typed."""
+
+    model: str
+    data: str
+    label_from: str
+    top: int | None
+    errors: bool
+    details: bool
+    average_views: str | None
+    extractor_weights: str | None
+    storage_options: Sequence[str] = field(repr=False)
+    json: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,23 +51,18 @@ class Choice:
     predicted: str | None
 
 
-def evaluate(
-    model: str,
-    data: str,
-    label_from: str,
-    top: int | None,
-    errors: bool,
-    weights: str | None,
-    typed_options: Sequence[str],
-    json: bool,
-) -> int:
+def evaluate(given: EvaluateArguments) -> int:
     """Measures a model on labelled images."""
-    options = storage_options(typed_options)
+    options, top = storage_options(given.storage_options), given.top
     if top is not None and top < 1:
         raise InvalidParameter("top", top, "must be 1 or more")
-    classifier = Classifier.load(model, options, weights)
-    found = classifier.evaluate_images(source(data, options, label_from), TOP if top is None else top)
-    if json:
+    classifier = Classifier.load(given.model, options, given.extractor_weights)
+    found = classifier.evaluate_images(
+        source(given.data, options, given.label_from),
+        TOP if top is None else top,
+        average_views=average_views(given.average_views),
+    )
+    if given.json:
         print_json(
             {
                 "accuracy": found.metrics.accuracy,
@@ -64,14 +77,15 @@ def evaluate(
         remark(f"skipped {plain(path)}: {plain(reason)}")
     if len(found.skipped) > MOST_NAMED:
         remark(f"skipped {number_of(len(found.skipped) - MOST_NAMED, 'further image')}; --json names all")
-    print_lines(_evaluation_lines(found, top, None if errors else MOST_NAMED))
+    lines = _evaluation_lines(found, top, None if given.errors else MOST_NAMED)
+    print_lines([*lines, *(detail_lines(found) if given.details else [])])
     return DONE
 
 
 def results(url: str, choice: Choice, typed_options: Sequence[str], json: bool) -> int:
     """Lists what was said of the images of a session."""
     classifier = Classifier.load(url, storage_options(typed_options))
-    part = _part(classifier, choice.part)
+    part = telling_part(classifier, choice.part)
     found = classifier.results(part).where(label=choice.label, predicted=choice.predicted)
     count, wrong = len(found), found.num_wrong
     if choice.errors:
@@ -88,6 +102,7 @@ def plot(
     url: str,
     history: str | None,
     confusion: str | None,
+    reliability: str | None,
     part: str | None,
     normalize: bool,
     typed_options: Sequence[str],
@@ -96,33 +111,27 @@ def plot(
     """Draws what was asked for."""
     from mlsession.plots.figure import check_path
 
-    if history is None and confusion is None:
-        raise InvalidParameter("history", None, "say where to draw: --history PATH, --confusion PATH, or both")
-    for path in (history, confusion):
-        if path is not None:
-            check_path(path)
+    asked = {"history": history, "confusion": confusion, "reliability": reliability}
+    paths = {name: path for name, path in asked.items() if path is not None}
+    if not paths:
+        reason = "say where to draw: --history PATH, --confusion PATH, --reliability PATH, or several of them"
+        raise InvalidParameter("history", None, reason)
+    for path in paths.values():
+        check_path(path)
     options = storage_options(typed_options)
     classifier = Classifier.load(url, options)
     if history is not None:
         classifier.plot_history(history, storage_options=options)
     if confusion is not None:
-        classifier.plot_confusion(_part(classifier, part), confusion, normalize, storage_options=options)
-    written = {name: redact(path) for name, path in (("history", history), ("confusion", confusion)) if path}
+        classifier.plot_confusion(telling_part(classifier, part), confusion, normalize, storage_options=options)
+    if reliability is not None:
+        classifier.plot_reliability(telling_part(classifier, part), reliability, storage_options=options)
+    written = {name: redact(path) for name, path in paths.items()}
     if json:
         print_json(written)
     else:
         print_lines([f"drew {plain(path)}" for path in written.values()])
     return DONE
-
-
-def image_line(image: ImageResult, top: int = 1) -> str:
-    """What was said of one image: its best `top` labels, and the right one where it is another."""
-    said = ", ".join(f"{plain(label)} {percent(share)}" for label, share in image.top[:top])
-    return f"{plain(image.path)}: {said}{'' if image.correct else _truth(image)}"
-
-
-def _truth(image: ImageResult) -> str:
-    return f" (is {plain(image.label)}, {percent(image.truth_confidence)})"
 
 
 def _evaluation_lines(found: Evaluation, top: int | None, most: int | None) -> list[str]:
@@ -134,6 +143,24 @@ def _evaluation_lines(found: Evaluation, top: int | None, most: int | None) -> l
     return [*lines, *_error_lines(found.images, top or 1, most)]
 
 
+def detail_lines(found: Evaluation) -> list[str]:
+    """Averages, how far confidences can be believed, and the images behind the commonest and the hardest cases."""
+    if not found.metrics.count:
+        return []
+    rejections = {error: within_error(found.metrics.rejections(), error) for error in ERRORS}
+    lines = ["", "average           precision  recall     f1    auc"]
+    for name, figures in average_rows(found.metrics):
+        precision, recall, f1, area = map(figure, figures)
+        lines.append(f"{name:<16}  {precision:>9}  {recall:>6}  {f1:>5}  {area:>5}")
+    lines += ["", "confidence      images  mean   right  95 % interval"]
+    for each in found.metrics.reliability_bins:
+        if each.count:
+            low, high = each.accuracy_interval
+            said = f"{figure(each.confidence)}  {figure(each.accuracy)}   {low:.2f} to {high:.2f}"
+            lines.append(f"{each.low:.2f} to {each.high:.2f}  {each.count:>8,}  {said}")
+    return [*lines, "", *rejection_lines(rejections), *mistake_lines(found.images, MOST_NAMED)]
+
+
 def _error_lines(images: ImageResults, top: int, most: int | None) -> list[str]:
     wrong = images.most_confident_errors(most)
     if not len(wrong):
@@ -143,12 +170,3 @@ def _error_lines(images: ImageResults, top: int, most: int | None) -> list[str]:
     if len(wrong) < images.num_wrong:
         lines.append(f"  and {images.num_wrong - len(wrong):,} more; --errors names all")
     return lines
-
-
-def _part(classifier: Classifier, wanted: str | None) -> PartName:
-    """What was asked for, or else the images that say most of how good a model is."""
-    if wanted is not None:
-        return check_part(wanted)
-    if classifier.testing_metrics.is_valid or not classifier.training_metrics.is_valid:
-        return "test"
-    return "validation" if classifier.validation_metrics.is_valid else "training"

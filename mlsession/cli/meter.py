@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from mlsession.events import Event, PhaseStarted, Progressed
 
 IMAGE_PHASES = frozenset({"extracting", "evaluating", "inferencing"})
-"""Phases whose items are images; those of others are iterations."""
+"""Phases whose items are images."""
+UNITS: Mapping[str, str] = MappingProxyType({**dict.fromkeys(IMAGE_PHASES, "images"), "selecting": "fits"})
+"""What is counted by phase, in the plural; iterations in others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +27,7 @@ class Meter:
     @property
     def unit(self) -> str:
         """What is counted, in the plural."""
-        return "images" if self.phase in IMAGE_PHASES else "iterations"
+        return UNITS.get(self.phase, "iterations")
 
     @property
     def done(self) -> int:

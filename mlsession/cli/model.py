@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from mlsession.cli.arguments import About, storage_options
+from mlsession.classifier.prediction import checked_confidence
+from mlsession.cli.arguments import About, average_views, storage_options
 from mlsession.cli.outcome import DONE, FAILED, error_line
 from mlsession.cli.output import print_json, print_lines, remark
 from mlsession.cli.report import export_line
@@ -16,14 +17,24 @@ from mlsession.store.location import redact
 from mlsession.training.classifier import Classifier
 
 
-def predict(model: str, images: Sequence[str], weights: str | None, typed_options: Sequence[str], json: bool) -> int:
+def predict(
+    model: str,
+    images: Sequence[str],
+    views: str | None,
+    min_confidence: float | None,
+    weights: str | None,
+    typed_options: Sequence[str],
+    json: bool,
+) -> int:
     """Says what images show, one after the other; fails in the end if one of them could not be read."""
-    options = storage_options(typed_options)
+    options, averaged = storage_options(typed_options), average_views(views)
+    least = checked_confidence(min_confidence or 0.0)
     classifier = Classifier.load(model, options, weights)
+    classifier.check_views(averaged)
     code = DONE
     for path in images:
         try:
-            prediction = classifier.predict(path, storage_options=options)
+            prediction = classifier.predict(path, storage_options=options, average_views=averaged)
         except (UnreadableImage, StoreError, InvalidParameter) as error:
             code = FAILED
             if json:
@@ -31,12 +42,14 @@ def predict(model: str, images: Sequence[str], weights: str | None, typed_option
             else:
                 remark(error_line(error))
             continue
+        is_unsure = not prediction.is_confident(least)
         if json:
-            print_json({"path": redact(path), **prediction.to_json()})
+            said = {"path": redact(path), **prediction.to_json()}
+            print_json({**said, "label": None} if is_unsure else said)
         else:
-            others = ", ".join(f"{plain(label)} {percent(share)}" for label, share in prediction.top[1:3])
-            said = f"{plain(prediction.label)} {percent(prediction.confidence)}"
-            print_lines([f"{plain(redact(path))}: {said} (then {others})"])
+            best, *others = (f"{plain(label)} {percent(share)}" for label, share in prediction.top[:3])
+            line = f"{best} (then {', '.join(others)})"
+            print_lines([f"{plain(redact(path))}: {f'unsure: {line}' if is_unsure else line}"])
     return code
 
 

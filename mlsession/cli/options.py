@@ -124,11 +124,35 @@ BackendName = Annotated[
         help="What runs the extractor; auto: OpenVINO where it is installed. Kept by the session.",
     ),
 ]
-Head = Annotated[str, typer.Option("--classifier", metavar="logistic|mlp", help="What is trained on the features.")]
+Head = Annotated[
+    str,
+    typer.Option(
+        "--classifier",
+        metavar="logistic|mlp|auto",
+        help="What is trained on the features; auto: mlp where it is surely better.",
+    ),
+]
 LayerSizes = Annotated[
     str | None,
     typer.Option(
         "--layer-sizes", metavar="N,N", help="Units of each hidden layer of --classifier mlp.  [default: 100]"
+    ),
+]
+Tune = Annotated[
+    str,
+    typer.Option(
+        "--tune",
+        metavar="cross-validation|validation|off",
+        help="What the penalty of --classifier logistic is chosen on: the training images in folds; the validation "
+        "images, which then say less about the model; or nothing, for the default.",
+    ),
+]
+ClassWeights = Annotated[
+    str,
+    typer.Option(
+        "--class-weight",
+        metavar="none|balanced|LABEL=W,...",
+        help="How much a photo of each class counts in training: balanced makes up for classes with few photos.",
     ),
 ]
 Seed = Annotated[int, typer.Option(metavar="N", help="The same seed and data give the same model.")]
@@ -163,6 +187,25 @@ VerifyContent = Annotated[
 ]
 TakeOver = Annotated[
     bool, typer.Option("--take-over", help="Open the session even if another process trains it; that one stops.")
+]
+AverageViews = Annotated[
+    str | None,
+    typer.Option(
+        "--average-views",
+        metavar="NAMES|training",
+        help="Average what is said of an image over views of it, named as for train --augment (flip: it and its mirror "
+        "image), or those trained with. Each view takes as long as the image.",
+        show_default=False,
+    ),
+]
+MinConfidence = Annotated[
+    float | None,
+    typer.Option(
+        "--min-confidence",
+        metavar="P",
+        help="Leave unlabelled what is less sure than this, from 0 to 1; `mlsession thresholds` says what to ask for.",
+        show_default=False,
+    ),
 ]
 
 # For many predictions; None stands for the default, since none of these goes without an output.

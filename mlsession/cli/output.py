@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
+from mlsession.cli.text import plain
+
 
 def print_lines(lines: Iterable[str]) -> None:
     """Lines of a command's result, in one piece."""
@@ -26,6 +28,11 @@ def remark(line: str) -> None:
     with suppress(OSError):
         sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
+
+
+def tell_retry(operation: str, error: Exception, attempt: int, delay: float) -> None:
+    """A remark on what a store failed to do and will be asked to do again; see `OnRetry`."""
+    remark(f"store: {plain(operation)} failed ({plain(error)}); try {attempt + 1} in {delay:.1f} s")
 
 
 def output_width() -> int:

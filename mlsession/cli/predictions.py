@@ -32,6 +32,8 @@ class PredictArguments:
     output: str
     session: str | None
     top_k: int | None
+    average_views: str | None
+    min_confidence: float | None
     on_bad_image: str | None
     on_modified_data: str | None
     checkpoint_interval: str | None
@@ -59,6 +61,8 @@ def predict_all(given: PredictArguments, check_signals: Callable[[], None]) -> i
             session,
             top_k=1 if given.top_k is None else given.top_k,
             on_bad_image=on_bad_image,
+            min_confidence=given.min_confidence or 0.0,
+            average_views=typed.average_views(given.average_views),
             storage_options=options,
         )
         with stop_on_signals(job):
@@ -96,7 +100,11 @@ def _lines(report: PredictionReport) -> list[str]:
     found = sorted(((count, label) for label, count in report.counts.items() if count), key=lambda pair: -pair[0])
     named = ", ".join(f"{plain(label)} {count:,}" for count, label in found[:MOST_NAMES])
     more = f", and {number_of(len(found) - MOST_NAMES, 'further label')}" if len(found) > MOST_NAMES else ""
-    skipped = f" ({report.num_skipped:,} cannot be read, the output says why)" if report.num_skipped else ""
+    without = [
+        f"{report.num_skipped:,} cannot be read" if report.num_skipped else "",
+        f"{number_of(report.num_rejected, 'image')} too unsure" if report.num_rejected else "",
+    ]
+    skipped = f" ({', '.join(filter(None, without))}: the output says why)" if any(without) else ""
     return [
         f"predicted {number_of(report.num_predicted, 'image')}{skipped}{': ' if named else ''}{named}{more}",
         f"output: {plain(redact(report.output))}, {byte_size(report.size_bytes)}",

@@ -14,7 +14,6 @@ from mlsession.cli import arguments as typed
 from mlsession.cli.outcome import DONE
 from mlsession.cli.output import print_json, print_lines, remark
 from mlsession.cli.text import number_of, plain
-from mlsession.data.reader import SourceReader
 from mlsession.errors import InvalidParameter, UnreadableImage, UnusableData
 from mlsession.export.write import write_atomically
 from mlsession.images.decode import prepare_wide
@@ -49,7 +48,7 @@ def augment_preview(given: PreviewArguments) -> int:
         raise InvalidParameter("output", output, "the sheet is a PNG; let the name end in .png")
     source = typed.source(given.data, options, given.label_from)
     index = source.index(min_classes=1)
-    with closing(SourceReader(source.open)) as reader:
+    with closing(source.reader()) as reader:
         rows = list(_rows(index.keys, given.images, plan, reader.read))
     if not rows:
         raise UnusableData(str(source), "none of the images that were tried can be read; see the lines above")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from mlsession.cli.advice import advice_rows
+from mlsession.cli.chosen import chosen_words
 from mlsession.cli.text import byte_size, duration, figure, number_of, percent, plain
 from mlsession.store.location import redact
 
@@ -39,9 +42,12 @@ def status_lines(summary: SessionSummary, now: datetime) -> list[str]:
         ("classes", f"{len(summary.classes)}: {_names(summary.classes)}"),
         ("checkpoints", _checkpoints(summary)),
     ]
+    if summary.selection is not None:
+        rows.append(("selection", chosen_words(summary.selection)))
     if summary.model_digest:
         rows.append(("model", f"sha256 {summary.model_digest}"))
     rows += [(f"{part} set", metrics.summary) for part, metrics in summary.metrics.items()]
+    rows += advice_rows(summary.advice) if summary.advice is not None else []
     rows += [(each.severity.value, plain(each.sentence)) for each in summary.findings]
     rows += [("skipped", f"{plain(image.path)}: {plain(image.reason)}") for image in summary.skipped[:5]]
     if len(summary.skipped) > 5:
@@ -79,7 +85,10 @@ def headline(metrics: dict[str, ClassifierMetrics]) -> str:
 
 
 def class_table(metrics: ClassifierMetrics, width: int) -> list[str]:
-    """A line for each class, no wider than `width` columns while names can give way; then what is confused most."""
+    """A line for each class, no wider than `width` columns while names can give way; then what is confused most.
+
+    Precision and recall have their 95 % intervals where there is room beside the names.
+    """
     from rich.cells import cell_len, set_cell_size
 
     columns = zip(
@@ -88,6 +97,8 @@ def class_table(metrics: ClassifierMetrics, width: int) -> list[str]:
         metrics.precision.tolist(),
         metrics.recall.tolist(),
         metrics.f1.tolist(),
+        metrics.precision_interval.tolist(),
+        metrics.recall_interval.tolist(),
         strict=True,
     )
     rows = [(plain(label), *figures) for label, *figures in columns]
@@ -95,14 +106,23 @@ def class_table(metrics: ClassifierMetrics, width: int) -> list[str]:
     room = max(width - 36, 8)
     name_width = min(max((cell_len(row[0]) for row in shown), default=5), room)
     name_width = max(name_width, len("label"))
-    lines = [f"{'label':<{name_width}}   count  precision  recall     f1"]
-    for label, count, precision, recall, f1 in shown:
+    spaced = "  95 % interval" if name_width + 36 + 2 * 15 <= width else ""
+    lines = [f"{'label':<{name_width}}   count  precision{spaced}  recall{spaced}     f1"]
+    for label, count, precision, recall, f1, of_precision, of_recall in shown:
         name = label if cell_len(label) <= name_width else set_cell_size(label, name_width - 3) + "..."
         padding = " " * (name_width - cell_len(name))
-        lines.append(f"{name}{padding}  {count:>6,}  {figure(precision):>9}  {figure(recall):>6}  {figure(f1):>5}")
+        ends = [f"  {_interval(each):>13}" if spaced else "" for each in (of_precision, of_recall)]
+        lines.append(
+            f"{name}{padding}  {count:>6,}  {figure(precision):>9}{ends[0]}  {figure(recall):>6}{ends[1]}"
+            f"  {figure(f1):>5}"
+        )
     if len(shown) < len(rows):
         lines.append(f"and {len(rows) - len(shown)} classes with a higher f1; --json has all")
     return [*lines, *confusions(metrics)]
+
+
+def _interval(ends: Sequence[float]) -> str:
+    return f"{ends[0]:.2f} to {ends[1]:.2f}" if math.isfinite(ends[0]) else "-"
 
 
 def confusions(metrics: ClassifierMetrics) -> list[str]:

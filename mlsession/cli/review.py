@@ -55,7 +55,7 @@ def review(given: ReviewArguments) -> int:
         test,
         similarity=given.similarity,
         storage_options=options,
-        tell=lambda text: remark(f"{text} ..."),
+        tell=lambda text: remark(f"{plain(text)} ..."),
     )
     if given.output is not None:
         report.write(given.output, options)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from mlsession.cli import arguments as typed
 from mlsession.cli.outcome import DONE, FOUND
-from mlsession.cli.output import print_json, print_lines, remark
+from mlsession.cli.output import print_json, print_lines, remark, tell_retry
 from mlsession.cli.text import duration, number_of, plain
 from mlsession.clock import Clock, SystemClock
 from mlsession.errors import InvalidParameter
@@ -46,7 +46,7 @@ def scan(given: ScanArguments) -> int:
     data = typed.source(given.data, options, given.label_from)
     test = typed.source(given.test, options, given.label_from) if given.test is not None else None
     report = scan_images(
-        data, test, input_side=given.input_side, on_progress=_progress(clock), on_retry=_tell_retry, clock=clock
+        data, test, input_side=given.input_side, on_progress=_progress(clock), on_retry=tell_retry, clock=clock
     )
     if (taken := report.sources[TRAINING].url) != data.url:
         remark(f"data: divided already; {plain(redact(taken))} to train on")
@@ -90,7 +90,3 @@ def _progress(clock: Clock) -> OnProgress:
             remark(f"scanning: {done:,} of {number_of(total, 'image')}, about {left} left")
 
     return tell
-
-
-def _tell_retry(operation: str, error: Exception, attempt: int, delay: float) -> None:
-    remark(f"store: {plain(operation)} failed ({plain(error)}); try {attempt + 1} in {delay:.1f} s")

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from mlsession.cli import arguments as typed
 from mlsession.cli.outcome import DONE
-from mlsession.cli.output import output_width, print_json, print_lines, remark
+from mlsession.cli.output import output_width, print_json, print_lines, remark, tell_retry
 from mlsession.cli.program import program
 from mlsession.cli.text import command_line, number_of, plain
-from mlsession.clock import Clock, SystemClock
+from mlsession.clock import SystemClock
 from mlsession.data.division import Division, copied_files, divide, write_manifests
 from mlsession.session.liveness import this_process
 from mlsession.store import Store, join_url, open_store, redact
+from mlsession.store.reading import ReadPolicy
 from mlsession.store.retrying import Backoff, RetryingStore
 from mlsession.training.overlap import check_apart
 
@@ -62,19 +63,18 @@ def split(given: SplitArguments) -> int:
         for part in ("train", *given.shares):
             check_apart(join_url(output, part), (source,), "output")
 
-    def open_source() -> Store:
-        return _patient(source.open(), clock)
+    policy = ReadPolicy(clock=clock, backoff=Backoff(), on_retry=tell_retry, caller=this_process().name)
 
     def open_output() -> Store:
-        return _patient(open_store(output, options), clock)
+        return RetryingStore(open_store(output, options), clock, policy.backoff, policy.on_retry, policy.caller)
 
-    division = divide(source, given.shares, given.seed, open_source, given.group_by)
+    division = divide(source, given.shares, given.seed, policy, given.group_by)
     for line in class_warnings(division):
         remark(line)
     if given.manifest:
         names, num_copied = write_manifests(division, output, open_output), 0
     else:
-        names, num_copied = list(division.parts), _copy(division, open_source, open_output, clock)
+        names, num_copied = list(division.parts), _copy(division, policy, open_output)
     places = {part: join_url(output, name) for part, name in zip(division.parts, names, strict=True)}
     if given.json:
         print_json(_json(division, places, given, num_copied))
@@ -125,24 +125,16 @@ def part_table(division: Division, width: int) -> list[str]:
     return lines
 
 
-def _copy(division: Division, open_source: Callable[[], Store], open_output: Callable[[], Store], clock: Clock) -> int:
+def _copy(division: Division, policy: ReadPolicy, open_output: Callable[[], Store]) -> int:
     """Copies the images, saying now and then how far it is; how many were not there yet."""
+    clock = policy.clock
     num_copied, said, total = 0, clock.monotonic(), len(division.index)
-    for done, is_new in enumerate(copied_files(division, open_source, open_output), start=1):
+    for done, is_new in enumerate(copied_files(division, policy, open_output), start=1):
         num_copied += is_new
         if clock.monotonic() - said >= PROGRESS_SECONDS:
             said = clock.monotonic()
             remark(f"copying: {done:,} of {number_of(total, 'image')}")
     return num_copied
-
-
-def _patient(store: Store, clock: Clock) -> Store:
-    """A store that tries again what is worth it, and says so."""
-
-    def tell(operation: str, error: Exception, attempt: int, delay: float) -> None:
-        remark(f"store: {plain(operation)} failed ({plain(error)}); try {attempt + 1} in {delay:.1f} s")
-
-    return RetryingStore(store, clock, Backoff(), tell, this_process().name)
 
 
 def _done(division: Division, given: SplitArguments, num_copied: int) -> str:

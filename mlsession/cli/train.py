@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Literal, cast
 
 from mlsession.cli import arguments as typed
+from mlsession.cli.advice import advice_lines
+from mlsession.cli.chosen import chosen_words
 from mlsession.cli.output import output_width, print_json, print_lines, remark
 from mlsession.cli.program import program
 from mlsession.cli.progress import follow, screen_for
@@ -21,7 +23,7 @@ from mlsession.job.signals import stop_on_signals
 from mlsession.session.parameters import SessionParameters
 from mlsession.store.location import redact
 from mlsession.training.classifier import Classifier
-from mlsession.training.parameters import ModelParameters, TransferLearning
+from mlsession.training.parameters import ModelParameters, TransferLearning, Tune
 from mlsession.training.summary import SessionSummary
 
 
@@ -45,6 +47,8 @@ class TrainArguments:
     backend: str
     classifier: str
     layer_sizes: str | None
+    class_weight: str
+    tune: str
     augment: str | None
     seed: int
     checkpoint_interval: str
@@ -116,7 +120,8 @@ def train(given: TrainArguments, check_signals: Callable[[], None]) -> int:
         print_json(summary.to_json())
     else:
         where = f"session: {plain(redact(url))}"
-        print_lines([*_result(summary), "", *exported, where, "", *_next(given, url, summary)])
+        said = ["", *advice_lines(summary.advice, _secrets(given))] if summary.advice is not None else []
+        print_lines([*_result(summary), "", *exported, where, "", *_next(given, url, summary), *said])
     return 0
 
 
@@ -127,8 +132,9 @@ def _model(given: TrainArguments, options: typed.Options) -> ModelParameters:
         augmentation=() if given.augment is None else typed.augmentation(given.augment),
         algorithm=TransferLearning(
             feature_extractor=extractor_named(given.extractor, given.extractor_weights, options),
-            classifier=typed.classifier(given.classifier, given.layer_sizes),
+            classifier=typed.classifier(given.classifier, given.layer_sizes, given.class_weight),
         ),
+        tune=cast(Tune, given.tune),
         on_bad_image=cast(Literal["skip", "fail"], given.on_bad_image),
         allow_truncated=given.allow_truncated,
         precision=cast(PrecisionChoice, given.precision),  # Checked there, as all parameters are.
@@ -158,12 +164,18 @@ def _result(summary: SessionSummary) -> list[str]:
     metrics = dict(summary.metrics)
     part = next((part for part in ("test", "validation", "training") if part in metrics), None)
     table = [] if part is None else ["", f"{part} images by class:", *class_table(metrics[part], output_width())]
-    return [headline(metrics), *table]
+    chosen = [chosen_words(summary.selection)] if summary.selection is not None else []
+    return [headline(metrics), *chosen, *table]
+
+
+def _secrets(given: TrainArguments) -> list[str]:
+    """What every command on the session needs besides its URL."""
+    return [f"--storage-option={option}" for option in given.storage_option]
 
 
 def _next(given: TrainArguments, url: str, summary: SessionSummary) -> list[str]:
     """What to try next, as commands."""
-    secrets = [f"--storage-option={option}" for option in given.storage_option]
+    secrets = _secrets(given)
     commands = [["predict", url, "PHOTO.jpg"]]
     if given.test is None:
         commands.append(["evaluate", url, "TEST_FOLDER"])
@@ -171,7 +183,4 @@ def _next(given: TrainArguments, url: str, summary: SessionSummary) -> list[str]
         commands.append(["export", url, "Model.mlmodel"])
     commands.append(["status", url])
     lines = [f"  {command_line([*program(), *words, *secrets])}" for words in commands]
-    done = len(summary.history.get("loss", ()))
-    if summary.limit is not None and done >= summary.limit:
-        lines.append(f"  the fit stopped at its limit: the same line with --iterations {2 * done} trains on")
     return ["next:", *lines]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -29,6 +29,7 @@ MOST_WORKERS = 8
 ALIGNMENT = 64
 """Bytes: torch allocates so, and a vector instruction reads so much at a time."""
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 Rows: TypeAlias = Callable[[], Iterator[Arrays]]
 """Starts a pass over the usable rows, in index order: {"features", "labels": int64 [n]} with any n.
@@ -87,18 +88,26 @@ def worked_blocks(
         finally:
             buffers.put(buffer)
 
+    yield from worked(itertools.chain(few, cut), work_on, count)
+
+
+def worked(items: Iterable[Item], work: Callable[[Item], Result], workers: int) -> Iterator[Result]:
+    """What `work` gives for each of the items, in order; so many threads of ours work on one each.
+
+    Each has as many of torch's threads as the caller's. Raises what `work` raises.
+    """
     waiting: deque[Future[Result]] = deque()
     pool = ThreadPoolExecutor(
-        max_workers=count,
+        max_workers=workers,
         thread_name_prefix="mlsession-block",
         initializer=_use_threads,
         initargs=(torch.get_num_threads(),),
     )
     try:
-        for pieces in itertools.chain(few, cut):
-            if len(waiting) > count:
+        for item in items:
+            if len(waiting) > workers:
                 yield waiting.popleft().result()
-            waiting.append(pool.submit(work_on, pieces))
+            waiting.append(pool.submit(work, item))
         while waiting:
             yield waiting.popleft().result()
     finally:

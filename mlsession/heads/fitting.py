@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mlsession.heads.logistic import LogisticFit, initial_state
+from mlsession.heads.chosen import Chosen
+from mlsession.heads.logistic import LogisticFit
 from mlsession.heads.options import HeadOptions, LogisticRegressor
 from mlsession.heads.perceptron_fit import PerceptronFit
 from mlsession.heads.perceptron_state import PerceptronState
@@ -13,14 +14,17 @@ from mlsession.heads.state import LogisticState
 from mlsession.session.phase import PhaseState
 
 
-def begin_fit(rows: TrainingRows, classes: Sequence[str], options: HeadOptions, seed: int) -> Fit:
+def begin_fit(
+    rows: TrainingRows, classes: Sequence[str], options: HeadOptions, seed: int, chosen: Chosen | None = None
+) -> Fit:
     """The fit before its first iteration; `classes` names label 0, 1, ...
 
-    Logistic regression has nothing random, and the seed means nothing to it. Raises `UnusableData` when there is a
+    Logistic regression has nothing random, and the seed means nothing to it. What was `chosen` says where it begins,
+    and its temperature; a perceptron begins anywhere, and finds its own. Raises `UnusableData` when there is a
     class without rows, or a feature that is infinite or not a number.
     """
     if isinstance(options, LogisticRegressor):
-        return LogisticFit(state=initial_state(rows, classes, options), options=options)
+        return LogisticFit.begin(rows, classes, options, chosen)
     return PerceptronFit.begin(rows, classes, options, seed)
 
 

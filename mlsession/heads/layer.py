@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,14 @@ class Layer:
         """float32 [n, outputs] of float32 [n, inputs]."""
         outputs: Array = inputs @ self.weight.T + self.bias
         return outputs
+
+    def tempered(self, temperature: float) -> Layer:
+        """outputs / temperature: divided in float64, then rounded. Raises `InvalidParameter` unless it is above 0."""
+        if not (math.isfinite(temperature) and temperature > 0):
+            raise InvalidParameter("temperature", temperature, "must be a finite number above 0")
+        exact = [array.astype(np.float64) / temperature for array in (self.weight, self.bias)]
+        weight, bias = (array.astype(np.float32) for array in exact)
+        return Layer(weight=weight, bias=bias)
 
     def module(self) -> nn.Linear:
         """The same layer for torch, without gradients and in memory of its own."""

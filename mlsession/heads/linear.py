@@ -63,5 +63,10 @@ class LogisticHead:
         """The same layer for torch, [n, D] -> logits [n, K], without gradients and in memory of its own."""
         return self._layer().module()
 
+    def tempered(self, temperature: float) -> LogisticHead:
+        """The head whose logits are these, divided by `temperature`; see `Head.tempered`."""
+        layer = self._layer().tempered(temperature)
+        return LogisticHead(weight=layer.weight, bias=layer.bias)
+
     def _layer(self) -> Layer:
         return Layer(weight=self.weight, bias=self.bias)

@@ -5,19 +5,15 @@
         state = iterate(state, rows, options)
     head = head_of(state)
 
-`LogisticFit` is the same as a `Fit`. What is minimised, over weights [K, D] and biases [K] (which are not penalised),
-on features as they are:
-
-    mean cross-entropy + l2 / 2 * ||weights||^2
-
-The solver works on standardised features and transforms the penalty back, so the optimum is the one stated; only the
-way to it is shorter. It has converged when no element of its gradient is larger than the tolerance, or when rounding
-hides any further descent.
+`LogisticFit` is the same as a `Fit`. What is minimised stands in `heads.objective`. The solver works on standardised
+features and transforms the penalty back, so the optimum is the one stated; only the way to it is shorter. It has
+converged when no element of its gradient is larger than the tolerance, or when rounding hides any further descent.
 
 The same rows, state and number of torch threads give the same bits: passes are cut into fixed blocks, matrix products
 are float32 on memory that torch allocates, and everything that is summed over blocks or kept is float64. Blocks are
-worked on by threads of our own, which change no bit; memory is that of a block for each of them, and of `MEMORY` pairs
-of float64 [K * D + K].
+worked on by threads of our own, which change no bit. Memory: for each of these threads (8 at most) a block of features
+and of scores, some 20 + 80 MB with D = 1,280 and K = 1,000 or more, and a float32 [K, D]; `MEMORY` pairs of float64
+[K * D + K], 200 MB of them there; whatever number of rows there is.
 """
 
 from __future__ import annotations
@@ -28,100 +24,22 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from mlsession.heads.blocks import Block, Rows, aligned, owned, worked_blocks
+from mlsession.heads.blocks import Rows, aligned, owned
+from mlsession.heads.chosen import Chosen, Start
+from mlsession.heads.class_weight import class_weights
 from mlsession.heads.lbfgs import MEMORY, descent_direction, line_search
 from mlsession.heads.linear import LogisticHead
 from mlsession.heads.moments import Moments, measure, rounded
-from mlsession.heads.options import LogisticRegressor
+from mlsession.heads.objective import Objective, Passes, Streamed, block_rows_for, split_point
+from mlsession.heads.options import DEFAULT_STRENGTH, LogisticRegressor
 from mlsession.heads.protocol import TrainingRows
 from mlsession.heads.state import LogisticState
 from mlsession.session.phase import Array, PhaseState
 
-DEFAULT_STRENGTH = 10.0
-"""The default l2 is this times the mean variance of a feature, divided by the rows."""
 FITTED_CURVATURE = 1 / 32
 """About what p * (1 - p) is on average once a softmax fits; only the speed depends on it, not the optimum."""
 ORTHOGONAL = 1e-10
 """A step whose curvature is relatively smaller than this is not remembered."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evaluation:
-    """The objective at one point."""
-
-    loss: float
-    gradient: torch.Tensor
-    """float64 [K * D + K]."""
-    accuracy: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Objective:
-    """The function that the solver minimises, of float64 points [K * D + K]: weights row by row, then biases."""
-
-    rows: Rows
-    classes: int
-    mean: torch.Tensor
-    """float64 [D], float32 values."""
-    scale: torch.Tensor
-    """float64 [D], float32 values."""
-    l2: float
-
-    def __call__(self, point: torch.Tensor) -> Evaluation:
-        """One pass over the rows: the loss, and its gradient in closed form.
-
-        Features are centred, and not scaled: the weights are, which is cheaper and loses nothing. To fold the mean
-        into the biases as well would cancel digits where a feature varies little about a large mean.
-        """
-        weights, bias = split_point(point, self.classes)
-        weights32, bias32 = (weights / self.scale).to(torch.float32), bias.to(torch.float32)
-        mean32 = self.mean.to(torch.float32)
-        loss, correct, count = 0.0, 0, 0
-        weight_sum, bias_sum = torch.zeros_like(weights), torch.zeros_like(bias)
-        for share in worked_blocks(self.rows, lambda block: _share(block, mean32, weights32, bias32)):
-            loss, correct, count = loss + share.loss, correct + share.correct, count + share.count
-            weight_sum += share.weights
-            bias_sum += share.bias
-        penalty = self.l2 * weights / self.scale.square()
-        gradient = torch.cat([(weight_sum / (count * self.scale) + penalty).flatten(), bias_sum / count])
-        return Evaluation(
-            loss=loss / count + 0.5 * float((penalty * weights).sum()), gradient=gradient, accuracy=correct / count
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Share:
-    """What one block adds to the sums of a pass."""
-
-    loss: float
-    correct: int
-    count: int
-    weights: torch.Tensor
-    """float32 [K, D]."""
-    bias: torch.Tensor
-    """float64 [K]."""
-
-
-def _share(block: Block, mean: torch.Tensor, weights: torch.Tensor, bias: torch.Tensor) -> _Share:
-    features = block.features.sub_(mean)
-    truth = block.labels[:, None]
-    scores = torch.addmm(bias, features, weights.T).to(torch.float64)
-    highest = scores.max(dim=1, keepdim=True)
-    scores.sub_(highest.values)
-    loss = -float(scores.gather(1, truth).sum())
-    shares = scores.exp_()
-    total = shares.sum(dim=1, keepdim=True)
-    loss += float(total.log().sum())
-    # The gradient with respect to a row's logits is its probabilities, less 1 at the true class.
-    residual = shares.div_(total)
-    residual.scatter_add_(1, truth, torch.full(truth.shape, -1.0, dtype=torch.float64))
-    return _Share(
-        loss=loss,
-        correct=int((highest.indices == truth).sum()),
-        count=len(truth),
-        weights=residual.to(torch.float32).T @ features,
-        bias=residual.sum(dim=0),
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -130,6 +48,14 @@ class LogisticFit:
 
     state: LogisticState
     options: LogisticRegressor
+
+    @classmethod
+    def begin(
+        cls, rows: TrainingRows, classes: Sequence[str], options: LogisticRegressor, chosen: Chosen | None = None
+    ) -> LogisticFit:
+        """The fit before its first iteration, see `initial_state`; it begins where `chosen` says, if it does."""
+        state = initial_state(rows, classes, options, chosen.start if chosen else None)
+        return cls(state=replace(state, temperature=chosen.temperature if chosen else 1.0), options=options)
 
     @property
     def iteration(self) -> int:
@@ -151,24 +77,58 @@ class LogisticFit:
         return replace(self, state=iterate(self.state, rows, self.options))
 
     def head(self) -> LogisticHead:
-        return head_of(self.state)
+        head, temperature = head_of(self.state), self.state.temperature
+        return head if temperature == 1 else head.tempered(temperature)
 
     def to_phase_state(self) -> PhaseState:
         return self.state.to_phase_state()
 
 
-def initial_state(rows: Rows, classes: Sequence[str], options: LogisticRegressor) -> LogisticState:
-    """The state before the first iteration: two passes over the rows, all weights 0.
+def initial_state(
+    rows: Rows, classes: Sequence[str], options: LogisticRegressor, start: Start | None = None
+) -> LogisticState:
+    """The state before the first iteration: two passes over the rows.
 
-    `classes` names label 0, 1, ... Raises `UnusableData` when there is a class without rows, or a feature that is
-    infinite or not a number.
+    `classes` names label 0, 1, ... Without a `start` all weights are 0. Raises `UnusableData` when there is a class
+    without rows, or a feature that is infinite or not a number, and `InvalidParameter` for a class weight of a label
+    that no class has.
     """
     moments = measure(rows, classes)
-    l2 = DEFAULT_STRENGTH * float(moments.variance.mean()) / moments.rows if options.l2 is None else options.l2
-    mean, scale = rounded(moments.mean), rounded(solver_scale(moments, l2))
-    point = torch.zeros(len(classes) * (len(mean) + 1), dtype=torch.float64)
-    evaluation = Objective(rows=rows, classes=len(classes), mean=mean, scale=scale, l2=l2)(point)
-    weights, bias = split_point(point, len(classes))
+    l2 = l2_of(DEFAULT_STRENGTH, moments) if options.l2 is None else options.l2
+    weights = class_weights(moments.class_counts, classes, options.class_weight)
+    return state_at(start, moments, l2, weights, Streamed(rows, block_rows_for(len(classes))))
+
+
+def l2_of(strength: float, moments: Moments) -> float:
+    """The penalty of a strength that depends neither on the unit of the features nor on the number of rows."""
+    return strength * float(moments.variance.mean()) / moments.rows
+
+
+def state_at(
+    start: Start | None, moments: Moments, l2: float, of_classes: Array, passes: Passes, *, centred: bool = False
+) -> LogisticState:
+    """The state at a point, before the first iteration: one pass over the rows.
+
+    `of_classes` float64 [K] are the class weights. `moments` are those of the rows, or about those: they decide how
+    the solver goes about it, not where it ends. `centred`: `moments.mean` is taken off the rows already.
+    """
+    classes, mean = len(of_classes), rounded(moments.mean)
+    scale = rounded(solver_scale(moments, l2))
+    point = torch.zeros(classes * (len(mean) + 1), dtype=torch.float64)
+    if start is not None:
+        weights, bias = split_point(point, classes)
+        given = owned(start.weights).view(classes, -1)
+        weights.copy_(given * scale)
+        bias.copy_(owned(start.bias) + (given * mean).sum(dim=1))
+    weights, bias = split_point(point, classes)
+    evaluation = Objective(
+        passes=passes,
+        classes=classes,
+        mean=None if centred else mean,
+        scale=scale,
+        l2=l2,
+        class_weights=_of_rows(of_classes),
+    )(point)
     return LogisticState(
         weights=weights.numpy(),
         bias=bias.numpy(),
@@ -184,6 +144,7 @@ def initial_state(rows: Rows, classes: Sequence[str], options: LogisticRegressor
         l2=l2,
         mean=mean.numpy(),
         scale=scale.numpy(),
+        class_weights=of_classes,
         losses=np.empty(0, dtype=np.float64),
         accuracies=np.empty(0, dtype=np.float64),
     )
@@ -195,12 +156,22 @@ def iterate(state: LogisticState, rows: Rows, options: LogisticRegressor) -> Log
     `rows` must give the rows that `state` began with. A state that has converged is returned as it is. When rounding
     hides all descent, the point stays, and the state has converged.
     """
+    return descend(state, Streamed(rows, block_rows_for(len(state.bias))), options.tolerance)
+
+
+def descend(state: LogisticState, passes: Passes, tolerance: float, *, centred: bool = False) -> LogisticState:
+    """`iterate`, over passes of any kind; `centred`: the state's mean is taken off the rows already."""
     if state.converged:
         return state
     point, gradient = owned(state.weights, state.bias), aligned(state.gradient)
     steps, changes = [aligned(step) for step in state.steps], [aligned(change) for change in state.changes]
     objective = Objective(
-        rows=rows, classes=len(state.bias), mean=aligned(state.mean), scale=aligned(state.scale), l2=state.l2
+        passes=passes,
+        classes=len(state.bias),
+        mean=None if centred else aligned(state.mean),
+        scale=aligned(state.scale),
+        l2=state.l2,
+        class_weights=_of_rows(state.class_weights),
     )
     direction = descent_direction(gradient, steps, changes)
     # Without a past the length of the gradient says nothing about that of the step: begin with a step of length 1.
@@ -223,17 +194,27 @@ def iterate(state: LogisticState, rows: Rows, options: LogisticRegressor) -> Log
             steps=tuple(vector.numpy() for vector in steps),
             changes=tuple(vector.numpy() for vector in changes),
             evaluations=state.evaluations + found.evaluations,
-            converged=bool(found.evaluation.gradient.abs().max() <= options.tolerance),
+            converged=is_flat(found.evaluation.gradient.numpy(), tolerance),
         )
     )
 
 
-def head_of(state: LogisticState) -> LogisticHead:
-    """The head at the state's point: standardisation folded in, in float64, then rounded to float32."""
+def is_flat(gradient: Array, tolerance: float) -> bool:
+    """Whether no element of a gradient is larger than the tolerance."""
+    return bool(np.abs(gradient).max() <= tolerance)
+
+
+def start_of(state: LogisticState) -> Start:
+    """The state's point, for features as they are."""
     weights = state.weights / state.scale
     # Not a matrix product of BLAS: its rounding could depend on how a restored array lies in memory.
-    bias = state.bias - (weights * state.mean).sum(axis=1)
-    return LogisticHead(weight=weights.astype(np.float32), bias=bias.astype(np.float32))
+    return Start(weights=weights, bias=state.bias - (weights * state.mean).sum(axis=1))
+
+
+def head_of(state: LogisticState) -> LogisticHead:
+    """The head at the state's point, before its temperature: standardisation folded in, in float64, then rounded."""
+    folded = start_of(state)
+    return LogisticHead(weight=folded.weights.astype(np.float32), bias=folded.bias.astype(np.float32))
 
 
 def solver_scale(moments: Moments, l2: float) -> torch.Tensor:
@@ -245,10 +226,9 @@ def solver_scale(moments: Moments, l2: float) -> torch.Tensor:
     return moments.scale(l2 / FITTED_CURVATURE)
 
 
-def split_point(point: torch.Tensor, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Views of a point's weights [K, D] and biases [K]."""
-    weights, bias = point[:-classes], point[-classes:]
-    return weights.view(classes, -1), bias
+def _of_rows(of_classes: Array) -> torch.Tensor | None:
+    """Class weights as the objective takes them."""
+    return None if bool((of_classes == 1).all()) else owned(of_classes)
 
 
 def _advanced(state: LogisticState) -> LogisticState:

@@ -27,6 +27,8 @@ class Moments:
     """[D]."""
     variance: torch.Tensor
     """[D]: of the population."""
+    class_counts: tuple[int, ...]
+    """K: the rows of each class."""
 
     def scale(self, floor: float) -> torch.Tensor:
         """float64 [D]: the square root of each feature's variance plus `floor`; 1 for a constant feature."""
@@ -51,13 +53,14 @@ def measure(rows: Rows, classes: Sequence[str]) -> Moments:
         squares = squares + block_squares + shift.square() * (count * amount / total)
         mean = mean + shift * (amount / total)
         count = total
-    empty = [name for name, amount in zip(classes, class_counts.tolist(), strict=True) if amount == 0]
+    counts = tuple(class_counts.tolist())
+    empty = [name for name, amount in zip(classes, counts, strict=True) if amount == 0]
     if empty:
         raise UnusableData(f"class {empty[0]!r}", "no image of it is left to train on; add readable images of it")
     variance = squares / count
     if not bool(torch.isfinite(variance).all()):
         raise UnusableData("features", "some are infinite or not a number; choose another feature extractor")
-    return Moments(rows=count, mean=mean, variance=variance)
+    return Moments(rows=count, mean=mean, variance=variance, class_counts=counts)
 
 
 def _moments(block: Block, classes: int) -> tuple[int, torch.Tensor, torch.Tensor, torch.Tensor]:

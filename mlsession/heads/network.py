@@ -53,25 +53,29 @@ def loss_gradient(
     inputs: torch.Tensor,
     labels: torch.Tensor,
     masks: Sequence[torch.Tensor] = (),
+    weights: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """[P]: the gradient of the mean cross-entropy of `inputs` [n, D] and `labels` int64 [n] with respect to `point`.
 
-    `masks` are factors of the hidden units, see `dropout_masks`; none keeps them as they are.
+    `masks` are factors of the hidden units, see `dropout_masks`; none keeps them as they are. `weights` float64 [n]
+    are factors of the rows: their cross-entropies are weighted, and still divided by n.
     """
     layers = shape.layers
-    weights = [point[layer.weight].view(layer.outputs, layer.inputs) for layer in layers]
+    matrices = [point[layer.weight].view(layer.outputs, layer.inputs) for layer in layers]
     values, slopes = [inputs], []
     for place, layer in enumerate(layers[:-1]):
-        sums = torch.addmm(point[layer.bias], values[-1], weights[place].T)
+        sums = torch.addmm(point[layer.bias], values[-1], matrices[place].T)
         slope = (sums > 0).to(sums.dtype)
         if masks:
             slope.mul_(masks[place].to(sums.dtype))
         slopes.append(slope)
         values.append(sums.mul_(slope))
-    logits = torch.addmm(point[layers[-1].bias], values[-1], weights[-1].T)
+    logits = torch.addmm(point[layers[-1].bias], values[-1], matrices[-1].T)
     # The gradient with respect to a row's logits is its probabilities, less 1 at the true class.
     residual = torch.softmax(logits.to(torch.float64), dim=1)
     residual.scatter_add_(1, labels[:, None], torch.full((len(labels), 1), -1.0, dtype=torch.float64))
+    if weights is not None:
+        residual.mul_(weights[:, None])
     delta = residual.div_(len(labels)).to(point.dtype)
     gradient = torch.empty_like(point)
     for place in reversed(range(len(layers))):
@@ -79,5 +83,5 @@ def loss_gradient(
         gradient[layer.weight] = (delta.T @ values[place]).flatten()
         gradient[layer.bias] = delta.sum(dim=0)
         if place:
-            delta = (delta @ weights[place]).mul_(slopes[place - 1])
+            delta = (delta @ matrices[place]).mul_(slopes[place - 1])
     return gradient

@@ -77,6 +77,10 @@ class PerceptronHead:
             layers.append(Layer(weight=weight, bias=bias))
         return cls(layers=tuple(layers))
 
+    def tempered(self, temperature: float) -> PerceptronHead:
+        """The head whose logits are these, divided by `temperature`; see `Head.tempered`."""
+        return PerceptronHead(layers=(*self.layers[:-1], self.layers[-1].tempered(temperature)))
+
     def module(self) -> nn.Sequential:
         """The same for torch, [n, D] -> logits [n, K]: `nn.Linear` and `nn.ReLU` in turn; see `Layer.module`."""
         from torch import nn

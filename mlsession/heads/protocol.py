@@ -33,6 +33,21 @@ class TrainingRows(Protocol):
         """One pass: {"features": float16 or float32 [n, D], "labels": int64 [n]} with any n at a time."""
         ...
 
+    @property
+    def labels(self) -> npt.NDArray[np.int64]:
+        """[N]."""
+        ...
+
+    @property
+    def contents(self) -> npt.NDArray[np.int64]:
+        """[N]: a number that follows from what is in the image's file: views and copies of one image have the same."""
+        ...
+
+    @property
+    def originals(self) -> npt.NDArray[np.bool_]:
+        """[N]: rows of images as they are; the others are further views of them."""
+        ...
+
     def take(self, places: npt.NDArray[np.int64]) -> Arrays:
         """The rows at `places` int64 [n], in that order, each of 0 to N - 1, in memory for n rows."""
         ...
@@ -62,6 +77,15 @@ class Head(Protocol):
 
     def probabilities(self, features: Array) -> Array:
         """float64 [n, K] of float32 [n, D]: the softmax of `logits`, each row sums to 1. Raises `InvalidParameter`."""
+        ...
+
+    def tempered(self, temperature: float) -> Head:
+        """The head whose logits are these, divided by `temperature`, see `heads.temperature`; of the same kind.
+
+        The last layer's weights and biases are divided in float64, then rounded: every export carries the temperature
+        without knowing of it, and the best class stays the best, but where rounding makes a tie of two or parts one.
+        Raises `InvalidParameter` unless the temperature is a finite number above 0.
+        """
         ...
 
     def tensors(self) -> dict[str, Array]:

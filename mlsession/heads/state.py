@@ -10,8 +10,8 @@ import numpy as np
 from mlsession.errors import InternalError
 from mlsession.session.phase import Array, PhaseState
 
-ARRAYS = ("weights", "bias", "gradient", "mean", "scale", "losses", "accuracies")
-FLOATS = ("loss", "accuracy", "l2")
+ARRAYS = ("weights", "bias", "gradient", "mean", "scale", "class_weights", "losses", "accuracies")
+FLOATS = ("loss", "accuracy", "l2", "temperature")
 COUNTS = ("iteration", "evaluations", "rows")
 
 
@@ -49,10 +49,14 @@ class LogisticState:
     """[D]: of the training rows, rounded to float32 so that the solver and the head subtract the same."""
     scale: Array
     """[D]: what features are divided by, rounded to float32; see `heads.logistic.solver_scale`."""
+    class_weights: Array
+    """[K]: what a row of each class counts in the objective."""
     losses: Array
     """[iteration]: the objective after each iteration."""
     accuracies: Array
     """[iteration]: the share of training rows classified correctly after each iteration."""
+    temperature: float = 1.0
+    """What the logits of weights and bias are divided by to make the head's; see `heads.temperature`."""
 
     def __post_init__(self) -> None:
         classes, features = self.weights.shape
@@ -62,6 +66,7 @@ class LogisticState:
             "gradient": (size,),
             "mean": (features,),
             "scale": (features,),
+            "class_weights": (classes,),
             "losses": (self.iteration,),
             "accuracies": (self.iteration,),
         }
@@ -109,6 +114,8 @@ class LogisticState:
             l2=floats["l2"],
             mean=arrays["mean"],
             scale=arrays["scale"],
+            class_weights=arrays["class_weights"],
             losses=arrays["losses"],
             accuracies=arrays["accuracies"],
+            temperature=floats["temperature"],
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from mlsession.data.index import ImageIndex
 from mlsession.data.locations import common_folder, full_location, keys_below
 from mlsession.data.manifest import manifest_folder, manifest_labels, read_manifest
 from mlsession.data.names import is_image_name, is_manifest_name
+from mlsession.data.reader import SourceReader
 from mlsession.data.rows import COLUMNS, form_of, unit_of
 from mlsession.data.source import DataSource
 from mlsession.data.sources.found import index_images
@@ -23,6 +23,7 @@ from mlsession.data.sources.place import Place
 from mlsession.errors import InvalidParameter, UnusableData
 from mlsession.session.phase import Json
 from mlsession.store import Store, is_local, local_path, open_store, parent_url, redact, url_name
+from mlsession.store.reading import ReadPolicy
 
 ImagesInput: TypeAlias = DataSource | str | Path | Sequence[str | Path]
 """A data source; the path or URL of a folder, a manifest (.csv, ...) or an image; or several images."""
@@ -38,7 +39,7 @@ class ImageSource:
     """The folder that keys are relative to."""
     about: Mapping[str, Json]
     """What a session stores of it, without credentials."""
-    list_images: Callable[[], ImageIndex] = field(repr=False)
+    list_images: Callable[[ReadPolicy], ImageIndex] = field(repr=False)
     """Lists them; their one class is "". Raises `UnusableData` and `StoreError`."""
     storage_options: Options | None = field(default=None, repr=False)
     labelled: DataSource | None = None
@@ -47,6 +48,10 @@ class ImageSource:
     def open(self) -> Store:
         """A store of the caller's own on the folder; close it in the end."""
         return open_store(self.url, self.storage_options) if self.labelled is None else self.labelled.open()
+
+    def reader(self, policy: ReadPolicy) -> SourceReader:
+        """Reads images by key in any number of threads: close it in the end."""
+        return SourceReader(policy.opener(self.url, self.open))
 
 
 def image_source(data: ImagesInput, storage_options: Options | None = None) -> ImageSource:
@@ -59,7 +64,7 @@ def image_source(data: ImagesInput, storage_options: Options | None = None) -> I
             return ImageSource(
                 url=data.url,
                 about=data.to_json(),
-                list_images=lambda: _without_labels(data.index(min_classes=1)),
+                list_images=lambda policy: _without_labels(data.index(min_classes=1, policy=policy)),
                 storage_options=data.storage_options,
                 labelled=data,
             )
@@ -85,13 +90,13 @@ def _is_image(location: str) -> bool:
     return is_image_name(url_name(location)) and not (is_local(location) and Path(local_path(location)).is_dir())
 
 
-def _below(folder: str, options: Options | None) -> ImageIndex:
+def _below(folder: str, options: Options | None, policy: ReadPolicy) -> ImageIndex:
     if is_local(folder) and not Path(folder).is_dir():
         is_file = Path(folder).exists()
         reason = "this is a file, and not named like an image" if is_file else "there is no such folder"
         raise UnusableData(folder, f"{reason}; check the path")
-    with closing(open_store(folder, options)) as store:
-        return index_images(store.list(), redact(folder))
+    place = Place(url=folder, storage_options=options, policy=policy)
+    return index_images(place.entries(), place.shown)
 
 
 def _listed(files: Sequence[str], options: Options | None) -> ImageSource:
@@ -107,7 +112,7 @@ def _listed(files: Sequence[str], options: Options | None) -> ImageSource:
     return ImageSource(
         url=folder,
         about={"kind": "files", "url": redact(folder)},
-        list_images=lambda: _index_of(folder, keys, options, redact(folder)),
+        list_images=partial(_index_of, folder, keys, options, redact(folder)),
         storage_options=options,
     )
 
@@ -116,17 +121,19 @@ def _manifest(location: str, options: Options | None) -> ImageSource:
     base, shown, unit = parent_url(location), redact(location), unit_of(form_of(url_name(location)))
     folder = manifest_folder(read_manifest(location, options, COLUMNS[:1]), base, shown, unit)
 
-    def list_images() -> ImageIndex:
+    def list_images(policy: ReadPolicy) -> ImageIndex:
         rows = read_manifest(location, options, COLUMNS[:1])
-        return _index_of(folder, manifest_labels(rows, base, folder, shown, unit), options, shown)
+        return _index_of(folder, manifest_labels(rows, base, folder, shown, unit), options, shown, policy)
 
     about: dict[str, Json] = {"kind": "manifest", "url": shown, "folder": redact(folder)}
     return ImageSource(url=folder, about=about, list_images=list_images, storage_options=options)
 
 
-def _index_of(folder: str, keys: Mapping[str, str], options: Options | None, source: str) -> ImageIndex:
+def _index_of(
+    folder: str, keys: Mapping[str, str], options: Options | None, source: str, policy: ReadPolicy
+) -> ImageIndex:
     """The index of files that are named one by one, all with the label ""."""
-    entries = named_entries(Place(url=folder, storage_options=options), keys)
+    entries = named_entries(Place(url=folder, storage_options=options, policy=policy), keys)
     return index_listed_files(entries, keys, source, min_classes=1)
 
 

@@ -10,16 +10,18 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 
+from mlsession.augment.identity import augmenter_identity
+from mlsession.augment.views import ViewPlan
 from mlsession.classifier.format import encode_model
 from mlsession.classifier.model import ImageModel
+from mlsession.classifier.prediction import checked_confidence
 from mlsession.data.changes import replaced_keys
 from mlsession.data.index import ImageIndex
-from mlsession.data.reader import SourceReader
 from mlsession.errors import DamagedData, InvalidParameter, ModifiedTrainingData
 from mlsession.extractors.catalog import numerics_of
 from mlsession.inference.images import ImageSource
@@ -31,7 +33,7 @@ from mlsession.job.context import JobContext
 from mlsession.job.job import Job
 from mlsession.job.run import SessionPlace, drive_options, ensure_session, surroundings
 from mlsession.metrics.images import TOP
-from mlsession.phases.recorded import EXTRACTOR
+from mlsession.phases.recorded import AUGMENTER, EXTRACTOR
 from mlsession.session.attempt import advance_session, retry_teller
 from mlsession.session.identity import Identity
 from mlsession.session.liveness import this_process
@@ -44,7 +46,6 @@ from mlsession.session.phase import Json, Phase
 from mlsession.session.session import TrainingSession
 from mlsession.store import Store, is_local, join_url, open_store, parent_url, redact
 from mlsession.store.retrying import RetryingStore
-from mlsession.store.timely import timely_opener
 
 CACHE_NAME = ".mlsession-cache"
 """As for training: a prediction beside a training finds what that has extracted."""
@@ -66,12 +67,16 @@ class PredictionRequest:
     place: SessionPlace
     top_k: int = 1
     on_bad_image: Literal["skip", "fail"] = "skip"
+    min_confidence: float = 0.0
+    views: ViewPlan = field(default_factory=ViewPlan)
+    """Probabilities are averaged over them."""
 
     def __post_init__(self) -> None:
         if isinstance(self.top_k, bool) or not isinstance(self.top_k, int) or self.top_k < 1:
             raise InvalidParameter("top_k", self.top_k, "must be a whole number, 1 or more")
         if self.on_bad_image not in ("skip", "fail"):
             raise InvalidParameter("on_bad_image", self.on_bad_image, "must be 'skip' or 'fail'")
+        checked_confidence(self.min_confidence)
         if self.session.verify_content:
             reason = "is for training; to look at every image again, predict to another output"
             raise InvalidParameter("verify_content", True, reason)
@@ -91,6 +96,7 @@ class PredictionRequest:
                 "feature_extractor": {**spec.to_json(), "identity": spec.identity},
             },
             "top_k": self.kept,
+            **({"average_views": self.views.to_json()} if len(self.views) > 1 else {}),
         }
 
     def settings(self) -> dict[str, Json]:
@@ -100,6 +106,7 @@ class PredictionRequest:
             "output": redact(self.output.url),
             "top_k": self.top_k,
             "on_bad_image": self.on_bad_image,
+            **({"min_confidence": self.min_confidence} if self.min_confidence else {}),
         }
 
 
@@ -127,7 +134,8 @@ def _prepared(
 
     Raises what `prediction_job` says, and what reading the session raises.
     """
-    found = request.images.list_images()
+    policy = context.read_policy(request.session)
+    found = request.images.list_images(policy)
     known = _ensured(request, found, context)
 
     def patient(opened: Callable[[], Store]) -> Callable[[], Store]:
@@ -138,9 +146,7 @@ def _prepared(
     open_session_store = patient(request.place.open)
     looking = TrainingSession(open_session_store, request.session, context.clock, known)
     with closing(looking) as session, ExitStack() as stack:
-        url, seconds = redact(request.images.url), request.session.read_timeout
-        opened = timely_opener(url, request.images.open, context.clock, seconds, context.stop.check)
-        reader = stack.enter_context(closing(SourceReader(patient(opened))))
+        reader = stack.enter_context(closing(request.images.reader(policy)))
         recorded = _recorded_index(session, found, open_session_store)
         index = _index_of(request, session, recorded, found, reader.read)
         attachments = {name: ref for name, ref in session.attachments.items() if name == IMAGES_INDEX}
@@ -162,6 +168,8 @@ def _prepared(
             cache_size=request.session.cache_size,
             images_digest=attachments[IMAGES_INDEX].sha256 if IMAGES_INDEX in attachments else "",
             fail_on_bad_image=request.on_bad_image == "fail",
+            min_confidence=request.min_confidence,
+            views=request.views,
         )
         options = OpenOptions(
             stale_after=request.session.stale_after,
@@ -179,7 +187,10 @@ def _ensured(request: PredictionRequest, found: ImageIndex, context: JobContext)
         return {MODEL: encode_model(request.model, {}), IMAGES_INDEX: found.to_bytes()}
 
     def numerics() -> Mapping[str, Json]:
-        return {EXTRACTOR: dict(numerics_of(request.model.feature_extractor, request.model.runtime()))}
+        found: dict[str, Json] = {
+            EXTRACTOR: dict(numerics_of(request.model.feature_extractor, request.model.runtime()))
+        }
+        return {**found, **({AUGMENTER: augmenter_identity()} if len(request.views) > 1 else {})}
 
     return ensure_session(
         request.place,

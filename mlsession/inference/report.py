@@ -22,14 +22,16 @@ class PredictionReport:
     """Its rows."""
     num_skipped: int
     """Of these, the images that cannot be read."""
+    num_rejected: int = 0
+    """Of these, the images whose best label was less sure than was asked for."""
     counts: Mapping[str, int] = field(default_factory=dict)
-    """Images by the label that was found best, for every label of the model."""
+    """Images by the label that they got, for every label of the model."""
     size_bytes: int
 
     @property
     def num_predicted(self) -> int:
-        """Images that could be read."""
-        return self.num_images - self.num_skipped
+        """Images that got a label."""
+        return self.num_images - self.num_skipped - self.num_rejected
 
     def to_json(self) -> dict[str, Json]:
         """A JSON object; locations without credentials."""
@@ -39,6 +41,7 @@ class PredictionReport:
             "images": self.num_images,
             "predicted": self.num_predicted,
             "skipped": self.num_skipped,
+            "rejected": self.num_rejected,
             "counts": dict(self.counts),
             "size_bytes": self.size_bytes,
         }
@@ -46,4 +49,6 @@ class PredictionReport:
     def _repr_html_(self) -> str:
         found = {label: f"{count:,}" for label, count in self.counts.items() if count}
         about = {"output": redact(self.output), "skipped": f"{self.num_skipped:,}"}
+        if self.num_rejected:
+            about["rejected"] = f"{self.num_rejected:,}"
         return card(type(self).__name__, f"{self.num_predicted:,} images", [facts({**about, **found})])

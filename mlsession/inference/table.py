@@ -3,14 +3,15 @@
     path    label    confidence    label_2    confidence_2    ...    reason
 
 A row for each image, in the order of their paths (by code points). `label` is the best one and `confidence` its
-probability; with a top of K, `label_2` to `label_K` are the next best. `reason` says why an image cannot be read: then
-labels and confidences are missing, and otherwise `reason` is.
+probability; with a top of K, `label_2` to `label_K` are the next best. `reason` says why an image has none (it cannot
+be read, or its best label is less sure than was asked for): then labels and confidences are missing, and otherwise
+`reason` is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from mlsession.errors import DamagedData
@@ -32,7 +33,7 @@ class Block:
     confidence: Array
     """float64 [n, K]."""
     reasons: Sequence[str]
-    """[n]: "" for those that could be read."""
+    """[n]: why an image has no label; "" for those that have one."""
 
 
 class TableWriter(Protocol):
@@ -45,6 +46,22 @@ class TableWriter(Protocol):
     def close(self) -> None:
         """Finishes the file."""
         ...
+
+
+def without_unsure(block: Block, classes: Sequence[str], min_confidence: float) -> Block:
+    """The block, with a reason for each image whose best label is less sure; itself where none is."""
+    unsure = [
+        not reason and confidence < min_confidence
+        for reason, confidence in zip(block.reasons, block.confidence[:, 0].tolist(), strict=True)
+    ]
+    if not any(unsure):
+        return block
+    columns = zip(unsure, block.reasons, block.top[:, 0].tolist(), block.confidence[:, 0].tolist(), strict=True)
+    reasons = [
+        f"less sure than {min_confidence:g}: {classes[label]} {confidence:.3g}" if is_unsure else reason
+        for is_unsure, reason, label, confidence in columns
+    ]
+    return replace(block, reasons=reasons)
 
 
 def column_names(top: int) -> list[str]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from mlsession.augment.views import ViewPlan
 from mlsession.classifier.model import ImageModel
 from mlsession.errors import InternalError, KeyMissing, ModifiedTrainingData
 from mlsession.events import Event
 from mlsession.inference.inputs import TASK
 from mlsession.inference.output import Output, write_table
 from mlsession.inference.report import PredictionReport
-from mlsession.inference.table import BLOCK, Block, blocks_of
+from mlsession.inference.table import BLOCK, Block, blocks_of, without_unsure
 from mlsession.phases.featurize import Featurizer
 from mlsession.phases.inferred import Inferred
 from mlsession.phases.recorded import RecordedExtractor
@@ -72,6 +73,10 @@ class ImagePrediction:
     images_digest: str = ""
     """Names the images, "" for those that the session was made with: others make inferencing start over."""
     fail_on_bad_image: bool = False
+    min_confidence: float = 0.0
+    """Images that are less sure of their best label have none in the output."""
+    views: ViewPlan = field(default_factory=ViewPlan)
+    """What is said of an image is averaged over them."""
 
     @property
     def name(self) -> str:
@@ -106,15 +111,18 @@ class ImagePrediction:
         found = Inferred.of(past.state(Phase.INFERENCING))
         if self.fail_on_bad_image:
             found.check_all_readable(self.images.keys)
-        classes, count = self.model.labels, np.zeros(len(self.model.labels), dtype=np.int64)
+        classes, count, rejected = self.model.labels, np.zeros(len(self.model.labels), dtype=np.int64), 0
         top = min(self.top_k, len(classes))
         rows = past.rows(Phase.INFERENCING, BLOCK)
 
         def counted() -> Iterator[Block]:
-            for block in blocks_of(rows, self.images.keys, len(classes), found.reasons, top):
+            nonlocal rejected
+            for read in blocks_of(rows, self.images.keys, len(classes), found.reasons, top):
                 self.check()
-                readable = np.array([not reason for reason in block.reasons])
-                np.add.at(count, block.top[readable, 0], 1)
+                block = without_unsure(read, classes, self.min_confidence)
+                rejected += read.reasons.count("") - block.reasons.count("")
+                labelled = np.array([not reason for reason in block.reasons])
+                np.add.at(count, block.top[labelled, 0], 1)
                 yield block
 
         size = write_table(self.output, self.open_folder, counted(), classes, top)
@@ -123,11 +131,13 @@ class ImagePrediction:
             session=self.session_url,
             num_images=found.num_images,
             num_skipped=found.num_skipped,
+            num_rejected=rejected,
             counts=dict(zip(classes, count.tolist(), strict=True)),
             size_bytes=size,
         )
 
     def _featurizer(self) -> Featurizer:
         extractor = RecordedExtractor(spec=self.model.feature_extractor, numerics=self.numerics, emit=self.emit)
+        extractor.check_augmenter(self.views)
         cache = extractor.cache(self.open_cache, self.cache_size)
-        return extractor.featurizer(cache, is_shared=self.images.is_shared)
+        return extractor.featurizer(cache, views=self.views, is_shared=self.images.is_shared)

@@ -7,9 +7,11 @@ calibration of modern neural networks", ICML 2017. A bin holds its lower end, th
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
+from mlsession.metrics.intervals import Interval, wilson_interval
 from mlsession.session.phase import Array
 
 CONFIDENCE_BINS = 15
@@ -36,14 +38,48 @@ def expected_calibration_error(table: Array) -> float:
     return math.fsum(gaps.tolist()) / count if count else math.nan
 
 
-def wilson_interval(correct: int, count: int) -> tuple[float, float]:
-    """The 95 % interval of a share, after E. B. Wilson, "Probable inference, the law of succession, and statistical
-    inference", JASA 22 (1927); NaN without images.
+def maximum_calibration_error(table: Array) -> float:
+    """How far confidence lies from accuracy in the bin where it does so most, however few its images; NaN without any.
+
+    The same paper's. With few images in each bin it says little: `reliability_bins` has the intervals.
     """
-    if not count:
-        return math.nan, math.nan
-    z = 1.959963984540054
-    share, spread = correct / count, z * z / count
-    centre = share + spread / 2
-    reach = z * math.sqrt(share * (1 - share) / count + spread / (4 * count))
-    return max((centre - reach) / (1 + spread), 0.0), min((centre + reach) / (1 + spread), 1.0)
+    some = table[table[:, 0] > 0]
+    gaps = np.abs(some[:, 2] * CONFIDENCE_UNIT - some[:, 1]) / some[:, 0]
+    return float(gaps.max()) if len(some) else math.nan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReliabilityBin:
+    """Images whose confidence lies in one range."""
+
+    low: float
+    high: float
+    """From `low` on, and below `high`; the last one also holds 1."""
+    count: int
+    correct: int
+    confidence: float
+    """The mean, 0 to 1; NaN without images."""
+
+    @property
+    def accuracy(self) -> float:
+        """The share predicted correctly; NaN without images."""
+        return self.correct / self.count if self.count else math.nan
+
+    @property
+    def accuracy_interval(self) -> Interval:
+        """The accuracy's 95 % interval (Wilson)."""
+        return wilson_interval(self.correct, self.count)
+
+
+def reliability_bins(table: Array) -> tuple[ReliabilityBin, ...]:
+    """The bins of a `calibration_table`, those without images too."""
+    return tuple(
+        ReliabilityBin(
+            low=place / CONFIDENCE_BINS,
+            high=(place + 1) / CONFIDENCE_BINS,
+            count=count,
+            correct=correct,
+            confidence=units * CONFIDENCE_UNIT / count if count else math.nan,
+        )
+        for place, (count, correct, units) in enumerate(table.tolist())
+    )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlsession.errors import InternalError, InvalidParameter
+from mlsession.metrics.confusion import Confusion, confusion_matrix, top_confusions
 from mlsession.metrics.ranks import best_classes, true_ranks
 from mlsession.session.phase import Array, Arrays
 
@@ -136,6 +137,13 @@ class ImageResults:
         best: Array = self.columns["top_confidence"][:, 0]
         return best
 
+    @property
+    def margin(self) -> Array:
+        """float64 [n]: by how much the best label's probability exceeds the next one's; of a lone label its own."""
+        best = self.columns["top_confidence"]
+        gap: Array = best[:, 0] - best[:, 1] if best.shape[1] > 1 else best[:, 0].copy()
+        return gap
+
     def where(
         self, *, correct: bool | None = None, label: str | None = None, predicted: str | None = None
     ) -> ImageResults:
@@ -158,9 +166,20 @@ class ImageResults:
         order = np.argsort(-self.confidence[wrong], kind="stable")
         return self._take(wrong[order][:n])
 
+    def hesitant(self, n: int | None = None) -> ImageResults:
+        """The `n` images with the smallest `margin` (None: all of them), smallest first, right or wrong: those on which
+        another photo of the same thing, or a little more training, may change the answer.
+        """
+        return self._take(np.argsort(self.margin, kind="stable")[:n])
+
+    def top_confusions(self, n: int = 10) -> tuple[Confusion, ...]:
+        """The `n` commonest mistakes, commonest first; `where(label=..., predicted=...)` has the images of each."""
+        table = confusion_matrix(self.columns["truth"], self.columns["top"][:, 0], len(self.classes))
+        return top_confusions(table, self.classes, n)
+
     @property
     def frame(self) -> pd.DataFrame:
-        """Columns "path", "label", "predicted", "confidence", "correct", "rank", "truth_confidence"."""
+        """Columns "path", "label", "predicted", "confidence", "correct", "rank", "truth_confidence", "margin"."""
         import pandas as pd
 
         names = np.array(self.classes, dtype=object)
@@ -173,6 +192,7 @@ class ImageResults:
                 "correct": self.correct,
                 "rank": self.columns["rank"],
                 "truth_confidence": self.columns["truth_confidence"],
+                "margin": self.margin,
             }
         )
 

@@ -45,6 +45,23 @@ def score_bins(scores: Array) -> Array:
     return bins
 
 
+def bin_floor(place: int) -> float:
+    """The smallest float64 that `score_bins` puts into a bin, so that of any scores those from it on are exactly those
+    of this bin and the ones above it.
+    """
+    if place == 0:
+        return 0.0
+    if place <= _HALF:
+        return _leading(_LOWEST + place) if place < _HALF else 0.5
+    # The bin is left where what is missing to 1 reaches the next step; 1 less that has few enough digits to be exact.
+    return math.nextafter(1.0 - _leading(_LOWEST + BINS - place), 2.0)
+
+
+def _leading(bits: int) -> float:
+    """The float64 whose leading bits these are, and all others 0."""
+    return float(np.int64(bits << _SHIFT).view(np.float64))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ScoreHistograms:
     """The probabilities of each class by bin; K classes."""

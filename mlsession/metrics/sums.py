@@ -17,6 +17,13 @@ SMALLEST_PROBABILITY = 1e-15
 """A true class with a smaller probability counts as having this, so one sure mistake costs 34.5 nats, not infinity."""
 
 
+def losses(truth: Array, probabilities: Array) -> list[int]:
+    """-ln(probability of the true class) of each of int [n] true classes and float [n, K], rounded to `LOSS_UNIT`."""
+    of_truth = probabilities[np.arange(len(truth)), truth].astype(np.float64).tolist()
+    # One logarithm at a time: vector instructions may round otherwise at the end of a batch than within.
+    return [round(-math.log(max(value, SMALLEST_PROBABILITY)) / LOSS_UNIT) for value in of_truth]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class MetricSums:
     """What rows seen so far add up to; K classes."""
@@ -71,10 +78,7 @@ class MetricSums:
         if not (float(probabilities.min()) >= 0 and float(probabilities.max()) <= 1 + 1e-6):
             raise InvalidParameter("probabilities", "outside", "every probability must lie from 0 to 1")
         confusion = self.confusion + confusion_matrix(truth, probabilities.argmax(axis=1), classes)
-        of_truth = probabilities[np.arange(len(truth)), truth].astype(np.float64).tolist()
-        # One logarithm at a time: vector instructions may round otherwise at the end of a batch than within.
-        units = sum(round(-math.log(max(value, SMALLEST_PROBABILITY)) / LOSS_UNIT) for value in of_truth)
-        return MetricSums(confusion=confusion, loss_units=self.loss_units + units)
+        return MetricSums(confusion=confusion, loss_units=self.loss_units + sum(losses(truth, probabilities)))
 
     def merge(self, other: MetricSums) -> MetricSums:
         """The sums of both sets of rows. Raises `InvalidParameter` when the number of classes differs."""

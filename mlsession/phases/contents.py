@@ -11,6 +11,7 @@ from collections.abc import Generator, Iterator
 import numpy as np
 import numpy.typing as npt
 
+from mlsession.data.digests import DigestMap
 from mlsession.session.log.blobs import as_written
 from mlsession.session.phase import Array, Arrays, Past, Phase
 
@@ -73,6 +74,17 @@ class Contents:
         """Stops reading; idempotent."""
         if isinstance(self._past, Generator):
             self._past.close()
+
+
+def copies_among(digests: Array, readable: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """int64 [M, 2]: (image, first image with the same bytes) of each readable image that is not that first one.
+
+    `digests` uint8 [N, 32] and `readable` bool [N] are by image; ascending.
+    """
+    rows = np.flatnonzero(readable)
+    _, first = DigestMap(digests[rows]).look_up(digests[rows])
+    again = first != np.arange(len(rows))
+    return np.stack([rows[again], rows[first[again]]], axis=1).astype(np.int64)
 
 
 def earlier_digests(past: Past) -> Iterator[npt.NDArray[np.uint8]]:

@@ -6,7 +6,7 @@
 
 Additive output, one row for each readable image: `part` uint8, `row` int64, and what `result_columns` keeps. `row` is
 the image's place in the corpus, of test images that in the test set. Every state holds the exact sums so far, from
-which the metrics follow.
+which the metrics follow, and how many of the images to measure on are among those trained on, byte for byte.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
+from mlsession.data.digests import DIGEST_BYTES, DigestMap
 from mlsession.heads.protocol import Head
 from mlsession.metrics.evaluation import EvaluationSums
 from mlsession.metrics.images import result_columns
 from mlsession.phases.corpus import Part
-from mlsession.phases.evaluated import PARTS, encode_sums, sums_of
+from mlsession.phases.evaluated import MEASURED, PARTS, Leaked, encode_sums, leaked_of, sums_of
 from mlsession.phases.features import BLOCK, FeatureTable
 from mlsession.phases.featurize import Featurizer, readable_rows
 from mlsession.phases.pictures import BATCH
@@ -38,6 +39,7 @@ class _Done:
 
     sums: dict[str, EvaluationSums]
     """By part."""
+    leaked: dict[str, Leaked] = field(default_factory=lambda: dict.fromkeys(MEASURED, Leaked()))
     skipped: list[Json] = field(default_factory=list)
     items: int = 0
     iteration: int = 0
@@ -61,10 +63,13 @@ class Evaluating:
         self._test = test
         self._featurizer = featurizer
         self._numerics = numerics
+        self._trained_on = DigestMap(np.empty((0, DIGEST_BYTES), dtype=np.uint8))
 
     def run(self, state: PhaseState | None) -> Iterator[Step]:
         with self._numerics():
             table = self._load_table()
+            # Of the images trained on, by content.
+            self._trained_on = DigestMap(table.digests[table.image[table.training & table.original]])
             done = self._restore(state)
             tests = 0 if self._test is None else len(self._test.keys)
             originals = np.flatnonzero(table.original)
@@ -92,7 +97,11 @@ class Evaluating:
             iteration, items = (as_count(state.data[name]) for name in ("iteration", "items"))
             skipped = as_list(state.data["skipped"])
             return _Done(
-                sums=sums_of(state, len(self._classes)), skipped=list(skipped), items=items, iteration=iteration
+                sums=sums_of(state, len(self._classes)),
+                leaked=leaked_of(state),
+                skipped=list(skipped),
+                items=items,
+                iteration=iteration,
             )
 
     def _turns(
@@ -104,7 +113,9 @@ class Evaluating:
             done.items += len(rows)
             rows = rows[(table.training | table.validation)[rows]]
             part, features = table.validation[rows].astype(np.uint8), table.take(rows).astype(np.float32)
-            yield self._predict(features, part, table.image[rows], table.labels[rows], done), ()
+            adds = self._predict(features, part, table.image[rows], table.labels[rows], done)
+            self._count_leaked(table.digests[adds["row"]], adds, done)
+            yield adds, ()
         if self._test is not None:
             try:
                 yield from self._test_turns(self._test, first_test, done)
@@ -120,7 +131,10 @@ class Evaluating:
             found, features = readable_rows(pictures)
             part = np.full(len(found), PARTS.index("test"), dtype=np.uint8)
             notices = tuple(Notice(item=test.keys[picture.row], text=picture.reason) for picture in bad)
-            yield self._predict(features, part, found, test.labels[found], done), notices
+            adds = self._predict(features, part, found, test.labels[found], done)
+            digests = [np.frombuffer(each.digest, dtype=np.uint8) for each in pictures if each.is_readable]
+            self._count_leaked(np.array(digests, dtype=np.uint8).reshape(-1, DIGEST_BYTES), adds, done)
+            yield adds, notices
 
     def _predict(
         self,
@@ -136,6 +150,13 @@ class Evaluating:
             done.sums[name] = done.sums[name].add(truth[chosen], probabilities[chosen])
         return {"part": part, "row": rows.astype(np.int64), **result_columns(truth, probabilities)}
 
+    def _count_leaked(self, digests: npt.NDArray[np.uint8], adds: Arrays, done: _Done) -> None:
+        """Counts which of the images that were just predicted are among those trained on: uint8 [n, 32]."""
+        known, _ = self._trained_on.look_up(digests)
+        for name in MEASURED:
+            chosen = known & (adds["part"] == PARTS.index(name))
+            done.leaked[name] = done.leaked[name].add(int(chosen.sum()), int((chosen & (adds["rank"] == 0)).sum()))
+
 
 def _accuracies(done: _Done) -> dict[str, float]:
     """For a progress line."""
@@ -143,8 +164,14 @@ def _accuracies(done: _Done) -> dict[str, float]:
 
 
 def _snapshot(done: _Done) -> PhaseState:
-    arrays, units = encode_sums(done.sums)
+    arrays, sums = encode_sums(done.sums)
     return PhaseState(
         arrays,
-        {"iteration": done.iteration, "items": done.items, "skipped": list(done.skipped), "loss_units": units},
+        {
+            "iteration": done.iteration,
+            "items": done.items,
+            "skipped": list(done.skipped),
+            **sums,
+            "leaked": {part: leaked.to_json() for part, leaked in done.leaked.items()},
+        },
     )

@@ -17,12 +17,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
 
 from mlsession.errors import UnreadableImage, UnusableData
-from mlsession.phases.contents import Contents, original_facts
+from mlsession.phases.contents import Contents, copies_among, original_facts
 from mlsession.phases.corpus import Corpus
 from mlsession.phases.featurize import Featurizer, Picture
 from mlsession.phases.pictures import BATCH
@@ -138,12 +139,12 @@ class Extracting:
 
     def _extract(self, pictures: tuple[Picture, ...]) -> dict[str, Array]:
         views = [picture.num_views for picture in pictures]
-        digests = np.stack([np.frombuffer(picture.digest, dtype=np.uint8) for picture in pictures])
+        digests = np.frombuffer(b"".join(picture.digest for picture in pictures), dtype=np.uint8)
         readable = np.array([picture.is_readable for picture in pictures], dtype=np.uint8)
         return {
             "features": np.concatenate([picture.features for picture in pictures]),
-            "view": np.concatenate([np.arange(count, dtype=np.uint8) for count in views]),
-            "digest": digests.repeat(views, axis=0),
+            "view": np.fromiter(chain.from_iterable(map(range, views)), dtype=np.uint8),
+            "digest": digests.reshape(len(pictures), -1).repeat(views, axis=0),
             "readable": readable.repeat(views),
         }
 
@@ -165,7 +166,11 @@ class Extracting:
         if self._corpus.validation is None:
             validation[readable] = self._split(labels[readable], digests[readable])
         self._check_classes(labels[readable & ~validation])
-        return {"validation": validation.astype(np.uint8), "readable": readable.astype(np.uint8)}
+        return {
+            "validation": validation.astype(np.uint8),
+            "readable": readable.astype(np.uint8),
+            "copies": copies_among(digests, readable),
+        }
 
     def _check_classes(self, labels: npt.NDArray[np.int64]) -> None:
         present = set(np.unique(labels).tolist())

@@ -40,6 +40,8 @@ class FeatureTable:
     """[N]."""
     image: npt.NDArray[np.int64]
     """[N]: the place in the corpus of the image that a row is a view of."""
+    digests: npt.NDArray[np.uint8]
+    """[images, 32]: of each image, at its place in the corpus, the SHA-256 of its file."""
     original: npt.NDArray[np.bool_]
     """[N]: rows of images as they are, one for each image."""
     training: npt.NDArray[np.bool_]
@@ -75,12 +77,14 @@ def load_features(past: Past, labels: npt.NDArray[np.int64]) -> FeatureTable:
 def _loaded(past: Past, state: PhaseState, labels: npt.NDArray[np.int64]) -> FeatureTable:
     count = as_count(state.data["rows"])
     features, original, done = None, np.zeros(0, dtype=np.bool_), 0
-    for block in past.rows(Phase.EXTRACTING, BLOCK, names=("features", "view")):
+    digests: list[npt.NDArray[np.uint8]] = []
+    for block in past.rows(Phase.EXTRACTING, BLOCK, names=("features", "view", "digest")):
         if features is None:
             features, original = make_room(count, block["features"].shape[1]), np.zeros(count, dtype=np.bool_)
         place = slice(done, done + len(block["view"]))
         features[place] = halves(block["features"])
         original[place] = block["view"] == 0
+        digests.append(block["digest"][block["view"] == 0])
         done = place.stop
         let_go(features)
     if features is None or done != count or original.sum() != len(labels):
@@ -91,6 +95,7 @@ def _loaded(past: Past, state: PhaseState, labels: npt.NDArray[np.int64]) -> Fea
         features=features,
         labels=labels[image],
         image=image,
+        digests=np.concatenate(digests),
         original=original,
         training=readable & ~held_out,
         validation=readable & held_out & original,

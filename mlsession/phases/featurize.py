@@ -7,25 +7,20 @@ import itertools
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from mlsession.augment.views import Effect, ViewPlan
+from mlsession.augment.making import Pixels, ViewMaker
+from mlsession.augment.views import ViewPlan
 from mlsession.errors import UnreadableImage
 from mlsession.extractors.halves import Halves, to_half
 from mlsession.extractors.protocol import FeatureExtractor
-from mlsession.images.decode import STRICT, ReadingRules, prepare_image, prepare_wide
+from mlsession.images.decode import STRICT, ReadingRules
 from mlsession.phases.cache import view_key
 from mlsession.phases.claims import Claims
 from mlsession.phases.donation import FeatureRows
 from mlsession.phases.pictures import BATCH, Read, worked_batches
-
-if TYPE_CHECKING:
-    from mlsession.augment.transforms import Augmenter
-
-Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -95,14 +90,11 @@ class Featurizer:
         """
         self._load_extractor = load_extractor
         self._dimension = dimension
-        self._side = side
         self._cache = cache
         self._views = ViewPlan() if views is None else views
         self._augmenter_identity = augmenter
         self._is_shared = is_shared
-        self._rules = rules
-        self._augmenter: Augmenter | None = None
-        self._lock = threading.Lock()
+        self._maker = ViewMaker(self._views, side, rules)
         self._workers = threading.local()
         self._claims = Claims()
         self.num_reused = 0
@@ -162,8 +154,7 @@ class Featurizer:
             at_hand = {key: row for key, row in zip(asked, self._at_hand(asked), strict=True) if row is not None}
             drafts, awaited = self._drafts(batch, digests, keys, at_hand, mine - at_hand.keys(), views)
         finally:
-            for key in mine:
-                self._claims.settle(key, None)  # What could not be made, or need not be.
+            self._claims.give_up(mine)
         for draft, view in awaited:
             self._take_over(draft, view, claimed[self._key(draft.digest, view)].result(), batch)
         return tuple(draft.finished() for draft in drafts)
@@ -223,7 +214,7 @@ class Featurizer:
     ) -> _Draft:
         features = np.zeros((num_views, self._dimension), dtype=np.float16)
         try:
-            pending = self._prepared(data, key, digest, wanted)
+            pending = self._maker.of_file(data, key, digest, wanted)
         except UnreadableImage as error:
             return _Draft(row=row, digest=digest, features=features, reason=error.reason, pending={})
         for view, found in cached.items():
@@ -250,27 +241,6 @@ class Featurizer:
     def _key(self, digest: bytes, view: int) -> bytes:
         return view_key(self._views, self._augmenter_identity, digest, view)
 
-    def _prepared(self, data: bytes, name: str, digest: bytes, wanted: Collection[int]) -> dict[int, Pixels]:
-        """The pixels of some views of an image that is decoded once, or not at all if there are none."""
-        if not wanted:
-            return {}
-        if self._views.needs_wide.isdisjoint(wanted):
-            square = wide = prepare_image(data, name, self._side, self._rules)
-        else:
-            square, wide = prepare_wide(data, name, self._side, self._rules)
-        made = {}
-        for view in wanted:
-            made[view] = square if view == 0 else self._augment(self._views.effect(digest, view), square, wide)
-        return made
-
-    def _augment(self, effect: Effect, square: Pixels, wide: Pixels) -> Pixels:
-        with self._lock:  # Loaded by whichever thread needs it first: not at all where the cache has all views.
-            if self._augmenter is None:
-                from mlsession.augment.transforms import Augmenter
-
-                self._augmenter = Augmenter()
-        return self._augmenter.apply(effect, square, wide)
-
 
 def readable_rows(pictures: Sequence[Picture]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """The rows of those pictures that can be read, int64 [n], and their own features, float32 [n, D]."""
@@ -278,3 +248,11 @@ def readable_rows(pictures: Sequence[Picture]) -> tuple[npt.NDArray[np.int64], n
     width = pictures[0].features.shape[1]
     features = np.array([picture.features[0] for picture in readable], dtype=np.float32).reshape(-1, width)
     return np.array([picture.row for picture in readable], dtype=np.int64), features
+
+
+def readable_views(pictures: Sequence[Picture]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """The rows of those pictures that can be read, int64 [n], and the features of their views, float32 [n, V, D]."""
+    readable = [picture for picture in pictures if picture.is_readable]
+    shape = pictures[0].features.shape
+    views = np.array([picture.features for picture in readable], dtype=np.float32).reshape(-1, *shape)
+    return np.array([picture.row for picture in readable], dtype=np.int64), views

@@ -1,6 +1,6 @@
 """Inferencing: what a trained head says of every image of a source that need not be labelled.
 
-    for each batch of images, in index order: read, extract, predict
+    for each batch of images, in index order: read, extract with their views if there are any, predict
 
 Additive output, one row for each image of the index, in its order: `digest` uint8 [32], the SHA-256 of the image's
 bytes; `reason` int32, 0 for an image that was predicted, otherwise the place, from 1, of why it cannot be read among
@@ -8,7 +8,7 @@ the `reasons` of the state; `top` int32 [T], the best classes, best first, of eq
 float64 [T], their probabilities. Both are 0 where the image cannot be read. The state is `Inferred`.
 
 The probabilities of an image are computed by themselves: a matrix product rounds by the number of its rows, and what
-is said of an image must not depend on its neighbours.
+is said of an image must not depend on its neighbours. Those of its views are one product, and their mean counts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 
 from mlsession.heads.protocol import Head
 from mlsession.metrics.ranks import best_classes
-from mlsession.phases.featurize import Featurizer, Picture, readable_rows
+from mlsession.phases.featurize import Featurizer, Picture
 from mlsession.phases.inferred import Inferred
 from mlsession.phases.pictures import BATCH
 from mlsession.session.phase import Array, Notice, PhaseState, Step
@@ -71,7 +71,10 @@ class Inferencing:
         featurizer: Featurizer,
         fail_on_bad_image: bool = False,
     ) -> None:
-        """`bytes_of(row)` gives an image, in any thread; `top` classes are kept of each, T = min(top, K)."""
+        """`bytes_of(row)` gives an image, in any thread; `top` classes are kept of each, T = min(top, K).
+
+        What is said of an image is averaged over the views of the `featurizer`.
+        """
         self._keys = keys
         self._bytes_of = bytes_of
         self._head = head
@@ -86,8 +89,9 @@ class Inferencing:
         done = _Done(restored, {reason: place for place, reason in enumerate(restored.reasons, start=1)})
         count = len(self._keys)
         try:
-            for pictures, features in self._featurized(restored.num_images):
-                adds = self._predict(pictures, features, done)
+            rows = range(restored.num_images, count)
+            for pictures in self._featurizer.batches(rows, self._keys.__getitem__, self._bytes_of, augmented=True):
+                adds = self._predict(pictures, done)
                 if self._fail_on_bad_image:
                     done.so_far.check_all_readable(self._keys)
                 reused = self._featurizer.num_reused
@@ -105,18 +109,13 @@ class Inferencing:
         finally:
             self._featurizer.close()
 
-    def _featurized(self, first: int) -> Iterator[tuple[tuple[Picture, ...], Array]]:
-        """The images from row `first` on in batches, each with float32 [n, D]: the features of the readable ones."""
-        rows = range(first, len(self._keys))
-        for pictures in self._featurizer.batches(rows, self._keys.__getitem__, self._bytes_of):
-            yield pictures, readable_rows(pictures)[1]
-
-    def _predict(self, pictures: Sequence[Picture], features: Array, done: _Done) -> dict[str, Array]:
+    def _predict(self, pictures: Sequence[Picture], done: _Done) -> dict[str, Array]:
         reason, kept = done.add(pictures), min(self._top, self._head.num_classes)
         top = np.zeros((len(pictures), kept), dtype=np.int32)
         confidence = np.zeros((len(pictures), kept), dtype=np.float64)
-        for place, row in zip(np.flatnonzero(reason == 0).tolist(), features, strict=True):
-            probabilities = self._head.probabilities(np.array(row)[np.newaxis])
+        for place in np.flatnonzero(reason == 0).tolist():
+            views = pictures[place].features.astype(np.float32)
+            probabilities = self._head.probabilities(views).mean(axis=0, keepdims=True)
             best = best_classes(probabilities, kept)[0]
             top[place], confidence[place] = best, probabilities[0, best]
         digests = np.stack([np.frombuffer(picture.digest, dtype=np.uint8) for picture in pictures])

@@ -26,6 +26,9 @@ from mlsession.store.protocol import Store
 EXTRACTOR = "extractor"
 """The member of a session's numerics id that says what gives features their bits: `FeatureExtractor.numerics`."""
 
+AUGMENTER = "augmenter"
+"""The member that says what makes the pixels of views; absent where there are none."""
+
 TRUNCATED, ALLOWED = "truncated", "allowed"
 """Its member where images that are cut short are taken: rows of such images are for such sessions only."""
 
@@ -46,6 +49,12 @@ class RecordedExtractor:
         """What gives features their bits. Raises `DamagedData`."""
         with as_written("the session's numerics"):
             return as_object(self.numerics[EXTRACTOR])
+
+    def check_augmenter(self, views: ViewPlan) -> None:
+        """Tells of views that are made by something else now than by what is recorded."""
+        original = self.numerics.get(AUGMENTER)
+        if len(views) > 1 and original != augmenter_identity():
+            self.emit(NumericsChanged(what=AUGMENTER, original=str(original), new=augmenter_identity()))
 
     def cache(self, open_cache: Callable[[], Store] | None, limit: int = CACHE_BYTES) -> FeatureCache | None:
         """The feature cache's folder of this extractor, if there is a cache; see `FeatureCache` for its `limit`."""

@@ -12,8 +12,10 @@ from contextlib import AbstractContextManager
 import numpy as np
 import numpy.typing as npt
 
+from mlsession.data.digests import content_numbers
+from mlsession.heads.chosen import Chosen
 from mlsession.heads.fitting import begin_fit, restore_fit
-from mlsession.heads.options import HeadOptions
+from mlsession.heads.options import ClassifierOptions, candidates_of, kind_of
 from mlsession.heads.protocol import Fit, Head
 from mlsession.metrics.sums import MetricSums
 from mlsession.phases.features import FeatureTable
@@ -35,6 +37,18 @@ class TableRows:
     def __call__(self) -> Iterator[Arrays]:
         return self._table.rows(self._table.training)
 
+    @property
+    def labels(self) -> npt.NDArray[np.int64]:
+        return self._table.labels[self._rows]
+
+    @property
+    def contents(self) -> npt.NDArray[np.int64]:
+        return content_numbers(self._table.digests)[self._table.image[self._rows]]
+
+    @property
+    def originals(self) -> npt.NDArray[np.bool_]:
+        return self._table.original[self._rows]
+
     def take(self, places: npt.NDArray[np.int64]) -> Arrays:
         rows = self._rows[places]
         return {"features": self._table.take(rows), "labels": self._table.labels[rows]}
@@ -47,17 +61,20 @@ class Training:
         self,
         load_table: Callable[[], FeatureTable],
         classes: tuple[str, ...],
-        options: HeadOptions,
+        options: ClassifierOptions,
         seed: int,
         limit: int,
         numerics: Callable[[], AbstractContextManager[None]],
+        chosen: Callable[[], Chosen | None] = lambda: None,
     ) -> None:
+        """`chosen` gives what was chosen for the fit, if something was; then it takes the place of `options`."""
         self._load_table = load_table
         self._classes = classes
         self._options = options
         self._seed = seed
         self._limit = limit
         self._numerics = numerics
+        self._chosen = chosen
 
     def run(self, state: PhaseState | None) -> Iterator[Step]:
         with self._numerics():
@@ -85,13 +102,16 @@ class Training:
 
     def _restore(self, state: PhaseState | None, rows: TableRows) -> tuple[Fit, list[tuple[float, float]]]:
         if state is None:
-            return begin_fit(rows, self._classes, self._options, self._seed), []
+            chosen = self._chosen()
+            options = candidates_of(self._options)[0] if chosen is None else chosen.options
+            return begin_fit(rows, self._classes, options, self._seed, chosen), []
         with as_written("state of training"):
             losses, accuracies = (
                 state.arrays.get(f"{HISTORY_PREFIX}validation_{name}", np.empty(0)) for name in ("loss", "accuracy")
             )
             pairs = [(float(loss), float(accuracy)) for loss, accuracy in zip(losses, accuracies, strict=True)]
-            return restore_fit(_fit_state(state), self._options, self._seed), pairs
+            candidates = {kind_of(options): options for options in candidates_of(self._options)}
+            return restore_fit(_fit_state(state), candidates[str(state.data[HEAD_KIND])], self._seed), pairs
 
 
 def _fit_state(state: PhaseState) -> PhaseState:

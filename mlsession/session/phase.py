@@ -31,6 +31,7 @@ class Phase(StrEnum):
 
     INITIALIZED = "initialized"
     EXTRACTING = "extracting"
+    SELECTING = "selecting"
     TRAINING = "training"
     EVALUATING = "evaluating"
     INFERENCING = "inferencing"

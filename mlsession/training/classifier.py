@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlsession.augment.averaged import AverageViews
 from mlsession.classifier.predictor import Predictor
 from mlsession.clock import SystemClock
 from mlsession.data.source import DataSource
@@ -207,20 +208,20 @@ class Classifier(PredictingClassifier):
 
     # Use
 
-    def evaluate(self, data: DataSource) -> ClassifierMetrics:
-        """Metrics on other labelled images; ones that cannot be read are left out.
+    def evaluate(self, data: DataSource, *, average_views: AverageViews = None) -> ClassifierMetrics:
+        """Metrics on other labelled images; ones that cannot be read are left out. `average_views`: as in `predict`.
 
         Raises `UnusableData` for a source without images or with a label that the classifier does not know. (Create
         ML says so in `is_valid` and `error` of its metrics, where it is easily missed.)
         """
-        return self.evaluate_images(data).metrics
+        return self.evaluate_images(data, average_views=average_views).metrics
 
-    def evaluate_images(self, data: DataSource, top: int = TOP) -> Evaluation:
+    def evaluate_images(self, data: DataSource, top: int = TOP, *, average_views: AverageViews = None) -> Evaluation:
         """Like `evaluate`, with what was said of every image and which could not be read.
 
         `top` is how many labels to rank of each image, at most.
         """
-        return evaluate_source(self._predictor, data, top)
+        return evaluate_source(self._predictor, data, top, self._views(average_views))
 
     def write(
         self,

@@ -9,7 +9,12 @@ from mlsession.data.index import ImageIndex
 from mlsession.data.source import DataSource
 from mlsession.events import Event, LabelsCorrected
 from mlsession.session.session import TrainingSession
-from mlsession.training.inputs import CORRECTIONS, TRAINING_INDEX
+from mlsession.training.inputs import CORRECTIONS, TEST_INDEX, TRAINING_INDEX
+
+_KEPT = (
+    "the images stay as they were recorded, for changes are ignored; "
+    "take it on with on_modified_data='update' (--on-modified-data update)"
+)
 
 
 def recorded_corrections(session: TrainingSession, index: str) -> Corrections | None:
@@ -41,13 +46,21 @@ def corrections_to_keep(sources: Mapping[str, DataSource]) -> dict[str, bytes]:
 
 
 def tell_corrections(
-    sources: Mapping[str, DataSource], found: Mapping[str, ImageIndex | None], emit: Callable[[Event], None]
+    sources: Mapping[str, DataSource],
+    images: Mapping[str, ImageIndex | None],
+    emit: Callable[[Event], None],
+    is_kept: bool = False,
 ) -> None:
-    """Says what became of the corrections in the listings of today, by the names of their indexes."""
+    """Says what became of the corrections in the images that are worked on, by the names of their indexes.
+
+    `is_kept`: whether these are those of before, whatever is corrected today.
+    """
     for name, source in sources.items():
-        corrected, index = source.corrections, found.get(name)
+        corrected, index = source.corrections, images.get(name)
         if corrected is not None and index is not None:
             left = corrected.left(index)
+            if is_kept and name != TEST_INDEX:
+                left = dict.fromkeys(left, _KEPT)
             removals = [row.path for row in corrected.rows if row.label is None]
             removed = len(removals) - len(left.keys() & set(removals))
             relabeled = len(corrected.rows) - len(removals) - len(left.keys() - set(removals))

@@ -8,6 +8,7 @@ from mlsession.augment.views import ViewPlan
 from mlsession.errors import DamagedData
 from mlsession.phases.cache import view_key
 from mlsession.phases.donation import DonatedRows, collect_rows
+from mlsession.phases.recorded import AUGMENTER
 from mlsession.session.donor import Donor, check_alike
 from mlsession.session.identity import Identity
 from mlsession.session.log.blobs import as_written
@@ -19,7 +20,6 @@ from mlsession.session.session import TrainingSession
 from mlsession.store import open_store
 from mlsession.store.protocol import Store
 from mlsession.training.parameters import recorded_views
-from mlsession.training.task import AUGMENTER
 
 
 def donated_rows(

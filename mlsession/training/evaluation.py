@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mlsession.augment.views import ViewPlan
 from mlsession.classifier.predictor import Predictor
 from mlsession.data.reader import SourceReader
 from mlsession.data.source import DataSource
@@ -14,7 +15,7 @@ from mlsession.errors import InvalidParameter, UnusableData
 from mlsession.metrics.evaluation import EvaluationSums
 from mlsession.metrics.images import ImageResults, result_columns
 from mlsession.metrics.report import ClassifierMetrics
-from mlsession.phases.featurize import Featurizer, readable_rows
+from mlsession.phases.featurize import Featurizer, readable_views
 from mlsession.training.task import part_of
 
 
@@ -28,9 +29,10 @@ class Evaluation:
     """(path, reason) of images that cannot be read."""
 
 
-def evaluate_source(predictor: Predictor, data: DataSource, top: int) -> Evaluation:
+def evaluate_source(predictor: Predictor, data: DataSource, top: int, plan: ViewPlan | None = None) -> Evaluation:
     """Predicts every image of a source, and ranks the `top` best labels of each.
 
+    Probabilities are averaged over the views of a `plan`; without one they are those of the image itself.
     Raises `UnusableData` for a source without images or with other labels, `InvalidParameter` for a `top` below 1.
     """
     if top < 1:
@@ -40,12 +42,15 @@ def evaluate_source(predictor: Predictor, data: DataSource, top: int) -> Evaluat
     if unknown:
         raise UnusableData(str(data), f"the model does not know the label {unknown[0]!r}; it knows {', '.join(labels)}")
     sums, paths, columns, skipped = EvaluationSums.zero(len(labels)), [], [], []
-    with closing(SourceReader(data.open)) as reader:
-        part, featurizer = part_of(index, labels, reader), _featurizer(predictor, reader)
-        for pictures in featurizer.batches(range(len(part.keys)), part.keys.__getitem__, part.bytes_of):
+    with closing(data.reader()) as reader:
+        part, featurizer = part_of(index, labels, reader), _featurizer(predictor, reader, plan or ViewPlan())
+        rows_of = range(len(part.keys))
+        for pictures in featurizer.batches(rows_of, part.keys.__getitem__, part.bytes_of, augmented=True):
             skipped += [(part.keys[picture.row], picture.reason) for picture in pictures if not picture.is_readable]
-            rows, features = readable_rows(pictures)
-            probabilities = predictor.model.head.probabilities(features)
+            rows, views = readable_views(pictures)
+            # All in one product, then the mean over each image's own.
+            said = predictor.model.head.probabilities(views.reshape(-1, views.shape[2]))
+            probabilities = said.reshape(*views.shape[:2], len(labels)).mean(axis=1)
             sums = sums.add(part.labels[rows], probabilities)
             paths += [part.keys[row] for row in rows.tolist()]
             columns.append(result_columns(part.labels[rows], probabilities, top))
@@ -57,6 +62,6 @@ def evaluate_source(predictor: Predictor, data: DataSource, top: int) -> Evaluat
     )
 
 
-def _featurizer(predictor: Predictor, reader: SourceReader) -> Featurizer:
+def _featurizer(predictor: Predictor, reader: SourceReader, plan: ViewPlan) -> Featurizer:
     spec, load = predictor.model.feature_extractor, predictor.model.loaded_extractor
-    return Featurizer(load, spec.dimension, spec.input_side, cache=None, is_shared=reader.opens_shared)
+    return Featurizer(load, spec.dimension, spec.input_side, cache=None, views=plan, is_shared=reader.opens_shared)

@@ -57,6 +57,7 @@ def with_facts(metadata: ModelMetadata, model: ImageModel, metrics: Mapping[str,
     mlsession.feature_extractor    everything that gives its features their meaning
     mlsession.classifier           the kind of its head
     mlsession.num_classes
+    mlsession.temperature          what the logits were divided by, see `ImageModel.temperature`; as Python writes it
     mlsession.<part>_images        how many were measured; part is training, validation or test
     mlsession.<part>_accuracy      0 to 1, in four decimals
     """
@@ -66,6 +67,7 @@ def with_facts(metadata: ModelMetadata, model: ImageModel, metrics: Mapping[str,
         "mlsession.feature_extractor": model.feature_extractor.identity,
         "mlsession.classifier": model.head.kind,
         "mlsession.num_classes": str(len(model.labels)),
+        "mlsession.temperature": repr(model.temperature),
     }
     for part, measured in metrics.items():
         if measured.is_valid:

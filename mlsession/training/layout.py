@@ -15,25 +15,26 @@ from mlsession.data.source import DataSource
 from mlsession.data.validation import Validation, ValidationKind
 from mlsession.errors import DividedData
 from mlsession.events import PartsRecognized
-from mlsession.session.opening import Emit
+from mlsession.job.context import JobContext
 from mlsession.store import join_url
 from mlsession.training.request import Indexes, Request, list_sources
 
 
-def listed_request(request: Request, emit: Emit) -> tuple[Request, Indexes]:
+def listed_request(request: Request, context: JobContext) -> tuple[Request, Indexes]:
     """The request with the parts of its data, and what is listed of it.
 
     Says what was taken. Raises `UnusableData` and `StoreError`.
     """
+    policy = context.read_policy(request.session)
     try:
-        return request, list_sources(request, emit)
+        return request, list_sources(request, policy)
     except DividedData as divided:
         if divided.source != request.data.shown:
             raise  # Of data that were given for one part.
         taken = with_parts(request, divided.parts)
-    found = list_sources(taken, emit)
+    found = list_sources(taken, policy)
     validation, test = (each.shown if each else "" for each in (taken.validation, taken.testing))
-    emit(PartsRecognized(training=taken.data.shown, validation=validation, test=test))
+    context.emit(PartsRecognized(training=taken.data.shown, validation=validation, test=test))
     return taken, found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, cast
+from typing import Literal, TypeAlias, cast
 
 from mlsession.augment.options import AugmentationOption, augmentation_options, option_from_json
 from mlsession.augment.views import ViewPlan
@@ -13,12 +13,20 @@ from mlsession.errors import InvalidParameter
 from mlsession.extractors.catalog import FeatureExtractorSpec, extractor_from_json, scene_print
 from mlsession.extractors.library import LibraryExtractor
 from mlsession.extractors.runtime import BackendChoice, PrecisionChoice, check_choices
-from mlsession.heads.options import HeadOptions, LogisticRegressor, options_from_json
+from mlsession.heads.options import (
+    AutomaticClassifier,
+    ClassifierOptions,
+    LogisticRegressor,
+    MultilayerPerceptron,
+    classifier_from_json,
+)
 from mlsession.session.log.blobs import as_written
 from mlsession.session.log.members import as_integer, as_list, as_object, as_text
 from mlsession.session.phase import Json
 from mlsession.store import redact
 
+Tune: TypeAlias = Literal["cross-validation", "validation", "off"]
+TUNES: tuple[Tune, ...] = ("cross-validation", "validation", "off")
 DEFAULT_ITERATIONS = 25
 """As Create ML."""
 EXTRACTOR_WEIGHTS = "extractor_weights"
@@ -42,8 +50,21 @@ class TransferLearning:
     """A frozen extractor and a small classifier trained on its features."""
 
     feature_extractor: FeatureExtractorSpec = field(default_factory=scene_print)
-    classifier: HeadOptions = field(default_factory=LogisticRegressor)
-    """`LogisticRegressor` or `MultilayerPerceptron`."""
+    classifier: ClassifierOptions | Literal["auto"] = field(default_factory=LogisticRegressor)
+    """`LogisticRegressor`, `MultilayerPerceptron`, or `AutomaticClassifier` to have one of them chosen: "auto"."""
+
+    def __post_init__(self) -> None:
+        given: object = self.classifier
+        if given == "auto":
+            object.__setattr__(self, "classifier", AutomaticClassifier())
+        elif not isinstance(given, LogisticRegressor | MultilayerPerceptron | AutomaticClassifier):
+            reason = 'must be "auto", or a LogisticRegressor, MultilayerPerceptron or AutomaticClassifier'
+            raise InvalidParameter("classifier", given, reason)
+
+    @property
+    def head(self) -> ClassifierOptions:
+        """The classifier's options."""
+        return cast(ClassifierOptions, self.classifier)  # "auto" has become one of them above.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +81,13 @@ class ModelParameters:
     Kept as a tuple of options in one order. Extracting takes 1 + the sum of their views as long.
     """
     algorithm: TransferLearning = field(default_factory=TransferLearning)
+    tune: Tune = "cross-validation"
+    """What the penalty of a `LogisticRegressor` without `l2`, and its temperature, are chosen on, and the kind of an
+    `AutomaticClassifier`; see `phases.select`.
+
+    "cross-validation": on the training images, in five folds. "validation": on the images held out for validation,
+    which then say less about how good the classifier is. "off": nothing is chosen, and the defaults are taken.
+    """
     on_bad_image: Literal["skip", "fail"] = "skip"
     """Whether an image that cannot be read is left out and named, or ends the job."""
     allow_truncated: bool = False
@@ -74,6 +102,14 @@ class ModelParameters:
             raise InvalidParameter("max_iterations", self.max_iterations, "must be a whole number, 1 or more")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int):
             raise InvalidParameter("seed", self.seed, "must be a whole number")
+        if self.tune not in TUNES:
+            raise InvalidParameter("tune", self.tune, f"must be one of {', '.join(map(repr, TUNES))}")
+        if self.tune == "off" and isinstance(self.algorithm.head, AutomaticClassifier):
+            reason = "a classifier is chosen by how good it is on held-out images; name one, or tune on some"
+            raise InvalidParameter("tune", self.tune, reason)
+        if self.tune == "validation" and self.validation.kind is ValidationKind.NONE:
+            reason = "there are no validation images to choose on; give some, or choose by 'cross-validation'"
+            raise InvalidParameter("tune", self.tune, reason)
         if self.on_bad_image not in ("skip", "fail"):
             raise InvalidParameter("on_bad_image", self.on_bad_image, "must be 'skip' or 'fail'")
         if not isinstance(self.allow_truncated, bool):
@@ -87,6 +123,14 @@ class ModelParameters:
         """The views of each training image."""
         return ViewPlan(options=augmentation_options(self.augmentation), seed=self.seed)
 
+    @property
+    def selects(self) -> bool:
+        """Whether there is something to choose before training."""
+        classifier = self.algorithm.head
+        if isinstance(classifier, AutomaticClassifier):
+            return True
+        return self.tune != "off" and isinstance(classifier, LogisticRegressor) and classifier.l2 is None
+
     def to_json(self) -> dict[str, Json]:
         """What a session fixes. A validation source is compared by its images, so its URL is left out."""
         validation = self.validation.to_json()
@@ -98,8 +142,9 @@ class ModelParameters:
             **({"augmentation": [option.to_json() for option in options]} if options else {}),
             "algorithm": {
                 "feature_extractor": {**self.algorithm.feature_extractor.to_json(), "identity": self._identity},
-                "classifier": self.algorithm.classifier.to_json(),
+                "classifier": self.algorithm.head.to_json(),
             },
+            "tune": self.tune,
             "on_bad_image": self.on_bad_image,
             **({"allow_truncated": True} if self.allow_truncated else {}),
             **({} if self.precision == "auto" else {"precision": self.precision}),
@@ -157,8 +202,9 @@ class ModelParameters:
             augmentation=[option_from_json(option) for option in augmentation],
             algorithm=TransferLearning(
                 feature_extractor=extractor_from_json(algorithm["feature_extractor"], weights, storage_options),
-                classifier=options_from_json(algorithm["classifier"]),
+                classifier=classifier_from_json(algorithm["classifier"]),
             ),
+            tune=cast(Tune, stored["tune"]),  # Checked when it is made.
             on_bad_image="fail" if stored["on_bad_image"] == "fail" else "skip",
             allow_truncated=stored.get("allow_truncated", False) is True,
             precision=cast(PrecisionChoice, stored.get("precision", "auto")),

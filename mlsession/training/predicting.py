@@ -7,10 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from mlsession.augment.averaged import AverageViews, averaged_views
+from mlsession.augment.making import ViewMaker
+from mlsession.augment.views import ViewPlan
 from mlsession.classifier.prediction import Prediction, prediction_of
 from mlsession.job.run import SessionPlace
 from mlsession.session.parameters import SessionParameters
-from mlsession.training.pictures import read_picture
+from mlsession.training.pictures import read_views
 from mlsession.training.record import ClassifierRecord
 
 if TYPE_CHECKING:
@@ -27,28 +30,45 @@ class PredictingClassifier(ClassifierRecord):
     """How many labels a prediction ranks, at most."""
 
     def predict(
-        self, image: ImageInput, top: int | None = None, storage_options: Mapping[str, object] | None = None
+        self,
+        image: ImageInput,
+        top: int | None = None,
+        storage_options: Mapping[str, object] | None = None,
+        *,
+        average_views: AverageViews = None,
     ) -> Prediction:
         """The label of one image: a path, a URL, the bytes of a file, a PIL image, or an array.
 
         Arrays are uint8 [H, W, 3], RGB, upright. `top` is how many labels to rank; `storage_options` are fsspec's, for
-        a URL. Raises `UnreadableImage`, and `StoreError` where the bytes cannot be had.
+        a URL. `average_views` averages the probabilities over views of the image: {"flip"} over itself and its mirror
+        image, "training" over the views that training images had; see docs/predict.md.
+        Raises `UnreadableImage`, and `StoreError` where the bytes cannot be had.
         """
-        return self.predictions([image], top, storage_options)[0]
+        return self.predictions([image], top, storage_options, average_views=average_views)[0]
 
     def predictions(
         self,
         images: Iterable[ImageInput],
         top: int | None = None,
         storage_options: Mapping[str, object] | None = None,
+        *,
+        average_views: AverageViews = None,
     ) -> list[Prediction]:
         """The labels of several images, in order; see `predict`."""
-        side, ranked = self._predictor.model.side, self.top_labels if top is None else top
+        ranked = self.top_labels if top is None else top
+        maker = ViewMaker(self._views(average_views), self._predictor.model.side)
         found: list[Prediction] = []
         for image in images:
-            probabilities = self._predictor.probabilities([read_picture(image, side, storage_options)])
-            found.append(prediction_of(self.classes, probabilities[0], ranked))
+            probabilities = self._predictor.probabilities(read_views(image, maker, storage_options)).mean(axis=0)
+            found.append(prediction_of(self.classes, probabilities, ranked))
         return found
+
+    def check_views(self, average_views: AverageViews) -> None:
+        """Raises `InvalidParameter` where `average_views` is nothing that `predict` could take of this classifier."""
+        self._views(average_views)
+
+    def _views(self, choice: AverageViews) -> ViewPlan:
+        return averaged_views(choice, None if self.model_parameters is None else self.model_parameters.views)
 
     def make_prediction_job(
         self,
@@ -58,6 +78,8 @@ class PredictingClassifier(ClassifierRecord):
         *,
         top_k: int = 1,
         on_bad_image: Literal["skip", "fail"] = "skip",
+        average_views: AverageViews = None,
+        min_confidence: float = 0.0,
         storage_options: Mapping[str, object] | None = None,
     ) -> Job[PredictionReport]:
         """Starts, resumes or extends the prediction of many images into a table: the same call for all three.
@@ -67,7 +89,9 @@ class PredictingClassifier(ClassifierRecord):
         `data`: a folder, of which all images at any depth are taken, a manifest (.csv), an image, a list of those, or
         a `DataSource`; labels are of no account. `output`: a path or URL that ends in .csv or .parquet, written in one
         step in the end; docs/predict.md has its columns. `top_k`: labels of each image. Images that cannot be read are
-        named there with the reason, or end the job if `on_bad_image` is "fail". `storage_options` are fsspec's, for
+        named there with the reason, or end the job if `on_bad_image` is "fail". `average_views` as in `predict`; the
+        session fixes it. Images that are less sure of their best label than `min_confidence` get none, but the reason
+        and the label in it; `ClassifierMetrics.reject` says what to ask for. `storage_options` are fsspec's, for
         `data` and `output`, and for the session unless it has some of its own.
 
         The session lies beside the output unless `session` says where, such as `results.csv.mlsession`, and stays
@@ -95,5 +119,7 @@ class PredictingClassifier(ClassifierRecord):
                 place=SessionPlace.of(chosen),
                 top_k=top_k,
                 on_bad_image=on_bad_image,
+                min_confidence=min_confidence,
+                views=self._views(average_views),
             )
         )

@@ -25,9 +25,8 @@ from mlsession.session.log.records import BlobRef
 from mlsession.session.opening import Emit, OpenOptions, attach
 from mlsession.session.phase import Phase
 from mlsession.session.session import TrainingSession
-from mlsession.store import Store, redact
+from mlsession.store import Store
 from mlsession.store.retrying import RetryingStore
-from mlsession.store.timely import timely_opener
 from mlsession.training.brief import tell_findings
 from mlsession.training.changes import check_unchanged, extracted_digests, renewed
 from mlsession.training.corrected import corrections_to_keep, cure_without_corrections
@@ -43,14 +42,14 @@ from mlsession.training.request import (
     list_sources,
     recorded_request,
 )
-from mlsession.training.revision import Revision, recorded_revision, updated_revision
+from mlsession.training.revision import Revision, recorded_revision, updated_revision, with_kept_corrections
 from mlsession.training.task import (
-    PHASES,
     TASK,
     ImageClassification,
     index_digest,
     numerics_here,
     part_of,
+    phases_of,
 )
 
 
@@ -68,7 +67,7 @@ def ensured_session(request: Request, found: Indexes, context: JobContext) -> Lo
         request.place,
         request.session,
         context,
-        Identity(task=TASK, phases=PHASES, parameters=request.parameters.to_json()),
+        Identity(task=TASK, phases=phases_of(request.parameters), parameters=request.parameters.to_json()),
         attachments=attachments,
         numerics=lambda: numerics_here(request.parameters),
         settings=request.settings,
@@ -77,12 +76,15 @@ def ensured_session(request: Request, found: Indexes, context: JobContext) -> Lo
 
 def made_session(request: Request, context: JobContext) -> None:
     """Makes the session if there is none, and compares one that is there; runs nothing. Raises as `prepared` does."""
-    request, found = listed_request(request, context.emit)
+    request, found = listed_request(request, context)
     known = ensured_session(request, found, context)
-    if request.session.on_modified_data == "fail":
-        looking = TrainingSession(request.place.open, request.session, context.clock, known)
-        with closing(looking) as session, ExitStack() as stack:
-            _check_unchanged(session, recorded_revision(session, found), found, _readers(request, stack, context))
+    looking = TrainingSession(request.place.open, request.session, context.clock, known)
+    with closing(looking) as session, ExitStack() as stack:
+        recorded = recorded_revision(session, found)
+        if request.session.on_modified_data == "fail":
+            _check_unchanged(session, recorded, found, _readers(request, stack, context))
+        is_kept = request.session.on_modified_data == "ignore"
+        with_kept_corrections(request, session, recorded if is_kept else found, found.test, context.emit)
 
 
 @contextmanager
@@ -91,7 +93,7 @@ def prepared(request: Request, context: JobContext) -> Iterator[tuple[ImageClass
 
     Raises `UnusableData`, `IncompatibleParameters`, `ModifiedTrainingData`, and what reading the session raises.
     """
-    request, found = listed_request(request, context.emit)
+    request, found = listed_request(request, context)
     known = ensured_session(request, found, context)
 
     def open_patiently() -> Store:
@@ -103,6 +105,7 @@ def prepared(request: Request, context: JobContext) -> Iterator[tuple[ImageClass
     ):
         readers = _readers(request, stack, context)
         revision, test = _revision_of(request, session, found, readers), found.test
+        request = with_kept_corrections(request, session, revision, test, context.emit)
         if revision.new or Phase.EXTRACTING not in known.timeline.newest:
             tell_findings(found, context.emit)
         del found  # It is as large as what was recorded.
@@ -128,8 +131,9 @@ def restored(
         extracted = session.timeline.newest.get(Phase.EXTRACTING)
         looks = extracted is None or not extracted.ended or extracted.inputs != images_digest(session.attachments)
         if looks or session.parameters.verify_content:
-            found = list_sources(request, context.emit)
+            found = list_sources(request, context.read_policy(request.session))
             revision, test = _revision_of(request, session, found, readers), found.test
+            request = with_kept_corrections(request, session, revision, test, context.emit)
             del found
             if TEST_INDEX in session.attachments and not revision.new:
                 test = _recorded_test(request, session)
@@ -170,9 +174,7 @@ def _readers(request: Request, stack: ExitStack, context: JobContext) -> _Reader
 
     def reader(source: DataSource) -> SourceReader:
         # A read that fails for a while is retried; only what the bytes say may leave an image out.
-        url, seconds = redact(source.url), request.session.read_timeout
-        opened = timely_opener(url, source.open, context.clock, seconds, context.stop.check)
-        return stack.enter_context(closing(SourceReader(lambda: _patient(opened(), request, context))))
+        return stack.enter_context(closing(source.reader(context.read_policy(request.session, admitted=True))))
 
     return _Readers(
         training=reader(request.data),

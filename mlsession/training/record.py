@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlsession.advising.advice import Verdict
 from mlsession.classifier.predictor import Predictor
 from mlsession.display.html import card, facts
+from mlsession.errors import UsageError
 from mlsession.metrics.images import ImageResults
 from mlsession.metrics.report import ClassifierMetrics
 from mlsession.metrics.text import summary_line
@@ -56,6 +58,14 @@ class ClassifierRecord:
         return self._predictor.model.digest
 
     @property
+    def temperature(self) -> float:
+        """What the logits were divided by, so that confidences are as often right as they say; 1.0: by nothing.
+
+        Above 1 it made the classifier less sure, below 1 more. All probabilities, exports too, have it in them.
+        """
+        return self._predictor.model.temperature
+
+    @property
     def training_metrics(self) -> ClassifierMetrics:
         """On the images it was trained on; not `is_valid` where they are not known."""
         return self._part("training")
@@ -90,6 +100,21 @@ class ClassifierRecord:
             raise no_results(part)
         return self._findings.results.read(part)
 
+    @property
+    def advice(self) -> Verdict:
+        """What limits the classifier, and the one step to try next; gathered from its session at each call.
+
+            print(classifier.advice)
+
+        Raises `UsageError` for one that was not evaluated in a session, or whose session has trained on since;
+        `StoreError` and `DamagedData` where that cannot be read.
+        """
+        from mlsession.training.advising import advice_of  # By way of the summary of all that a session holds.
+
+        if self._findings.results is None:
+            raise UsageError("nothing is known of how this model was trained; ask the session that it was trained in")
+        return advice_of(self._findings.results)
+
     def plot_history(
         self, path: str | Path | None = None, storage_options: Mapping[str, object] | None = None
     ) -> Figure:
@@ -109,6 +134,17 @@ class ClassifierRecord:
         from mlsession.plots.confusion import plot_confusion
 
         return plot_confusion(self._part(check_part(part)), path, normalize=normalize, storage_options=storage_options)
+
+    def plot_reliability(
+        self,
+        part: PartName = "test",
+        path: str | Path | None = None,
+        storage_options: Mapping[str, object] | None = None,
+    ) -> Figure:
+        """How far the confidences on a part can be believed; see `mlsession.plot_reliability`."""
+        from mlsession.plots.reliability import plot_reliability
+
+        return plot_reliability(self._part(check_part(part)), path, storage_options=storage_options)
 
     def _part(self, name: PartName) -> ClassifierMetrics:
         known = self._findings.metrics.get(name)

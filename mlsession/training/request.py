@@ -9,13 +9,14 @@ from mlsession.data.index import ImageIndex
 from mlsession.data.source import DataSource
 from mlsession.data.validation import Validation
 from mlsession.errors import InvalidParameter, UnusableData
-from mlsession.events import Event
+from mlsession.heads.class_weight import check_labels as check_weighted
 from mlsession.job.run import SessionPlace
 from mlsession.session.log.records import JsonObject
 from mlsession.session.parameters import SessionParameters
 from mlsession.session.session import TrainingSession
 from mlsession.store import Store, is_local, join_url, open_store, parent_url
-from mlsession.training.corrected import corrections_to_keep, recorded_corrections, tell_corrections
+from mlsession.store.reading import ReadPolicy
+from mlsession.training.corrected import corrections_to_keep, recorded_corrections
 from mlsession.training.inputs import TEST_INDEX, TRAINING_INDEX, VALIDATION_INDEX
 from mlsession.training.parameters import ModelParameters, relocated
 
@@ -76,21 +77,22 @@ class Indexes:
         return kept if self.validation is None else {**kept, VALIDATION_INDEX: self.validation.to_bytes()}
 
 
-def list_sources(request: Request, emit: Callable[[Event], None] = lambda event: None) -> Indexes:
-    """Lists what is asked for; `emit` hears what became of corrections. Raises `UnusableData`."""
-    listed = Indexes(
-        training=request.data.index(),
-        validation=request.validation.index(min_classes=1) if request.validation else None,
-        test=request.testing.index(min_classes=1) if request.testing else None,
+def list_sources(request: Request, policy: ReadPolicy) -> Indexes:
+    """Lists what is asked for. Raises `UnusableData` and `StoreError`."""
+    return Indexes(
+        training=request.data.index(policy=policy),
+        validation=request.validation.index(min_classes=1, policy=policy) if request.validation else None,
+        test=request.testing.index(min_classes=1, policy=policy) if request.testing else None,
         corrections=corrections_to_keep({name: each for name, each in request.sources.items() if name != TEST_INDEX}),
     )
-    indexes = {TRAINING_INDEX: listed.training, VALIDATION_INDEX: listed.validation, TEST_INDEX: listed.test}
-    tell_corrections(request.sources, indexes, emit)
-    return listed
 
 
 def check_labels(request: Request, images: Indexes) -> None:
-    """Raises `UnusableData` for labels of other images that the training images have not."""
+    """Raises `UnusableData` for labels of other images that the training images have not.
+
+    And `InvalidParameter` where a class weight is given for such a label.
+    """
+    check_weighted(request.parameters.algorithm.head.class_weight, images.training.classes)
     for source, index in ((request.validation, images.validation), (request.testing, images.test)):
         unknown = sorted(set(index.classes) - set(images.training.classes)) if index else []
         if unknown:

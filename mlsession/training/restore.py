@@ -26,7 +26,7 @@ from mlsession.store import open_store, parent_url, redact, url_name
 from mlsession.training.indexes import read_index
 from mlsession.training.inputs import TRAINING_INDEX
 from mlsession.training.parameters import ModelParameters, relocated
-from mlsession.training.task import PHASES, Trained, trained
+from mlsession.training.task import Trained, trained
 
 _CHECKPOINT = re.compile(r"(?P<session>.*)/log/(?P<number>\d{10})\.json")
 
@@ -73,9 +73,9 @@ def newest_trained(session: TrainingSession, extractor_weights: str | None = Non
     return _restored(session, session.past, extractor_weights)
 
 
-def is_evaluated(newest: Mapping[str, CheckpointEntry]) -> bool:
-    """Whether the newest evaluation is complete and of the newest training state."""
-    valid = valid_commits(PHASES, newest, lambda phase: newest[phase].inputs)
+def is_evaluated(phases: tuple[str, ...], newest: Mapping[str, CheckpointEntry]) -> bool:
+    """Whether the newest evaluation is complete and of the newest training state; `phases` are the session's."""
+    valid = valid_commits(phases, newest, lambda phase: newest[phase].inputs)
     return Phase.EVALUATING in valid and valid[Phase.EVALUATING].ended
 
 
@@ -92,7 +92,7 @@ def _when_trained(session: TrainingSession, past: StoredPast) -> StoredPast:
     newest = past.newest
     if Phase.TRAINING not in newest:
         raise NoUsableCheckpoint(
-            f"{session.url} holds no classifier yet at this point: only features have been extracted; "
+            f"{session.url} holds no classifier yet at this point: only features are extracted, or a penalty chosen; "
             "go on training, or choose a checkpoint of the training phase"
         )
     if TRAINING_INDEX not in session.attachments:
@@ -104,7 +104,7 @@ def _when_trained(session: TrainingSession, past: StoredPast) -> StoredPast:
 
 def _trained(session: TrainingSession, past: StoredPast, parameters: ModelParameters) -> Trained:
     classes = read_index(session, TRAINING_INDEX, past).index.classes
-    return trained(past, parameters, classes, evaluated=is_evaluated(past.newest))
+    return trained(past, parameters, classes, evaluated=is_evaluated(session.identity.phases, past.newest))
 
 
 def _session(url: str, storage_options: Mapping[str, object]) -> TrainingSession:

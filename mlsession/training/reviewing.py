@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -11,32 +12,27 @@ import numpy as np
 import numpy.typing as npt
 
 from mlsession.clock import SystemClock
+from mlsession.data.folds import fold_of, judged_classes
 from mlsession.data.index import ImageIndex
 from mlsession.data.reader import SourceReader
 from mlsession.data.source import DataSource
-from mlsession.errors import InvalidParameter, UsageError
-from mlsession.events import Event
+from mlsession.errors import InvalidParameter
 from mlsession.extractors.numerics import torch_numerics
 from mlsession.job.context import JobContext
-from mlsession.job.run import SessionPlace
 from mlsession.phases.corpus import Part
+from mlsession.randomness import key_digest
 from mlsession.reviewing.confident import label_errors
 from mlsession.reviewing.findings import Finding, Found, found_errors, found_pairs, groups_of, with_corrections
-from mlsession.reviewing.folds import fold_of, judged_classes
 from mlsession.reviewing.heldout import HeldOut, held_out
 from mlsession.reviewing.neighbours import ALIKE, similar_pairs
 from mlsession.reviewing.report import ReviewReport
 from mlsession.reviewing.rows import SOURCES, ReviewRows, RowsGathered, add_extracted
-from mlsession.session.parameters import SessionParameters
-from mlsession.session.phase import Phase
 from mlsession.session.session import TrainingSession
 from mlsession.training.corrected import recorded_corrections
-from mlsession.training.inputs import TRAINING_INDEX, images_digest
+from mlsession.training.extracted import Tell, extracted_session, say_retries
+from mlsession.training.inputs import TRAINING_INDEX
 from mlsession.training.prepare import recorded
-from mlsession.training.task import TASK, ImageClassification
-
-Tell = Callable[[str], None]
-"""Hears what is done at the moment."""
+from mlsession.training.task import ImageClassification
 
 
 def review(
@@ -59,25 +55,21 @@ def review(
     """
     if not 0 < similarity <= 1:
         raise InvalidParameter("similarity", similarity, "must be above 0, and at most 1")
-    if isinstance(session, TrainingSession):
-        session.refresh()
-        return _reviewed(session, test, similarity, tell)
-    parameters = SessionParameters(session, storage_options=storage_options or {})
-    with closing(TrainingSession(SessionPlace.of(parameters).open, parameters)) as opened:
+    with extracted_session(session, "review it", storage_options) as opened:
         return _reviewed(opened, test, similarity, tell)
 
 
 def _reviewed(
     session: TrainingSession, test: DataSource | Literal["recorded"] | None, similarity: float, tell: Tell
 ) -> ReviewReport:
-    _check_extracted(session)
-    context = JobContext(emit=_unheard, clock=SystemClock())
+    context = JobContext(emit=partial(say_retries, tell), clock=SystemClock())
     with ExitStack() as stack:
         task = stack.enter_context(recorded(session, context))
         tested, skipped = task.test if test == "recorded" else None, list[tuple[str, str]]()
         if isinstance(test, DataSource):
-            reader = stack.enter_context(closing(SourceReader(test.open)))
-            tested = _part_of(test.index(min_classes=1), task.corpus.classes, reader)
+            policy = context.read_policy(session.parameters)
+            reader = stack.enter_context(closing(test.reader(policy)))
+            tested = _part_of(test.index(min_classes=1, policy=policy), task.corpus.classes, reader)
         rows = _rows(session, task, tested, skipped, tell)
         stack.enter_context(torch_numerics(task.threads))
         tell("looking for pictures that look alike")
@@ -95,18 +87,6 @@ def _reviewed(
             similarity=similarity,
             skipped=tuple(skipped),
         )
-
-
-def _unheard(event: Event) -> None:
-    """A review has no listeners."""
-
-
-def _check_extracted(session: TrainingSession) -> None:
-    if session.identity.task != TASK:
-        raise UsageError(f"{session.url} holds a session of task {session.identity.task!r}, not of {TASK!r}")
-    extracted = session.timeline.newest.get(Phase.EXTRACTING)
-    if extracted is None or not extracted.ended or extracted.inputs != images_digest(session.attachments):
-        raise UsageError(f"{session.url} has not extracted all its images yet; go on training it, then review it")
 
 
 def _part_of(index: ImageIndex, classes: tuple[str, ...], reader: SourceReader) -> Part:
@@ -148,7 +128,7 @@ def _found(
     classes, seed, count = task.corpus.classes, task.parameters.seed, rows.num_training
     pairs = similar_pairs(rows, similarity, seed)
     labels = rows.labels[:count]
-    folds = fold_of(labels, groups_of(pairs, count), rows.digests[:count], seed)
+    folds = fold_of(labels, groups_of(pairs, count), rows.digests[:count], key_digest(seed, "review fold"))
     judged = judged_classes(labels, folds, len(classes))
     unjudged = tuple(name for name, is_judged in zip(classes, judged, strict=True) if not is_judged)
     if sum(judged) < 2:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from mlsession.data.digests import DigestMap
 from mlsession.data.index import ImageIndex
+from mlsession.data.validation import Validation
 from mlsession.errors import DamagedData
 from mlsession.phases.contents import earlier_digests
 from mlsession.session.donor import DONOR, Donor
 from mlsession.session.log.records import BlobRef, CheckpointEntry
+from mlsession.session.opening import Emit
 from mlsession.session.phase import Phase
 from mlsession.session.session import TrainingSession
+from mlsession.training.corrected import recorded_corrections, tell_corrections
 from mlsession.training.indexes import read_index
 from mlsession.training.inputs import (
     CARRIED,
     SPLIT_SIDES,
+    TEST_INDEX,
     TRAINING_INDEX,
     VALIDATION_INDEX,
     decode_sides,
@@ -28,7 +32,7 @@ from mlsession.training.inputs import (
     no_sides,
     sides_of,
 )
-from mlsession.training.request import Indexes
+from mlsession.training.request import Indexes, Request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -59,6 +63,27 @@ def recorded_revision(session: TrainingSession, found: Indexes | None = None) ->
         carried={name: ref for name, ref in session.attachments.items() if name in CARRIED},
         again=tuple(each.again for each in (training, validation) if each is not None and each.damaged),
     )
+
+
+def with_kept_corrections(
+    request: Request, session: TrainingSession, images: Revision | Indexes, test: ImageIndex | None, emit: Emit
+) -> Request:
+    """Says what became of today's corrections in the images that are worked on, and gives the request with those that
+    the attempt keeps: where changes are ignored, the ones of before. The test images are those of today.
+
+    Raises `DamagedData`.
+    """
+    is_kept = request.session.on_modified_data == "ignore"
+    by_name = {TRAINING_INDEX: images.training, VALIDATION_INDEX: images.validation, TEST_INDEX: test}
+    tell_corrections(request.sources, by_name, emit, is_kept)
+    if not is_kept:
+        return request
+    data = replace(request.data, corrections=recorded_corrections(session, TRAINING_INDEX))
+    parameters = request.parameters
+    if request.validation is not None:
+        held_out = replace(request.validation, corrections=recorded_corrections(session, VALIDATION_INDEX))
+        parameters = replace(parameters, validation=Validation.data(held_out))
+    return replace(request, data=data, parameters=parameters)
 
 
 def updated_revision(session: TrainingSession, training: ImageIndex, validation: ImageIndex | None) -> Revision:

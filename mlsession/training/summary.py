@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from mlsession.advising.advice import Verdict
+from mlsession.advising.verdict import advise
 from mlsession.classifier.model import tensor_digest
 from mlsession.data.index import ImageIndex
 from mlsession.errors import DamagedData, UsageError
+from mlsession.heads.chosen import Chosen
 from mlsession.metrics.report import ClassifierMetrics
-from mlsession.phases.evaluated import PARTS, metrics_of
-from mlsession.phases.trained import trained_head
-from mlsession.scanning.finding import Finding
+from mlsession.phases.evaluated import PARTS, leaked_of, metrics_of
+from mlsession.phases.trained import chosen_of, trained_head
+from mlsession.scanning.finding import Finding, in_order
 from mlsession.session.checkpoint import Checkpoint
 from mlsession.session.cost import SavingCost
 from mlsession.session.log.records import CheckpointEntry
@@ -20,10 +23,11 @@ from mlsession.session.phase import Json, Phase, PhaseState
 from mlsession.session.session import TrainingSession, history_of
 from mlsession.session.standing import valid_commits
 from mlsession.session.status import Status
-from mlsession.training.brief import brief_findings
+from mlsession.training.brief import brief_findings, copied_findings, leaked_finding
+from mlsession.training.evidence import gather_evidence
 from mlsession.training.indexes import read_index
 from mlsession.training.inputs import TEST_INDEX, TRAINING_INDEX, VALIDATION_INDEX, images_digest
-from mlsession.training.task import PHASES, TASK, index_digest
+from mlsession.training.task import TASK, index_digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +82,13 @@ class SessionSummary:
     counts: ImageCounts
     skipped: tuple[SkippedImage, ...]
     findings: tuple[Finding, ...] = ()
-    """What stands out in the labels of the images and their numbers; see `brief_findings`."""
+    """What stands out in the labels of the images and their numbers, and which are copies; see `training.brief`."""
     metrics: Mapping[str, ClassifierMetrics]
     """By part (`PARTS`); parts without images, or not evaluated yet, are absent."""
+    advice: Verdict | None = None
+    """What limits the model, and what to do next; None before it was evaluated. See docs/advice.md."""
+    selection: Chosen | None = None
+    """What was chosen before training, and on what; None before that, and where nothing is to be chosen."""
     model_digest: str | None
     """`tensor_digest` of the trained head; None before training has ended."""
     history: Mapping[str, list[float]]
@@ -120,8 +128,10 @@ class SessionSummary:
             classes=look.training.classes,
             counts=look.counts(len(skipped)),
             skipped=skipped,
-            findings=brief_findings(look.training, look.test),
+            findings=look.findings(),
             metrics=look.metrics(),
+            advice=look.advice(skipped),
+            selection=look.selection(),
             model_digest=look.model_digest(),
             history=history_of(look.states[Phase.TRAINING]) if Phase.TRAINING in look.states else {},
             saving_cost=session.saving_cost,
@@ -145,6 +155,8 @@ class SessionSummary:
             "classes": list(self.classes),
             "counts": self.counts.to_json(),
             "metrics": {part: self.metrics[part].to_json() if part in self.metrics else None for part in PARTS},
+            "advice": None if self.advice is None else self.advice.to_json(),
+            "selection": None if self.selection is None else self.selection.to_json(),
             "model_digest": self.model_digest,
             "skipped": [image.to_json() for image in self.skipped],
             "findings": [finding.summary() for finding in self.findings],
@@ -169,7 +181,9 @@ class _Look:
             Phase.EXTRACTING.value: images_digest(session.attachments),
             Phase.EVALUATING.value: index_digest(self.test),
         }
-        self.valid = valid_commits(PHASES, session.timeline.newest, lambda phase: inputs.get(phase, ""))
+        self.valid = valid_commits(
+            session.identity.phases, session.timeline.newest, lambda phase: inputs.get(phase, "")
+        )
         self.states = {phase: state for phase in self.valid if (state := self._state(phase)) is not None}
 
     def counts(self, num_skipped: int) -> ImageCounts:
@@ -196,6 +210,27 @@ class _Look:
     def metrics(self) -> dict[str, ClassifierMetrics]:
         state = self._ended(Phase.EVALUATING)
         return metrics_of(state, self.training.classes) if state else {}
+
+    def findings(self) -> tuple[Finding, ...]:
+        found = list(brief_findings(self.training, self.test))
+        extracted, evaluated = self._ended(Phase.EXTRACTING), self._ended(Phase.EVALUATING)
+        if extracted is not None and "copies" in extracted.arrays:
+            found += copied_findings(extracted.arrays["copies"], self.training, self.validation)
+        leaked = leaked_of(evaluated).get("test") if evaluated else None
+        if leaked is not None and leaked.images:
+            found.append(leaked_finding(leaked.images))
+        return in_order(found)
+
+    def advice(self, skipped: tuple[SkippedImage, ...]) -> Verdict | None:
+        if Phase.TRAINING not in self.states or not (metrics := self.metrics()):
+            return None
+        findings = brief_findings(self.training, self.test)
+        num_skipped = sum(image.source == "training" for image in skipped)
+        return advise(gather_evidence(self._session, self.states, metrics, self.training, findings, num_skipped))
+
+    def selection(self) -> Chosen | None:
+        state = self._ended(Phase.SELECTING)
+        return chosen_of(state) if state else None
 
     def model_digest(self) -> str | None:
         state = self._ended(Phase.TRAINING)

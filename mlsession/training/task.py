@@ -1,4 +1,4 @@
-"""Image classification as a task of the session engine: extracting, training, evaluating."""
+"""Image classification as a task of the session engine: extracting, selecting, training, evaluating."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mlsession.data.index import ImageIndex
 from mlsession.data.reader import SourceReader
 from mlsession.data.resplit import split_with_past
 from mlsession.errors import DamagedData, InternalError
-from mlsession.events import DonorFailed, Event, NumericsChanged
+from mlsession.events import DonorFailed, Event
 from mlsession.extractors.allocator import give_back_freed_memory
 from mlsession.extractors.catalog import numerics_of, runtime_for
 from mlsession.extractors.numerics import THREADS, torch_numerics, training_numerics
@@ -26,8 +26,8 @@ from mlsession.phases.corpus import Corpus, Part
 from mlsession.phases.donation import DonatedRows, Donation, FeatureRows
 from mlsession.phases.evaluated import metrics_of
 from mlsession.phases.featurize import Featurizer
-from mlsession.phases.recorded import ALLOWED, EXTRACTOR, TRUNCATED, RecordedExtractor
-from mlsession.phases.trained import is_fitted, trained_head
+from mlsession.phases.recorded import ALLOWED, AUGMENTER, EXTRACTOR, TRUNCATED, RecordedExtractor
+from mlsession.phases.trained import chosen_of, is_fitted, temperature_of, trained_head
 from mlsession.session.log.blobs import as_written
 from mlsession.session.log.layout import record_key
 from mlsession.session.log.members import as_count, as_object
@@ -41,9 +41,6 @@ from mlsession.training.parameters import ModelParameters
 TASK = "image-classification"
 TRAINING = "training"
 """The member that says what a head is trained with; see `training_numerics`."""
-AUGMENTER = "augmenter"
-"""The member that says what makes the pixels of views; absent where there are none."""
-PHASES = (Phase.EXTRACTING, Phase.TRAINING, Phase.EVALUATING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -96,7 +93,7 @@ class ImageClassification:
 
     @property
     def phases(self) -> tuple[str, ...]:
-        return PHASES
+        return phases_of(self.parameters)
 
     def inputs(self, phase: str) -> str:
         return {Phase.EXTRACTING: self.images_digest, Phase.EVALUATING: self.test_digest}.get(Phase(phase), "")
@@ -109,6 +106,8 @@ class ImageClassification:
         match phase:
             case Phase.EXTRACTING:
                 return self._extracting(past)
+            case Phase.SELECTING:
+                return self._selecting(past)
             case Phase.TRAINING:
                 return self._training(past)
             case Phase.EVALUATING:
@@ -121,9 +120,7 @@ class ImageClassification:
     def _extracting(self, past: Past) -> PhaseRunner:
         from mlsession.phases.extract import Extracting
 
-        original = self.numerics.get(AUGMENTER)
-        if len(self.parameters.views) > 1 and original != augmenter_identity():
-            self.emit(NumericsChanged(what=AUGMENTER, original=str(original), new=augmenter_identity()))
+        self._extractor.check_augmenter(self.parameters.views)
         validation, sides = self.parameters.validation, self.sides()
 
         def split(labels: npt.NDArray[np.int64], digests: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
@@ -137,6 +134,19 @@ class ImageClassification:
             fail_on_bad_image=self.parameters.on_bad_image == "fail",
         )
 
+    def _selecting(self, past: Past) -> PhaseRunner:
+        from mlsession.phases.features import load_features
+        from mlsession.phases.select import Selecting
+
+        return Selecting(
+            lambda: load_features(past, self.corpus.labels),
+            self.corpus.classes,
+            self.parameters.algorithm.head,
+            self.parameters.tune,
+            self.parameters.seed,
+            self._numerics,
+        )
+
     def _training(self, past: Past) -> PhaseRunner:
         from mlsession.phases.features import load_features
         from mlsession.phases.train import Training
@@ -144,10 +154,11 @@ class ImageClassification:
         return Training(
             lambda: load_features(past, self.corpus.labels),
             self.corpus.classes,
-            self.parameters.algorithm.classifier,
+            self.parameters.algorithm.head,
             self.parameters.seed,
             self.limit,
             self._numerics,
+            lambda: chosen_of(past.state(Phase.SELECTING)) if Phase.SELECTING in self.phases else None,
         )
 
     def _evaluating(self, past: Past) -> PhaseRunner:
@@ -166,12 +177,16 @@ class ImageClassification:
     def _numerics(self) -> AbstractContextManager[None]:
         return torch_numerics(self.threads)
 
+    @property
+    def _extractor(self) -> RecordedExtractor:
+        spec = self.parameters.algorithm.feature_extractor
+        return RecordedExtractor(spec=spec, numerics=self.numerics, emit=self.emit)
+
     def featurizer(
         self, donation: Callable[[], DonatedRows] | None = None, is_shared: Callable[[], bool] | None = None
     ) -> Featurizer:
         """What turns images into features, before it the feature cache and what is donated; `is_shared`: see `Part`."""
-        spec = self.parameters.algorithm.feature_extractor
-        extractor = RecordedExtractor(spec=spec, numerics=self.numerics, emit=self.emit)
+        extractor = self._extractor
         cache = extractor.cache(self.open_cache, self.cache_size)
         rows: FeatureRows | None = None
         if donation is not None:
@@ -179,12 +194,18 @@ class ImageClassification:
         return extractor.featurizer(cache, rows, self.parameters.views, is_shared)
 
 
+def phases_of(parameters: ModelParameters) -> tuple[Phase, ...]:
+    """The phases of a training, in order: `selecting` only where there is something to select."""
+    selecting = (Phase.SELECTING,) if parameters.selects else ()
+    return (Phase.EXTRACTING, *selecting, Phase.TRAINING, Phase.EVALUATING)
+
+
 def trained(past: Past, parameters: ModelParameters, classes: tuple[str, ...], evaluated: bool) -> Trained:
     """The classifier that a training state holds, with its metrics if it was `evaluated`. Raises `DamagedData`."""
     key = record_key(past.newest_commit(Phase.TRAINING))
     state, spec = past.state(Phase.TRAINING), parameters.algorithm.feature_extractor
     with as_written(key):
-        head, history = trained_head(state), history_of(state)
+        head, temperature, history = trained_head(state), temperature_of(state), history_of(state)
     if (len(classes), spec.dimension) != (head.num_classes, head.num_features):
         wanted = f"{len(classes)} labels and {spec.dimension} features"
         raise DamagedData(key, f"{wanted}, and its head is of {head.num_classes} and {head.num_features}")
@@ -193,8 +214,11 @@ def trained(past: Past, parameters: ModelParameters, classes: tuple[str, ...], e
     if evaluation is not None:
         with as_written(record_key(evaluation)):
             metrics = metrics_of(past.state(Phase.EVALUATING), classes)
+    model = ImageModel(
+        labels=classes, feature_extractor=spec, head=head, temperature=temperature, precision=parameters.precision
+    )
     return Trained(
-        model=ImageModel(labels=classes, feature_extractor=spec, head=head, precision=parameters.precision),
+        model=model,
         metrics=metrics,
         history=history,
         evaluation=evaluation,

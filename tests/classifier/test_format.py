@@ -22,6 +22,7 @@ def about(given: Head, **changes: Json) -> dict[str, Json]:
         "format": FORMAT,
         "labels": list(LABELS),
         "head": given.kind,
+        "temperature": 1.0,
         "feature_extractor": dict(extractor.to_json()),
         "extractor_identity": extractor.identity,
         "precision": "auto",
@@ -54,6 +55,18 @@ def test_the_precision_goes_round() -> None:
     assert decode_model(encode_model(exact, {}), "file").precision == "float32"
 
 
+@pytest.mark.parametrize("head", [logistic(), perceptron()])
+def test_the_temperature_goes_round_and_changes_nothing_again(head: Head) -> None:
+    tempered = replace(model(head.tempered(1.7)), temperature=1.7)
+    again = decode_model(encode_model(tempered, {}), "file")
+    assert again.temperature == 1.7
+    assert again.digest == tempered.digest != model(head).digest
+
+
+def test_a_file_without_a_temperature_has_one() -> None:
+    assert decode_model(written(logistic(), temperature=None), "file").temperature == 1.0
+
+
 def test_says_what_it_is() -> None:
     assert decode_model(written(logistic()), "file").digest == model(logistic()).digest
     assert model(logistic()).digest != model(perceptron()).digest
@@ -74,6 +87,9 @@ def test_says_what_it_is() -> None:
         ({"head": "multilayer_perceptron"}, DamagedData, r"no tensor 'layers\.0\.weight'"),
         ({"feature_extractor": {"kind": "nose"}}, ModelNotFound, "needs an extractor"),
         ({"extractor_identity": "other"}, ModelNotFound, "was trained on features of 'other'"),
+        ({"temperature": 0}, DamagedData, "its temperature is 0, not a number above 0"),
+        ({"temperature": "1"}, DamagedData, "its temperature is '1'"),
+        ({"temperature": True}, DamagedData, "its temperature is True"),
         ({"precision": "int8"}, DamagedData, "its precision is 'int8'"),
         ({"precision": None}, DamagedData, "its precision is None"),
     ],

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import mlsession as ml
 from mlsession.cli.__main__ import run
+from mlsession.cli.mistakes import mistake_lines, table_of
+from mlsession.metrics.images import ImageResults, result_columns
 from tests.cli.conftest import LABELS, Trained
 
 MEMBERS = {"path", "label", "predicted", "confidence", "correct", "rank", "truth_confidence", "top"}
@@ -106,6 +109,8 @@ def test_plots_are_drawn(folder: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert json.loads(capsys.readouterr().out) == {"history": history, "confusion": confusion}
     assert Path(history).read_bytes().startswith(b"<?xml")
     assert Path(confusion).read_bytes().startswith(b"\x89PNG")
+    assert run(["plot", "train.mlsession", "--reliability", str(tmp_path / "r.png"), "--part", "training"]) == 0
+    assert capsys.readouterr().out == f"drew {tmp_path / 'r.png'}\n"
     assert run(["plot", "train.mlsession", "--confusion", confusion, "--part", "training", "--normalize"]) == 0
     assert capsys.readouterr().out == f"drew {confusion}\n"
 
@@ -119,3 +124,99 @@ def test_what_is_not_to_be_drawn(
     assert "must end in .png" in capsys.readouterr().err
     assert run(["plot", str(trained.model), "--history", str(tmp_path / "h.png")]) == 1
     assert "no history" in capsys.readouterr().err
+
+
+def test_details_are_for_whoever_asks(mislabelled: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["evaluate", "train.mlsession", str(mislabelled), "--details"]) == 0
+    out = capsys.readouterr().out
+    for heading in ("macro average", "confidence      images", "leave out what is less sure", "hardest to decide:"):
+        assert heading in out
+    assert "Lemon taken for Kiwi, 1 (33.3 % of Lemon): Lemon/kiwi\\x1b.jpg" in out
+    assert run(["evaluate", "train.mlsession", str(mislabelled)]) == 0
+    assert "macro average" not in capsys.readouterr().out
+
+
+def test_mistakes_of_a_session(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = tmp_path / "images.csv"
+    assert run(["mistakes", "train.mlsession", "--most", "2", "--csv", str(table)]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("6 test images, ")
+    hesitant = out.partition("hardest to decide:\n")[2].partition("\n\n")[0].splitlines()
+    assert len(hesitant) == 2
+    assert f"wrote {table}: 6 images" in out
+    header, *rows = table.read_text(encoding="utf-8").splitlines()
+    assert header == "path,label,predicted,confidence,correct,rank,truth_confidence,margin"
+    assert len(rows) == 6
+    correct = [row.split(",")[4] for row in rows]
+    assert correct == sorted(correct)
+    margins = [float(row.split(",")[7]) for row in rows if row.split(",")[4] == "True"]
+    assert margins == sorted(margins)
+    assert run(["mistakes", "train.mlsession", "--part", "training", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["part"], found["count"], len(found["hesitant"])) == ("training", 12, 5)
+    assert found["top_confusions"] == found["confident_mistakes"] == []
+    assert run(["mistakes", "train.mlsession", "--most", "0"]) == 2
+
+
+def test_mistakes_lead_to_their_images() -> None:
+    truth = np.array([0, 0, 0, 0, 0, 1])
+    probabilities = np.array([[0.4, 0.6], [0.1, 0.9], [0.3, 0.7], [0.2, 0.8], [0.9, 0.1], [0.51, 0.49]])
+    paths = tuple(f"{place}.jpg" for place in range(6))
+    images = ImageResults(classes=("cat", "dog\x1b"), paths=paths, columns=result_columns(truth, probabilities))
+    lines = mistake_lines(images, 2)
+    assert "  cat taken for dog\\x1b, 4 (80.0 % of cat): 1.jpg, 3.jpg, 2.jpg, and 1 more" in lines
+    assert "  1.jpg: dog\\x1b 90.0 % (is cat, 10.0 %)" in lines
+    assert "  5.jpg: cat 51.0 %, dog\\x1b 49.0 % (is dog\\x1b, 49.0 %)" in lines
+    assert [row.split(",")[0] for row in table_of(images).decode().splitlines()[1:]] == [
+        *("1.jpg", "3.jpg", "2.jpg", "0.jpg", "5.jpg", "4.jpg")
+    ]
+
+
+def test_a_name_in_the_table_is_no_formula() -> None:
+    columns = result_columns(np.array([0]), np.array([[0.75, 0.25]]))
+    table = table_of(ImageResults(classes=("a", "b"), paths=("=1+1/x.jpg",), columns=columns))
+    assert table.decode().splitlines()[1].startswith("./=1+1/x.jpg,")
+
+
+def test_thresholds_of_a_session(folder: Path, trained: Trained, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["thresholds", "train.mlsession", "--part", "training", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["part"], found["count"], found["min_precision"]) == ("training", 12, 0.95)
+    assert set(found["labels"]) == set(LABELS)
+    metrics = ml.Classifier.load(trained.session).training_metrics
+    expected = metrics.threshold("Kiwi", min_precision=0.95)
+    assert found["labels"]["Kiwi"] == expected.to_json()
+    assert found["rejections"]["0.01"] == metrics.reject(max_error=0.01).to_json()
+    assert run(["thresholds", "train.mlsession", "--min-recall", "0.5", "--max-error", "0.5"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("on 6 test images")
+    assert "recall 0.5 or more" in out
+    assert all(any(line.startswith(label) for line in out.splitlines()) for label in LABELS)
+    for wrong in (["--min-recall", "1", "--min-precision", "1"], ["--min-recall", "2"], ["--max-error", "-1"]):
+        assert run(["thresholds", "train.mlsession", *wrong]) == 2
+    assert run(["thresholds", "train.mlsession", "--part", "validation"]) == 1
+    assert run(["thresholds", str(trained.model)]) == 1
+
+
+def test_what_is_unsure_gets_no_label(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photo = str(next((folder / "test" / "Kiwi").iterdir()))
+    assert run(["predict", "train.mlsession", photo, "--min-confidence", "1"]) == 0
+    assert f"{photo}: unsure: Kiwi " in capsys.readouterr().out
+    assert run(["predict", "train.mlsession", photo, "--min-confidence", "1", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["label"], said["top"][0]["label"]) == (None, "Kiwi")
+    assert run(["predict", "train.mlsession", photo, "--min-confidence", "0.01"]) == 0
+    assert "unsure" not in capsys.readouterr().out
+    assert run(["predict", "train.mlsession", photo, "--min-confidence", "1.5"]) == 2
+    capsys.readouterr()
+    output = tmp_path / "said.csv"
+    line = ["predict", "train.mlsession", "test", "--output", str(output), "--json", "--min-confidence"]
+    reports = []
+    for least in ("1", "0"):
+        assert run([*line, least]) == 0
+        reports.append(json.loads(capsys.readouterr().out))
+        rows = output.read_text(encoding="utf-8").splitlines()[1:]
+        assert sum("less sure than 1: " in row for row in rows) == reports[-1]["rejected"]
+    unsure, sure = reports
+    assert (unsure["predicted"], unsure["rejected"], sum(unsure["counts"].values())) == (0, 6, 0)
+    assert (sure["predicted"], sure["rejected"], sum(sure["counts"].values())) == (6, 0, 6)

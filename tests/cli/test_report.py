@@ -45,12 +45,18 @@ def summary() -> SessionSummary:
 def test_a_table_of_classes() -> None:
     found = metrics(("cat\x1b", "林檎", "zebra"), [[3, 1, 0], [0, 2, 0], [0, 0, 0]])
     assert class_table(found, 80) == [
-        "label     count  precision  recall     f1",
-        "cat\\x1b       4      1.000   0.750  0.857",
-        "林檎          2      0.667   1.000  0.800",
-        "zebra         0          -       -      -",
+        "label     count  precision  95 % interval  recall  95 % interval     f1",
+        "cat\\x1b       4      1.000   0.44 to 1.00   0.750   0.30 to 0.95  0.857",
+        "林檎          2      0.667   0.21 to 0.94   1.000   0.34 to 1.00  0.800",
+        "zebra         0          -              -       -              -      -",
         "most often confused: cat\\x1b taken for 林檎 (1)",
     ]
+
+
+def test_intervals_stand_where_there_is_room() -> None:
+    found = metrics(("cat", "dog"), [[3, 1], [0, 2]])
+    assert "95 % interval" not in class_table(found, 70)[0]
+    assert class_table(found, 70)[1] == "cat         4      1.000   0.750  0.857"
 
 
 def test_a_table_keeps_to_the_width_of_the_terminal() -> None:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 LABELS = ("Kiwi", "Lemon")
 METRICS = ("accuracy", "loss", "validation_accuracy", "validation_loss")
-PARAMETERS = ml.ModelParameters(validation=ml.Validation.split(0.25), max_iterations=4)
+PARAMETERS = ml.ModelParameters(validation=ml.Validation.split(0.25), max_iterations=4, tune="off")
 
 Place = Callable[..., ml.SessionParameters]
 
@@ -345,7 +345,7 @@ def test_cancelling_is_pausing(data: ml.DataSource, place: Place, classifier: ml
 
 
 def test_phases_and_states() -> None:
-    assert [*ml.Phase] == ["initialized", "extracting", "training", "evaluating", "inferencing"]
+    assert [*ml.Phase] == ["initialized", "extracting", "selecting", "training", "evaluating", "inferencing"]
     assert [*ml.Status] == ["new", "running", "paused", "interrupted", "failed", "finished"]
 
 

@@ -29,9 +29,10 @@ from .stored import Object, arrays_of, parse, score_bin, sha256, spelled, table_
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "format.md"
 LABELS = ("Banana", "Kiwi", "Lemon")
-PHASES = ("extracting", "training", "evaluating")
+PHASES = ("extracting", "selecting", "training", "evaluating")
+WITHOUT = tuple(phase for phase in PHASES if phase != "selecting")
 PARTS = ("training", "validation", "test")
-TABLES = {"confusion": 3, "positives": 1024, "negatives": 1024}
+TABLES = {"confusion": (3, 3), "positives": (3, 1024), "negatives": (3, 1024), "confidence": (2, 1024)}
 """Of a state of evaluating three classes, with their widths."""
 ITERATIONS = 3
 
@@ -119,7 +120,7 @@ def test_both_read_the_same_session(made: Made) -> None:
     assert list(folded.newest) == list(PHASES)
     assert made.reader.status(folded) == "finished"
     assert made.reader.counting(folded, {"evaluating": folded.newest["evaluating"]["inputs"]}) == list(PHASES)
-    assert made.reader.counting(folded, {}) == list(PHASES[:2])
+    assert made.reader.counting(folded, {}) == list(PHASES[:3])
     with made.session() as session:
         assert [entry["number"] for entry in made.reader.checkpoints(folded)] == [
             checkpoint.number for checkpoint in session.checkpoints
@@ -143,8 +144,73 @@ def test_the_model_is_the_one_that_was_trained(made: Made) -> None:
             assert len(series) == ITERATIONS
 
 
+@pytest.fixture(scope="module")
+def with_choice(made: Made) -> Made:
+    """Of so many photos that a penalty is chosen, saved after each step."""
+    job = ml.Classifier.train(
+        ml.DataSource.labeled_directories(copy_photos(made.folder / "more", "train", 9, LABELS)),
+        ml.ModelParameters(
+            algorithm=ml.TransferLearning(classifier=ml.LogisticRegressor(class_weight={"Kiwi": 2.0})),
+            validation=ml.Validation.none(),
+        ),
+        ml.SessionParameters(made.folder / "chosen.mlsession", checkpoint_interval=5, iterations=2),
+    )
+    return Made(made.folder, job.result(), "chosen.mlsession")
+
+
+def test_nothing_is_chosen_on_few_images(made: Made) -> None:
+    arrays, data = made.reader.state(made.reader.newest()[0], "selecting")
+    chosen = data["chosen"]
+    assert (arrays, chosen["kind"], chosen["strength"], chosen["scores"]) == ({}, "default", None, [])
+    assert chosen["classifier"] == made.reader.record(0)["body"]["identity"]["parameters"]["algorithm"]["classifier"]
+    assert made.reader.state(made.reader.newest()[0], "training")[1]["temperature"] == 1.0
+
+
+def test_what_was_chosen_is_what_is_trained(with_choice: Made) -> None:
+    reader = with_choice.reader
+    folded = check_whole(with_choice.root, PHASES)
+    arrays, data = reader.state(folded, "selecting")
+    chosen, features = data["chosen"], reader.rows(folded, "extracting")["features"].astype(np.float64)
+    assert (chosen["kind"], chosen["folds"], chosen["judged"]) == ("cross-validation", 5, len(features))
+    best = min(chosen["scores"], key=lambda score: score["log_loss"])
+    assert (chosen["strength"], chosen["temperature"]) == (best["strength"], best["temperature"])
+    l2 = best["strength"] * features.var(axis=0).mean() / len(features)
+    assert chosen["classifier"]["l2"] == pytest.approx(l2, rel=1e-9)
+    trained, about = reader.state(folded, "training")
+    assert about["l2"] == chosen["classifier"]["l2"]
+    assert trained["fit.class_weights"].tolist() == [1.0, 2.0, 1.0]
+    weights = (trained["fit.weights"] / trained["fit.scale"]).astype("<f4")
+    tempered = (weights.astype("<f8") / about["temperature"]).astype("<f4")
+    assert about["temperature"] == chosen["temperature"] != 1.0
+    assert trained["head.weight"].tobytes() == tempered.tobytes()
+    # Training began near its end.
+    truth = [LABELS.index(key.split("/")[0]) for key in index(with_choice, "training_index")[0]["key"].to_pylist()]
+    logits = features @ arrays["start.weights"].T + arrays["start.bias"]
+    assert (logits.argmax(axis=1) == truth).all()
+
+
+def test_a_choice_that_is_cut_short_holds_what_it_has_judged(with_choice: Made) -> None:
+    reader, seen = with_choice.reader, 0
+    with with_choice.session() as session:
+        chosen = [one.number for one in session.checkpoints if one.phase == "selecting"]
+    for number in chosen[:-1]:
+        arrays, data = reader.state(reader.fold(number, set()), "selecting")
+        assert set(arrays) == {"solutions", "logits", "best_point", "best_logits"}
+        assert arrays["solutions"].shape == (5, 3 * 1280 + 3)
+        assert (data["fit"], data["iteration"]) == (None, 5 * len(data["scores"]) + data["fold"])
+        if (
+            data["scores"]
+            and data["fold"] == 0
+            and data["scores"][-1] == min(data["scores"], key=lambda score: score["log_loss"])
+        ):
+            seen += 1
+            assert arrays["logits"].tobytes() == arrays["best_logits"].tobytes()
+            assert arrays["best_point"].tolist() == pytest.approx(arrays["solutions"].mean(axis=0))
+    assert seen
+
+
 def test_a_perceptron_is_the_one_that_was_trained(with_perceptron: Made) -> None:
-    folded = check_whole(with_perceptron.root, PHASES)
+    folded = check_whole(with_perceptron.root, WITHOUT)
     arrays, data = with_perceptron.reader.state(folded, "training")
     chosen = with_perceptron.reader.record(0)["body"]["identity"]["parameters"]["algorithm"]["classifier"]
     head = {name.removeprefix("head."): array for name, array in arrays.items() if name.startswith("head.")}
@@ -158,10 +224,16 @@ def test_a_perceptron_is_the_one_that_was_trained(with_perceptron: Made) -> None
         "dropout": 0.2,
         "batch_size": None,
         "tolerance": 0.0001,
+        "early_stopping": True,
+        "class_weight": None,
     }
     sizes = data["layer_sizes"]
     assert sizes == [1280, 12, 7, len(LABELS)]
     assert data["steps"] == ITERATIONS * -(-data["rows"] // data["batch_size"])
+    # Too few images to hold any out.
+    assert (arrays["fit.held_out"].shape, arrays["fit.best_weights"].shape) == ((0,), (0,))
+    assert (data["temperature"], data["best_iteration"]) == (1.0, ITERATIONS)
+    assert arrays["fit.class_weights"].tolist() == [1.0] * len(LABELS)
     # The head follows from the fit, layer by layer.
     start = 0
     for layer, (inputs, outputs) in enumerate(pairwise(sizes)):
@@ -235,6 +307,10 @@ def test_every_image_has_a_row_of_features(made: Made) -> None:
         assert rows["digest"][row].tobytes() == hashlib.sha256((made.folder / "train" / key).read_bytes()).digest()
         assert rows["readable"][row] == (not key.endswith("broken.jpg")) == rows["features"][row].any()
     assert arrays["readable"].tolist() == rows["readable"].tolist()
+    digests = [digest.tobytes() for digest in rows["digest"]]
+    firsts = [(row, digests.index(digests[row])) for row in np.flatnonzero(rows["readable"]).tolist()]
+    assert arrays["copies"].dtype.str == "<i8"
+    assert arrays["copies"].tolist() == [list(pair) for pair in firsts if pair[0] != pair[1]]
     assert arrays["validation"].sum() == 2
     assert data["rows"] == len(keys)
     assert [keys[row] for row, _ in data["skipped"]] == ["Kiwi/broken.jpg"]
@@ -292,10 +368,11 @@ def test_the_sums_of_an_evaluation_are_those_of_its_rows(made: Made) -> None:
     rows, (arrays, data) = made.reader.rows(folded, "evaluating"), made.reader.state(folded, "evaluating")
     names = {"ranks", "calibration", *(f"{t}.{n}" for t in TABLES for n in ("places", "counts"))}
     assert set(arrays) == {f"{part}.{name}" for part in PARTS for name in names}
-    assert set(data) == {"iteration", "items", "skipped", "loss_units"}
+    assert set(data) == {"iteration", "items", "skipped", "leaked", "loss_units", "loss_squares", "brier_units"}
     for code, part in enumerate(PARTS):
-        expected = {name: np.zeros((3, width), dtype=np.int64) for name, width in TABLES.items()}
+        expected = {name: np.zeros(shape, dtype=np.int64) for name, shape in TABLES.items()}
         ranks, calibration, units = [0] * 3, np.zeros((15, 3), dtype=np.int64), 0
+        squares = brier = 0
         for place in np.flatnonzero(rows["part"] == code):
             truth, rank = rows["truth"][place], rows["rank"][place]
             top, shares = rows["top"][place], rows["top_confidence"][place].tolist()
@@ -304,12 +381,42 @@ def test_the_sums_of_an_evaluation_are_those_of_its_rows(made: Made) -> None:
             for label, share in zip(top, shares, strict=True):
                 expected["positives" if label == truth else "negatives"][label, score_bin(share)] += 1
             calibration[min(int(15 * shares[0]), 14)] += (1, rank == 0, round(shares[0] * 2**32))
-            units += round(-math.log(max(rows["truth_confidence"][place], 1e-15)) * 2**32)
+            expected["confidence"][int(rank == 0), score_bin(shares[0])] += 1
+            loss = round(-math.log(max(rows["truth_confidence"][place], 1e-15)) * 2**32)
+            units, squares = units + loss, squares + loss**2
+            brier += sum(
+                round((share - (label == truth)) ** 2 * 2**40) for label, share in zip(top, shares, strict=True)
+            )
         for name, table in expected.items():
             assert table_of(arrays, f"{part}.{name}", table.shape).tolist() == table.tolist()
         assert arrays[f"{part}.ranks"].tolist() == ranks
         assert arrays[f"{part}.calibration"].tolist() == calibration.tolist()
-        assert data["loss_units"][part] == str(units)
+        sums = {"loss_units": units, "loss_squares": squares, "brier_units": brier}
+        assert {name: data[name][part] for name in sums} == {name: str(value) for name, value in sums.items()}
+
+
+def test_images_that_are_also_trained_on_are_counted(made: Made) -> None:
+    folded = made.reader.newest()[0]
+    rows, leaked = made.reader.rows(folded, "evaluating"), made.reader.state(folded, "evaluating")[1]["leaked"]
+    extracted, (arrays, _) = made.reader.rows(folded, "extracting"), made.reader.state(folded, "extracting")
+    trained_on = {
+        digest.tobytes()
+        for digest, chosen in zip(extracted["digest"], arrays["readable"] > arrays["validation"], strict=True)
+        if chosen
+    }
+    keys = index(made, "test_index")[0]["key"].to_pylist()
+    contents = {
+        1: [digest.tobytes() for digest in extracted["digest"]],
+        2: [hashlib.sha256((made.folder / "test" / key).read_bytes()).digest() for key in keys],
+    }
+    assert leaked.keys() == {"validation", "test"}
+    for code in (1, 2):
+        ranks = [
+            rank
+            for part, row, rank in zip(*(rows[name].tolist() for name in ("part", "row", "rank")), strict=True)
+            if part == code and contents[code][row] in trained_on
+        ]
+        assert leaked[PARTS[code]] == {"images": len(ranks), "right": ranks.count(0)}
 
 
 def test_metrics_follow_from_the_sums(made: Made) -> None:
@@ -323,6 +430,7 @@ def test_metrics_follow_from_the_sums(made: Made) -> None:
         assert found.log_loss == int(data["loss_units"][part]) * 2.0**-32 / count
         for k in (1, 2, 3):
             assert found.top_k_accuracy(k) == arrays[f"{part}.ranks"][:k].sum() / count
+        assert found.brier_score == int(data["brier_units"][part]) / 2**40 / count
         bins = arrays[f"{part}.calibration"]
         gaps = np.abs(bins[:, 2] / 2**32 - bins[:, 1]).sum() / count
         assert found.expected_calibration_error == pytest.approx(gaps, abs=1e-12)
@@ -359,7 +467,7 @@ def test_the_inputs_of_evaluating_name_the_test_images(made: Made) -> None:
     assert made.reader.newest()[0].newest["evaluating"]["inputs"] == sha256(digest.encode())
 
 
-FACTS = ("version", "model_digest", "feature_extractor", "classifier", "num_classes")
+FACTS = ("version", "model_digest", "feature_extractor", "classifier", "num_classes", "temperature")
 
 
 def test_a_saved_classifier(made: Made, tmp_path: Path) -> None:
@@ -376,10 +484,14 @@ def test_a_saved_classifier(made: Made, tmp_path: Path) -> None:
     assert additional["mlsession.model_digest"] == made.classifier.model_digest
     assert additional["mlsession.num_classes"] == str(len(LABELS))
     assert all(isinstance(value, str) for value in additional.values())
+    assert additional["mlsession.temperature"] == repr(made.classifier.temperature)
+    folded = made.reader.newest()[0]
+    assert made.reader.state(folded, "training")[1]["temperature"] == made.classifier.temperature
     assert about == {
         "format": 1,
         "labels": list(LABELS),
         "head": "logistic_regressor",
+        "temperature": made.classifier.temperature,
         "feature_extractor": {"kind": "scene_print", "revision": 2},
         "extractor_identity": parameters["identity"],
         "precision": "auto",

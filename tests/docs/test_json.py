@@ -46,6 +46,9 @@ def test_each_command_prints_the_stated_members(
         "status": ["status", "s"],
         "evaluate": ["evaluate", "s", "test"],
         "results": ["results", "s"],
+        "mistakes": ["mistakes", "s"],
+        "learning-curve": ["learning-curve", "s"],
+        "thresholds": ["thresholds", "s"],
         "predict": ["predict", "s", str(photo)],
         "predict --output": ["predict", "s", "test", "--output", "r.csv"],
         "export": ["export", "s", "m.safetensors"],
@@ -60,7 +63,7 @@ def test_each_command_prints_the_stated_members(
         "checkpoints gc": ["checkpoints", "gc", "s"],
         "checkpoints remove": ["checkpoints", "remove", "s", "--keep-last", "2", "--yes"],
         "stop": ["stop", "s"],
-        "plot": ["plot", "s", "--history", "h.png", "--confusion", "c.png"],
+        "plot": ["plot", "s", "--history", "h.png", "--confusion", "c.png", "--reliability", "r.png"],
         "augment-preview": ["augment-preview", "train", "--augment", "flip", "--output", "sheet.png", "--images", "1"],
     }
     assert lines.keys() == stated().keys()

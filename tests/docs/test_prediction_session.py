@@ -51,6 +51,19 @@ def test_the_members_are_those_of_the_document(folder: Path) -> None:
     assert f"more than {MOST_REASONS - 1:,} the others are `{ANY_REASON}`" in " ".join(DOCUMENT.split())
 
 
+def test_views_are_a_parameter(folder: Path, tmp_path: Path) -> None:
+    where = ml.SessionParameters(cache=None)
+    photos, url = folder / "photos" / "Lemon", tmp_path / "r.csv"
+    tiny_classifier().make_prediction_job(photos, url, where, average_views="flip").result()
+    body = SessionFolder(tmp_path / "r.csv.mlsession").newest()[0].opened["body"]
+    flip = {"kind": "flip", "horizontal": True, "vertical": False}
+    assert body["identity"]["parameters"]["average_views"] == {"options": [flip], "seed": 0}
+    assert isinstance(body["identity"]["numerics"]["augmenter"], str)
+    without = SessionFolder(folder / "r.csv.mlsession").newest()[0].opened["body"]["identity"]
+    assert without["parameters"].keys() == {"model", "top_k"}
+    assert without["numerics"].keys() == {"extractor"}
+
+
 def test_the_table_follows_from_what_is_stored(folder: Path) -> None:
     compare(folder / "r.csv.mlsession", ("inferencing",))
     folded = check_whole(folder / "r.csv.mlsession", ("inferencing",))

@@ -110,13 +110,13 @@ CASES: dict[str, tuple[Network, Callable[[Features], Head], tuple[Exporter[Train
 
 @pytest.fixture(scope="module", params=CASES)
 def case(request: pytest.FixtureRequest) -> tuple[Trained, Images, tuple[Exporter[Trained], ...]]:
-    """A model, pictures that it tells apart (the last three extreme), and the formats to write it in."""
+    """A model with a temperature, pictures that it tells apart (the last three extreme), and the formats of it."""
     make, head, exporters = CASES[request.param]
     network, side = make()
     images = proof_images(side)[2:]
     with torch.no_grad():
         features: Features = network(torch.from_numpy(images).permute(0, 3, 1, 2).float()).numpy()
-    whole = nn.Sequential(network, head(features).module(), nn.Softmax(dim=1)).eval()
+    whole = nn.Sequential(network, head(features).tempered(0.7).module(), nn.Softmax(dim=1)).eval()
     return Trained(whole, LABELS, side), images, exporters
 
 

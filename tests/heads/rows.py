@@ -41,11 +41,20 @@ def names(count: int) -> list[str]:
 
 
 class RowsInMemory:
-    """`TrainingRows` of two arrays; a pass comes in batches of `batch` rows."""
+    """`TrainingRows` of two arrays; a pass comes in batches of `batch` rows, each an image of its own by default."""
 
-    def __init__(self, features: Array, labels: Array, batch: int | None = None) -> None:
+    def __init__(
+        self,
+        features: Array,
+        labels: Array,
+        batch: int | None = None,
+        contents: npt.NDArray[np.int64] | None = None,
+        originals: npt.NDArray[np.bool_] | None = None,
+    ) -> None:
         self._features = features
         self._labels = labels
+        self._contents = contents
+        self._originals = originals
         self._pass = rows_of(features, labels, batch)
 
     def __len__(self) -> int:
@@ -53,6 +62,18 @@ class RowsInMemory:
 
     def __call__(self) -> Iterator[Arrays]:
         return self._pass()
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64]:
+        return self._labels
+
+    @property
+    def contents(self) -> npt.NDArray[np.int64]:
+        return np.arange(len(self), dtype=np.int64) if self._contents is None else self._contents
+
+    @property
+    def originals(self) -> npt.NDArray[np.bool_]:
+        return np.ones(len(self), dtype=np.bool_) if self._originals is None else self._originals
 
     def take(self, places: npt.NDArray[np.int64]) -> Arrays:
         return {"features": self._features[places], "labels": self._labels[places]}

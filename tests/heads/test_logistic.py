@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
 from mlsession.errors import UnusableData
+from mlsession.extractors.numerics import torch_numerics
 from mlsession.heads.blocks import Rows
-from mlsession.heads.logistic import DEFAULT_STRENGTH, Objective, head_of, initial_state, iterate
+from mlsession.heads.chosen import Start
+from mlsession.heads.class_weight import ClassWeight, class_weights
+from mlsession.heads.logistic import head_of, initial_state, iterate, start_of
 from mlsession.heads.moments import measure
-from mlsession.heads.options import LogisticRegressor
+from mlsession.heads.objective import Objective, Streamed, block_rows_for
+from mlsession.heads.options import DEFAULT_STRENGTH, LogisticRegressor
 from mlsession.heads.state import LogisticState
 from mlsession.session.phase import Array
 from tests.heads.rows import clusters, names, rows_of, same_bits, stored
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """As a training has it; torch's own threads wait for each other after each of thousands of small operations."""
+    with torch_numerics(1):
+        yield
 
 
 def fit(rows: Rows, classes: int, options: LogisticRegressor, limit: int) -> LogisticState:
@@ -24,12 +37,15 @@ def fit(rows: Rows, classes: int, options: LogisticRegressor, limit: int) -> Log
     return state
 
 
-def objective(weight: Array, bias: Array, features: Array, labels: Array, l2: float) -> float:
+def objective(
+    weight: Array, bias: Array, features: Array, labels: Array, l2: float, of_classes: Array | None = None
+) -> float:
     """The documented objective in float64, written independently."""
     logits = features.astype(np.float64) @ weight.astype(np.float64).T + bias.astype(np.float64)
     logits -= logits.max(axis=1, keepdims=True)
     losses = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(labels)), labels]
-    return float(losses.mean() + l2 / 2 * np.square(weight.astype(np.float64)).sum())
+    weights = np.ones(len(labels)) if of_classes is None else of_classes[labels]
+    return float((weights * losses).sum() / weights.sum() + l2 / 2 * np.square(weight.astype(np.float64)).sum())
 
 
 @pytest.mark.parametrize(("count", "features", "classes"), [(60, 5, 3), (300, 24, 6), (60, 90, 3), (5000, 16, 3)])
@@ -47,6 +63,77 @@ def test_reaches_the_optimum_of_scikit_learn(count: int, features: int, classes:
     # All biases may move together without any effect, and scikit-learn may leave them elsewhere.
     np.testing.assert_allclose(head.weight, oracle.coef_, atol=5e-3 * np.abs(oracle.coef_).max())
     np.testing.assert_allclose(head.probabilities(values), oracle.predict_proba(values.astype(np.float64)), atol=2e-3)
+
+
+def shape(name: str) -> tuple[Array, Array, int]:
+    """Features float32, labels and the number of classes, of a shape that a solver may stumble over."""
+    count, features, classes = {"more features": (40, 60, 3), "many classes": (400, 12, 25)}.get(name, (400, 20, 3))
+    values, labels = clusters(count, features, classes)
+    if name == "unbalanced":
+        kept = (labels > 0) | (np.arange(count) % 12 == 0)
+        values, labels = values[kept], labels[kept]
+    if name == "far from 0":
+        values = (values / np.float32(50) + np.float32(100)).astype(np.float32)
+    if name == "small":
+        values = values * np.float32(1e-4)
+    return values, labels, classes
+
+
+@pytest.mark.parametrize(
+    "weight", [None, "balanced", {"class 0": 5.0, "class 2": 0.5}], ids=["alike", "balanced", "own"]
+)
+@pytest.mark.parametrize("name", ["plain", "more features", "many classes", "unbalanced", "far from 0", "small"])
+def test_reaches_the_optimum_of_scikit_learn_with_class_weights(name: str, weight: ClassWeight) -> None:
+    """On six shapes of data: an objective within 1e-4 of scikit-learn's, and probabilities within 0.01."""
+    values, labels, classes = shape(name)
+    exact = values.astype(np.float64)
+    counts = np.bincount(labels, minlength=classes)
+    of_classes = class_weights(counts, names(classes), weight)
+    l2 = float(exact.var(axis=0).mean()) / len(labels)
+    options = LogisticRegressor(l2=l2, tolerance=1e-6, class_weight=weight)
+    state = fit(rows_of(values, labels), classes, options, 3000)
+    by_label = "balanced" if weight == "balanced" else dict(enumerate(of_classes.tolist()))
+    oracle = LogisticRegression(
+        C=1 / (l2 * of_classes[labels].sum()), solver="newton-cholesky", tol=1e-9, class_weight=by_label, max_iter=500
+    ).fit(exact, labels)
+    head = head_of(state)
+    best = objective(oracle.coef_, oracle.intercept_, values, labels, l2, of_classes)
+    assert state.loss == pytest.approx(best, rel=1e-4)
+    assert objective(head.weight, head.bias, values, labels, l2, of_classes) == pytest.approx(best, rel=2e-3)
+    np.testing.assert_allclose(head.probabilities(values), oracle.predict_proba(exact), atol=0.01)
+
+
+def test_a_fit_that_begins_at_its_end_is_done_at_once_and_one_that_begins_near_it_sooner() -> None:
+    values, labels = clusters(400, 20, 4)
+    options = LogisticRegressor(tolerance=1e-5)
+    cold = fit(rows_of(values, labels), 4, options, 1000)
+    rows, end = rows_of(values, labels), start_of(cold)
+    again = initial_state(rows, names(4), options, end)
+    assert again.loss == pytest.approx(cold.loss, rel=1e-7)
+    assert np.abs(again.gradient).max() < 2e-5
+    near = initial_state(rows, names(4), options, Start(weights=end.weights * 0.95, bias=end.bias))
+    while not near.converged:
+        near = iterate(near, rows, options)
+    assert near.iteration < cold.iteration
+    assert near.loss == pytest.approx(cold.loss, rel=1e-6)
+
+
+def test_class_weights_are_part_of_the_state() -> None:
+    values, labels = clusters(300, 8, 3)
+    options = LogisticRegressor(class_weight={"class 1": 9.0})
+    rows = rows_of(values, labels)
+    state = initial_state(rows, names(3), options)
+    again = LogisticState.from_phase_state(stored(state.to_phase_state()))
+    assert again.class_weights.tolist() == [1.0, 9.0, 1.0]
+    # What was stored counts, and not what options may say by now.
+    assert same_bits(
+        iterate(again, rows, LogisticRegressor()).to_phase_state(), iterate(state, rows, options).to_phase_state()
+    )
+
+
+@pytest.mark.parametrize(("classes", "expected"), [(2, 4096), (1024, 4096), (2048, 2048), (10**6, 64)])
+def test_blocks_get_shorter_where_there_are_many_classes(classes: int, expected: int) -> None:
+    assert block_rows_for(classes) == expected
 
 
 def test_two_classes() -> None:
@@ -67,7 +154,7 @@ def test_gradient_is_that_of_autograd() -> None:
     point = torch.from_numpy(np.random.Generator(np.random.Philox(key=3)).normal(size=4 * 6 + 4) / 4)
     mean, scale = torch.linspace(-1, 1, 6, dtype=torch.float64), torch.linspace(0.5, 2, 6, dtype=torch.float64)
     mean, scale = mean.float().double(), scale.float().double()
-    found = Objective(rows=rows_of(values, labels), classes=4, mean=mean, scale=scale, l2=0.3)(point)
+    found = Objective(passes=Streamed(rows_of(values, labels)), classes=4, mean=mean, scale=scale, l2=0.3)(point)
     variable = point.clone().requires_grad_()
     weights, bias = variable[:24].view(4, 6), variable[24:]
     logits = (torch.from_numpy(values).double() - mean) / scale @ weights.T + bias

@@ -14,8 +14,10 @@ from sklearn.preprocessing import StandardScaler
 from mlsession.errors import InternalError, InvalidParameter, UnusableData
 from mlsession.heads.fitting import begin_fit, restore_fit
 from mlsession.heads.options import MultilayerPerceptron
-from mlsession.heads.perceptron_fit import PATIENCE, PerceptronFit, default_batch_size, has_converged
+from mlsession.heads.perceptron_fit import PerceptronFit, default_batch_size, head_of
 from mlsession.heads.protocol import TrainingRows
+from mlsession.heads.stopping import HELD_OUT_PATIENCE, PATIENCE
+from mlsession.heads.temperature import fit_temperature
 from mlsession.randomness import keyed_generator
 from mlsession.session.phase import Array
 from tests.heads.rows import RowsInMemory, clusters, names, same_bits, stored
@@ -93,13 +95,104 @@ def test_the_seed_decides() -> None:
 
 def test_history_is_that_of_the_head() -> None:
     values, labels = clusters(5000, 10, 4)
-    found = fit(RowsInMemory(values, labels), 4, SMALL, 3)
+    found = fit(RowsInMemory(values, labels), 4, replace(SMALL, early_stopping=False), 3)
     assert len(found.losses) == len(found.accuracies) == found.iteration == 3
     probabilities = found.head().probabilities(values)
     assert found.accuracies[-1] == accuracy(found, values, labels)
     assert found.losses[-1] == pytest.approx(-np.log(probabilities[np.arange(5000), labels]).mean(), rel=1e-5)
     assert found.losses[-1] < found.losses[0]
     assert found.state.steps == 3 * 250
+    assert (found.state.temperature, found.state.best_iteration) == (1.0, 3)
+
+
+def few_and_noisy() -> tuple[RowsInMemory, Array, Array]:
+    """300 rows that a perceptron soon fits too well, a third of the labels are drawn; then 300 more like them."""
+    values, labels = clusters(600, 20, 3)
+    generator = keyed_generator(0, "noise")
+    wrong = generator.random(600) < 0.35
+    labels[wrong] = generator.integers(0, 3, int(wrong.sum()))
+    return RowsInMemory(values[:300], labels[:300]), values, labels
+
+
+EAGER = MultilayerPerceptron(layer_sizes=(32,), learning_rate=0.01, batch_size=16)
+
+
+def log_loss(found: PerceptronFit, values: Array, labels: Array) -> float:
+    probabilities = found.head().probabilities(values)
+    return float(-np.log(probabilities[np.arange(len(labels)), labels]).mean())
+
+
+def test_the_head_is_that_of_the_best_epoch_with_its_temperature() -> None:
+    rows, values, labels = few_and_noisy()
+    found, best = PerceptronFit.begin(rows, names(3), EAGER, 0), {}
+    held_out = found.state.held_out
+    assert len(held_out) == 30
+    while not found.converged and found.iteration < 40:
+        found = found.advance(rows)
+        plain = head_of(found.state, found.state.weights)
+        best[found.iteration] = (plain, fit_temperature(plain.logits(values[held_out]), labels[held_out]))
+        losses = found.state.held_out_losses
+        epoch = int(losses.argmin()) + 1
+        expected, temperature = best[epoch]
+        assert found.state.best_iteration == epoch
+        assert found.state.temperature == pytest.approx(temperature, rel=1e-5)
+        given, wanted = found.head().tensors(), expected.tempered(found.state.temperature).tensors()
+        assert all(given[name].tobytes() == wanted[name].tobytes() for name in wanted)
+        probabilities = plain.probabilities(values[held_out])
+        loss = -np.log(probabilities[np.arange(30), labels[held_out]]).mean()
+        assert losses[-1] == pytest.approx(loss, rel=1e-5)
+    assert found.converged
+    assert epoch + HELD_OUT_PATIENCE <= found.iteration < 40
+    assert not np.array_equal(found.state.weights, found.state.best_weights)
+    # It was worth it: without, it is soon too sure of what it has not seen.
+    without = fit(rows, 3, replace(EAGER, early_stopping=False), 20)
+    assert log_loss(found, values[300:], labels[300:]) < log_loss(without, values[300:], labels[300:]) - 0.1
+
+
+def test_what_is_held_out_is_not_fitted_to() -> None:
+    rows, values, labels = few_and_noisy()
+    begun = PerceptronFit.begin(rows, names(3), EAGER, 0)
+    held_out = begun.state.held_out
+    values, labels = values[:300], labels[:300]
+    relabelled = labels.copy()
+    relabelled[held_out] = (labels[held_out] + 1) % 3
+    first, other = begun.advance(rows), begun.advance(RowsInMemory(values, relabelled))
+    assert other.state.weights.tobytes() == first.state.weights.tobytes()
+    assert other.losses.tobytes() == first.losses.tobytes()
+    assert other.state.held_out_losses[0] != first.state.held_out_losses[0]
+
+
+def test_early_stopping_goes_on_from_the_newest_weights() -> None:
+    """Restored after every epoch, and with a raised limit, it gives what it gives unbroken: also past the best."""
+    rows, _, _ = few_and_noisy()
+    unbroken = fit(rows, 3, EAGER, 40)
+    broken = begin_fit(rows, names(3), EAGER, 0)
+    while not broken.converged:
+        broken = restore_fit(stored(broken.to_phase_state()), EAGER, 0).advance(rows)
+    assert same_bits(broken.to_phase_state(), unbroken.to_phase_state())
+
+
+def test_class_weights_stand_for_copies() -> None:
+    """A class of weight 3 pulls as much as three copies of its rows; one weight for all classes changes nothing."""
+    values, labels = clusters(150, 6, 3)
+    alone = replace(SMALL, early_stopping=False, dropout=0.0, batch_size=1000, learning_rate=0.01)
+    tripled = np.r_[np.arange(150), np.flatnonzero(labels == 2), np.flatnonzero(labels == 2)]
+    weighted = fit(RowsInMemory(values, labels), 3, replace(alone, class_weight={"class 2": 3.0}), 8)
+    copied = PerceptronFit.begin(RowsInMemory(values[tripled], labels[tripled]), names(3), alone, 0)
+    # The standardisation follows from the rows: here it must be the same.
+    state = replace(copied.state, mean=weighted.state.mean, scale=weighted.state.scale)
+    copied = replace(copied, state=state)
+    for _ in range(8):
+        copied = copied.advance(RowsInMemory(values[tripled], labels[tripled]))
+    np.testing.assert_allclose(weighted.losses, copied.losses, rtol=1e-4)
+    same = fit(RowsInMemory(values, labels), 3, replace(alone, class_weight=dict.fromkeys(names(3), 2.0)), 8)
+    np.testing.assert_allclose(same.losses, fit(RowsInMemory(values, labels), 3, alone, 8).losses, rtol=1e-6)
+
+
+def test_a_weight_of_an_unknown_class_is_refused() -> None:
+    rows = RowsInMemory(*clusters(60, 5, 3))
+    with pytest.raises(InvalidParameter, match=r"'owl'.*'class 0', 'class 1', 'class 2'"):
+        begin_fit(rows, names(3), replace(SMALL, class_weight={"owl": 2.0}), 0)
 
 
 def test_standardisation_is_folded_into_the_head() -> None:
@@ -116,16 +209,6 @@ def test_weight_decay_keeps_weights_small() -> None:
     loose = fit(rows, 3, replace(SMALL, learning_rate=0.01), 20)
     tight = fit(rows, 3, replace(SMALL, learning_rate=0.01, weight_decay=5.0), 20)
     assert np.square(tight.state.weights).sum() < np.square(loose.state.weights).sum() / 2
-
-
-def test_convergence_is_a_rule_on_the_losses() -> None:
-    falling = np.linspace(1, 0, 30)
-    assert not has_converged(falling, 1e-4)
-    assert not has_converged(np.ones(PATIENCE), 1e-4)
-    assert has_converged(np.ones(PATIENCE + 1), 1e-4)
-    assert has_converged(np.r_[0.5, np.ones(PATIENCE)], 0.0)
-    assert not has_converged(np.r_[1.0, np.ones(PATIENCE - 1), 0.9998], 1e-4)
-    assert has_converged(np.r_[1.0, np.ones(PATIENCE - 1), 0.99995], 1e-4)
 
 
 def test_a_converged_fit_stays() -> None:

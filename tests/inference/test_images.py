@@ -10,6 +10,7 @@ import pytest
 import mlsession as ml
 from mlsession.errors import InvalidParameter, UnusableData
 from mlsession.inference.images import ImagesInput, image_source
+from mlsession.store.reading import ReadPolicy
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
 def keys(data: ImagesInput) -> list[str]:
     """Those found, each of which can be read, and none of which has a label."""
     source = image_source(data)
-    index = source.list_images()
+    index = source.list_images(ReadPolicy())
     assert index.classes == ("",)
     assert not index.labels.any()
     store = source.open()
@@ -86,7 +87,7 @@ def test_what_has_no_images_is_refused(folder: Path, data: str, reason: str) -> 
     (folder / "other.csv").write_text("image,label\na/1.png,x\n")
     (folder / "bare.csv").write_text("path\n")
     with pytest.raises(UnusableData, match=reason):
-        image_source(folder / data).list_images()
+        image_source(folder / data).list_images(ReadPolicy())
 
 
 def test_a_list_names_each_image_once(folder: Path) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from mlsession.augment.options import augmentation_options
+from mlsession.augment.views import ViewPlan
 from mlsession.extractors.catalog import numerics_of
 from mlsession.inference.images import image_source
 from mlsession.inference.output import Output
@@ -19,6 +21,7 @@ from mlsession.phases.recorded import EXTRACTOR
 from mlsession.randomness import keyed_generator
 from mlsession.session.policy import EveryIterations
 from mlsession.store import MemorySpace, MemoryStore, Store
+from mlsession.store.reading import ReadPolicy
 from mlsession.testing.faults import Call, Fault, FaultPlan, FaultyStore, Process, ProcessDied, at, no_faults
 from mlsession.testing.invariants import check_session
 from tests.inference.conftest import tiny_model
@@ -35,13 +38,14 @@ class World:
     photos: Path
     suffix: str
     features: MemorySpace
+    views: ViewPlan = field(default_factory=ViewPlan)
     session: MemorySpace = field(default_factory=MemorySpace)
     folder: MemorySpace = field(default_factory=MemorySpace)
 
     def attempt(self, plan: FaultPlan = no_faults) -> tuple[Process, PredictionReport | None]:
         """One process; what it came to, None if it died."""
         process, source = Process(plan), image_source(self.photos)
-        model, index = tiny_model(), source.list_images()
+        model, index = tiny_model(), source.list_images(ReadPolicy())
 
         def opener(space: MemorySpace) -> Callable[[], Store]:
             return lambda: FaultyStore(MemoryStore(space), process)
@@ -58,6 +62,7 @@ class World:
             open_folder=opener(self.folder),
             session_url="",
             open_cache=lambda: MemoryStore(self.features),
+            views=self.views,
         )
         attempt = Attempt(open_store=opener(self.session), policy=EveryIterations(iterations=1))
         try:
@@ -76,10 +81,10 @@ class World:
         return None if value is None else value.data
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-def test_after_any_death_the_output_is_the_same(shared_photos: Path, suffix: str) -> None:
-    features = MemorySpace()
-    unbroken = World(photos=shared_photos, suffix=suffix, features=features)
+@pytest.mark.parametrize(("suffix", "views"), [(".csv", ()), (".parquet", ()), (".csv", ("crop", "flip"))])
+def test_after_any_death_the_output_is_the_same(shared_photos: Path, suffix: str, views: tuple[str, ...]) -> None:
+    features, plan = MemorySpace(), ViewPlan(options=augmentation_options(views))
+    unbroken = World(photos=shared_photos, suffix=suffix, features=features, views=plan)
     process, report = unbroken.attempt()
     assert report is not None
     assert (report.num_images, report.num_skipped) == (38, 2)
@@ -90,7 +95,7 @@ def test_after_any_death_the_output_is_the_same(shared_photos: Path, suffix: str
     kinds = (Fault.CRASH_BEFORE, Fault.CRASH_HALFWAY, Fault.CRASH_AFTER)
     died = 0
     for number in draws.integers(1, len(process.calls) + 1, DEATHS // 2).tolist():
-        world = World(photos=shared_photos, suffix=suffix, features=features)
+        world = World(photos=shared_photos, suffix=suffix, features=features, views=plan)
         for call in (number, int(draws.integers(1, len(process.calls) + 1))):
             died += world.attempt(at(call, kinds[int(draws.integers(len(kinds)))]))[1] is None
             assert world.output in (None, unbroken.output), "never a part of it"

@@ -16,7 +16,7 @@ from mlsession.errors import DamagedData, StoreFull
 from mlsession.inference.csv_table import FORMULA_SIGNS, CsvWriter
 from mlsession.inference.output import Output, write_table
 from mlsession.inference.parquet_table import ParquetWriter
-from mlsession.inference.table import Block, TableWriter, blocks_of
+from mlsession.inference.table import Block, TableWriter, blocks_of, without_unsure
 from mlsession.session.phase import Arrays
 from mlsession.store import LocalStore, MemoryStore, Store
 from mlsession.testing.faults import Fault, FaultyStore, Operation, Process, only
@@ -141,3 +141,14 @@ def test_what_cannot_be_put_is_an_error(tmp_path: Path, fault: Fault, error: typ
     if error is StoreFull:
         assert inner.get("r.csv") == b"of last week"
     assert [path.name for path in tmp_path.iterdir()] == ["r.csv"]
+
+
+def test_only_what_is_unsure_loses_its_label() -> None:
+    block = Block(
+        paths=["a", "b", "c"],
+        top=np.array([[1], [0], [0]], dtype=np.int32),
+        confidence=np.array([[0.9], [0.899], [0.1]]),
+        reasons=["", "", "torn"],
+    )
+    assert without_unsure(block, ["Kiwi", "Lemon"], 0.9).reasons == ["", "less sure than 0.9: Kiwi 0.899", "torn"]
+    assert without_unsure(block, ["Kiwi", "Lemon"], 0.0) is block

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from mlsession.errors import InternalError, InvalidParameter
 from mlsession.metrics.evaluation import EvaluationSums
+from mlsession.metrics.scores import BINS, score_bins
 from mlsession.randomness import keyed_generator
 from mlsession.session.log.blobs import encode_state
 from mlsession.session.phase import PhaseState
@@ -46,7 +47,8 @@ def test_saved_form_goes_round(rows: Rows) -> None:
     assert stored(again) == stored(sums)
     assert again.count == len(truth)
     assert again.ranks.sum() == again.calibration[:, 0].sum() == len(truth)
-    assert again.scores.positives.sum() == len(truth)
+    assert again.scores.positives.sum() == again.confidence.sum() == len(truth)
+    assert again.confidence[1].sum() == again.basic.correct
     assert again.scores.negatives.sum() == len(truth) * (probabilities.shape[1] - 1)
 
 
@@ -71,3 +73,21 @@ def test_refuses_what_does_not_fit() -> None:
         EvaluationSums.from_phase_state(PhaseState({**state.arrays, "ranks": np.zeros(2, dtype=np.int64)}, state.data))
     with pytest.raises(InternalError):
         EvaluationSums.from_phase_state(PhaseState({}, state.data))
+    with pytest.raises(InternalError, match="brier_units"):
+        EvaluationSums.from_phase_state(PhaseState(state.arrays, {"loss_units": "0", "loss_squares": "0"}))
+
+
+@settings(max_examples=30, deadline=None)
+@given(rows=predicted_rows())
+def test_squares_are_those_of_the_definition(rows: Rows) -> None:
+    truth, probabilities = rows
+    sums = EvaluationSums.zero(probabilities.shape[1]).add(truth, probabilities)
+    errors = probabilities - np.eye(probabilities.shape[1])[truth]
+    assert sums.brier_units * 2.0**-40 == pytest.approx(float((errors**2).sum()), abs=1e-9)
+    losses = -np.log(np.maximum(probabilities[np.arange(len(truth)), truth], 1e-15))
+    assert sums.loss_squares * 2.0**-64 == pytest.approx(float((losses**2).sum()), rel=1e-7, abs=1e-9)
+    best, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
+    np.testing.assert_array_equal(sums.confidence[0], np.bincount(score_bins(best[~right]), minlength=BINS))
+    # The order in memory is no part of the sums.
+    again = EvaluationSums.zero(probabilities.shape[1]).add(truth, np.asfortranarray(probabilities))
+    assert stored(again) == stored(sums)

@@ -57,9 +57,29 @@ def test_the_surest_mistakes_come_first(results: ImageResults) -> None:
     assert repr(results) == "<ImageResults: 5 images, 2 predicted wrongly>"
 
 
+def test_hesitant_cases_have_the_smallest_margin(results: ImageResults) -> None:
+    assert results.margin.tolist() == pytest.approx([0.85, 0.0, 0.3, 0.7, 0.45], abs=1e-6)
+    assert [image.path for image in results.hesitant(3)] == ["cat/2.jpg", "cat/3.jpg", "dog/2.jpg"]
+    assert len(results.hesitant()) == 5
+    lone = ImageResults(classes=("a",), paths=("x",), columns=result_columns(np.array([0]), np.array([[1.0]])))
+    assert lone.margin.tolist() == [1.0]
+
+
+def test_confusions_lead_to_their_images(results: ImageResults) -> None:
+    found = results.top_confusions()
+    assert [(each.label, each.predicted, each.count, each.share) for each in found] == [
+        ("cat", "dog", 1, pytest.approx(1 / 3)),
+        ("dog", "owl", 1, 0.5),
+    ]
+    images = [results.where(label=each.label, predicted=each.predicted) for each in found]
+    assert [list(behind.paths) for behind in images] == [["cat/3.jpg"], ["dog/2.jpg"]]
+    assert len(results.top_confusions(1)) == 1
+
+
 def test_as_a_table(results: ImageResults) -> None:
     frame = results.frame
-    assert list(frame.columns) == ["path", "label", "predicted", "confidence", "correct", "rank", "truth_confidence"]
+    columns = ["path", "label", "predicted", "confidence", "correct", "rank", "truth_confidence", "margin"]
+    assert list(frame.columns) == columns
     assert frame["predicted"].tolist() == ["cat", "cat", "dog", "dog", "owl"]
     assert frame[~frame["correct"]]["path"].tolist() == ["cat/3.jpg", "dog/2.jpg"]
     assert results.where(label="owl").frame.empty

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from mlsession.heads.linear import LogisticHead
 from mlsession.metrics.report import ClassifierMetrics
 from mlsession.phases.corpus import Part
 from mlsession.phases.evaluate import Evaluating
-from mlsession.phases.evaluated import PARTS, metrics_of, results_of
+from mlsession.phases.evaluated import PARTS, Leaked, leaked_of, metrics_of, results_of
 from mlsession.phases.features import BLOCK, FeatureTable
 from mlsession.phases.featurize import Featurizer
 from mlsession.randomness import keyed_generator
@@ -59,6 +61,7 @@ def table() -> FeatureTable:
         features=generator.normal(size=(len(image), DIMENSION)).astype(np.float16),
         labels=generator.integers(0, len(CLASSES), IMAGES)[image],
         image=image,
+        digests=np.zeros((IMAGES, 32), dtype=np.uint8),
         original=original,
         training=(readable & ~held_out)[image],
         validation=(readable & held_out)[image] & original,
@@ -74,7 +77,7 @@ def head() -> LogisticHead:
     )
 
 
-def runner(head: LogisticHead) -> Evaluating:
+def runner(head: LogisticHead, load: Callable[[], FeatureTable] = table) -> Evaluating:
     photos = sorted((PHOTOS / "test" / "Kiwi").iterdir())[:3]
     keys = [*(str(photo) for photo in photos), "torn", *(str(photo) for photo in photos)] * 3
     test = Part(
@@ -83,7 +86,7 @@ def runner(head: LogisticHead) -> Evaluating:
         read=lambda key: b"no picture" if key == "torn" else Path(key).read_bytes(),
     )
     featurizer = Featurizer(Means, DIMENSION, 32, cache=None)  # type: ignore[arg-type]
-    return Evaluating(CLASSES, head, table, test, featurizer, nullcontext)
+    return Evaluating(CLASSES, head, load, test, featurizer, nullcontext)
 
 
 def taken(evaluating: Evaluating, state: PhaseState | None) -> list[tuple[Step, bytes]]:
@@ -142,3 +145,23 @@ def test_metrics_are_those_of_the_rows(head: LogisticHead, unbroken: list[tuple[
         assert found.top_k_accuracy(2) == pytest.approx((rows["rank"] < 2).mean())
         assert found.log_loss == pytest.approx(-np.log(rows["truth_confidence"]).mean(), abs=1e-8)
         assert 0.0 <= found.roc_auc_ovr <= 1.0
+
+
+def test_images_to_measure_on_that_are_also_trained_on_are_counted(head: LogisticHead) -> None:
+    known = table()
+    contents = keyed_generator(0, "contents").integers(0, 256, (IMAGES, 32)).astype(np.uint8)
+    training, validation = (known.image[chosen & known.original] for chosen in (known.training, known.validation))
+    left_out = np.setdiff1d(np.arange(IMAGES), [*training, *validation])
+    photos = sorted((PHOTOS / "test" / "Kiwi").iterdir())[:3]
+    digests = [np.frombuffer(hashlib.sha256(photo.read_bytes()).digest(), dtype=np.uint8) for photo in photos]
+    contents[training[5]], contents[validation[0]], contents[left_out[0]] = digests
+    contents[validation[1:4]] = contents[training[:3]]
+    steps = taken(runner(head, lambda: replace(known, digests=contents)), None)
+    past = Adds([step.adds for step, _ in steps])
+    found = leaked_of(decode_state(steps[-1][1], "state"))
+    held_out, tested = (results_of(past, part) for part in ("validation", "test"))
+    assert found["validation"] == Leaked(images=3, right=int((held_out["rank"][1:4] == 0).sum()))
+    # The first photo alone, six times: of the others one is held out, and one that of an image that cannot be read.
+    assert found["test"] == Leaked(images=6, right=int((tested["rank"][tested["row"] % 7 % 4 == 0] == 0).sum()))
+    resumed = taken(runner(head, lambda: replace(known, digests=contents)), decode_state(steps[2][1], "state"))
+    assert resumed[-1][1] == steps[-1][1]

@@ -111,6 +111,7 @@ def test_features_in_a_file_do_not_stay_in_memory(monkeypatch: pytest.MonkeyPatc
         features=features,
         labels=np.zeros(rows, dtype=np.int64),
         image=np.arange(rows),
+        digests=np.zeros((rows, 32), dtype=np.uint8),
         original=everything,
         training=everything,
         validation=~everything,

@@ -16,6 +16,7 @@ from mlsession.heads.options import HeadOptions, LogisticRegressor, MultilayerPe
 from mlsession.phases.features import FeatureTable
 from mlsession.phases.train import TableRows, Training
 from mlsession.phases.trained import is_fitted, trained_head
+from mlsession.randomness import keyed_generator
 from mlsession.session.log.blobs import decode_state, encode_state
 from mlsession.session.phase import PhaseState, Step
 from tests.heads.rows import clusters, same_bits
@@ -37,6 +38,7 @@ def table(images: int = 60, views: int = 3) -> FeatureTable:
         features=to_half(np.where(original[:, None], features[image], features[image] + noise)),
         labels=labels[image],
         image=image,
+        digests=keyed_generator(0, "digests").integers(0, 256, (images, 32), dtype=np.uint8),
         original=original,
         training=readable & ~held_out,
         validation=readable & held_out & original,

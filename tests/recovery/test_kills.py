@@ -14,8 +14,10 @@ from mlsession.store import LocalStore, Store, open_store
 from mlsession.testing.invariants import check_session
 from tests.photos import copy_photos
 from tests.recovery.nursery import Forked, Nursery
-from tests.recovery.trainings import LABELS, PHASES, inside
+from tests.recovery.trainings import LABELS, inside
 from tests.servers.s3 import S3Server
+
+PHASES = ("extracting", "selecting", "training", "evaluating")
 
 
 class Command:

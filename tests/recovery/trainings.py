@@ -29,7 +29,7 @@ class Training:
         self._trainers = trainers
         self._line = [
             *("train", str(photos / "train"), "--test", str(photos / "test"), "--session", str(session)),
-            *("--cache", cache, "--checkpoint-interval", "1", "--json", *words),
+            *("--cache", cache, "--checkpoint-interval", "1", "--tune", "off", "--json", *words),
         ]
         self.store = LocalStore(session)
 

@@ -13,6 +13,8 @@ from tests.photos import copy_photos
 LABELS = ("Banana", "Kiwi", "Lemon")
 
 Start = Callable[..., ml.Job[ml.Classifier]]
+UNTUNED = ml.ModelParameters(tune="off")
+"""Most tests here are about other things than the choice of a penalty, and count checkpoints and iterations."""
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +48,7 @@ def start(train_photos: Path, tmp_path: Path, cache: str) -> Start:
         data: Path | str = train_photos,
         session: str | Path = tmp_path / "session",
         testing: Path | None = None,
-        parameters: ml.ModelParameters | None = None,
+        parameters: ml.ModelParameters | None = UNTUNED,
         checkpoint_interval: int = 1,
         cache: str | None = cache,
         **options: object,

@@ -11,6 +11,8 @@ import pytest
 
 import mlsession as ml
 from mlsession import __version__
+from mlsession.augment.making import ViewMaker
+from mlsession.augment.views import ViewPlan
 from mlsession.classifier.model import ImageModel
 from mlsession.errors import InvalidParameter
 from mlsession.export.evaluate import evaluate_mlmodel, read_mlmodel
@@ -22,7 +24,7 @@ from mlsession.heads.linear import LogisticHead
 from mlsession.metrics.report import ClassifierMetrics
 from mlsession.randomness import keyed_generator
 from mlsession.training import exporting
-from mlsession.training.pictures import read_picture
+from mlsession.training.pictures import read_views
 from tests.inference.conftest import tiny_classifier
 from tests.training.conftest import Start
 
@@ -50,6 +52,7 @@ def test_facts_name_the_model_and_how_it_was_measured() -> None:
         "mlsession.feature_extractor": scene_print().identity,
         "mlsession.classifier": model.head.kind,
         "mlsession.num_classes": "2",
+        "mlsession.temperature": "1.0",
         "mlsession.validation_images": "3",
         "mlsession.validation_accuracy": "0.6667",
     }
@@ -99,7 +102,7 @@ def test_a_trained_classifier_leaves_in_every_format_with_the_same_answers(
 
     photo = sorted(test_photos.rglob("*.jpg"))[0]
     said = classifier.predict(photo, top=3)
-    picture = read_picture(photo, 256)[None]
+    picture = read_views(photo, ViewMaker(ViewPlan(), 256))[0][None]
     for labels, probabilities in (evaluate_mlmodel(network, picture), evaluate_mlpackage(files, picture)):
         assert labels == [said.label]
         expected = [dict(said.top)[label] for label in classifier.classes]

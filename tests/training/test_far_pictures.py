@@ -1,8 +1,10 @@
-"""Trainings on pictures in a bucket: hung and cut replies cost time and no picture, a cache on this machine works."""
+"""Pictures in a bucket: hung and cut replies cost time and no picture, whoever reads; a cache on this machine works."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ import mlsession as ml
 from mlsession.errors import StoreUnavailable
 from mlsession.events import StoreRetried
 from mlsession.store import LocalStore, open_store
+from mlsession.store.reading import READ_TIMEOUT, ReadPolicy
+from mlsession.testing.clock import FakeClock
 from mlsession.testing.tiny_extractor import TinyExtractor
 from tests.photos import copy_photos
 from tests.servers.s3 import S3Server
@@ -106,3 +110,40 @@ def test_a_cache_of_pictures(bucket: str, way: Way, train: Train, expected: str)
         classifier = train(f"simplecache::{bucket}", session).result()
         assert classifier.model_digest == expected
     assert sum(path.endswith(".jpg") for path in way.asked) == 40
+
+
+def behind(way: Way, s3_server: S3Server, url: str) -> ml.DataSource:
+    options = {**s3_server.storage_options, "endpoint_url": way.endpoint_url}
+    return ml.DataSource.labeled_directories(url, options)
+
+
+def test_a_scan_asks_again_for_what_hangs(photos: Path, bucket: str, way: Way, s3_server: S3Server) -> None:
+    hanging, clock, told = key_of(photos, 20), FakeClock(), list[str]()
+
+    def tell(operation: str, error: Exception, attempt: int, delay: float) -> None:
+        told.append(f"{operation}: {error}")
+
+    way.held[f"/{hanging}"] = 1
+    with ThreadPoolExecutor(1) as thread:
+        source = behind(way, s3_server, bucket)
+        scanning = thread.submit(ml.scan, source, on_retry=tell, clock=clock)
+        while not any(path.endswith(f"/{hanging}") for path in way.asked) or way.going_on > 1:
+            assert not scanning.done()
+            time.sleep(0.01)
+        clock.sleep(READ_TIMEOUT)
+        report = scanning.result()
+    assert f"get {hanging}: {bucket}: no answer within 300 s ({hanging})" in told
+    assert sum(count.readable for count in report.counts["training"].values()) == 40
+
+
+def test_a_part_of_a_listing_and_opening_come_to_an_end(bucket: str, way: Way, s3_server: S3Server) -> None:
+    """And are asked for again."""
+    told = list[str]()
+
+    def tell(operation: str, error: Exception, attempt: int, delay: float) -> None:
+        told.append(f"{operation}: {error}")
+
+    way.held[f"/{bucket.removeprefix('s3://')}"] = 1
+    policy = ReadPolicy(read_timeout=1.0, on_retry=tell)
+    assert len(behind(way, s3_server, bucket).index(policy=policy)) == 40
+    assert set(told) == {f"list : {bucket}: no answer within 1 s (list )"}

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,15 @@ import mlsession as ml
 from mlsession.errors import InvalidParameter, ModifiedTrainingData, UnusableData, UsageError
 from mlsession.events import Event, LabelsCorrected, PhaseFinished
 from mlsession.reviewing.findings import Finding, Reason
+from mlsession.scanning.finding import Kind
 from mlsession.session.phase import Phase
+from mlsession.store import open_store
+from mlsession.training.corrected import recorded_corrections
 from mlsession.training.indexes import read_index
 from mlsession.training.inputs import TRAINING_INDEX
+from mlsession.training.summary import SessionSummary
+from tests.servers.s3 import S3Server
+from tests.servers.wayward import wayward
 
 from .conftest import Start
 
@@ -70,6 +77,11 @@ def test_review_correct_and_train_on(photos: Path, test_photos: Path, start: Sta
     before = digests(photos)
     start(photos, testing=test_photos).result()
     session = tmp_path / "session"
+
+    with ml.Classifier.restore_training_session(ml.SessionParameters(session)) as opened:
+        findings = SessionSummary.of(opened).findings
+    (same_files,) = (finding for finding in findings if finding.kind is Kind.EXACT_DUPLICATES)
+    assert same_files.files == (f"Banana/{first.name}", "Banana/x-same.jpg")
 
     report = ml.review(session)
     assert report.images == {"training": 54, "validation": 0, "test": 18}
@@ -139,6 +151,21 @@ def test_review_correct_and_train_on(photos: Path, test_photos: Path, start: Sta
     second.write(table)
     assert source.corrected(table).index().digest == index.digest
 
+    # Where changes are ignored other corrections are not applied, which is said, and those of before are kept.
+    other, at = tmp_path / "other.csv", index.keys.index(kiwi)
+    other.write_text(f"path,label\n{kiwi},Lemon\n")
+    ignoring = ml.SessionParameters(session, cache=cache, on_modified_data="ignore")
+    for data, told in ((source.corrected(other), True), (source, False)):
+        events = events_of(ml.Classifier.train(data, None, ignoring, testing=test))
+        said = [event for event in events if isinstance(event, LabelsCorrected)]
+        assert [(event.relabeled, event.removed, list(event.left)) for event in said] == [(0, 0, [kiwi])] * told
+        assert all("the images stay as they were recorded" in event.left[kiwi] for event in said)
+        with ml.Classifier.restore_training_session(ignoring) as opened:
+            assert read_index(opened, TRAINING_INDEX).index.labels[at] == index.labels[at]
+            kept = recorded_corrections(opened, TRAINING_INDEX)
+            assert kept is not None
+            assert {row.path for row in kept.rows} == {kiwi, lemon, leaked, copy}
+
     # Without them the images are again as their folders say.
     ml.Classifier.train(source, None, taken_on, testing=test).result()
     assert not by_reason(ml.review(session, None), Reason.CORRECTED)
@@ -177,3 +204,21 @@ def test_test_images_of_the_callers_own(train_photos: Path, test_photos: Path, s
         ml.review(tmp_path / "session", ml.DataSource.labeled_directories(tmp_path / "nothing"))
     with pytest.raises(InvalidParameter, match=r"must end in \.csv"):
         report.write(tmp_path / "table.txt")
+
+
+def test_far_test_images_that_hang_are_asked_for_again(
+    start: Start, test_photos: Path, tmp_path: Path, s3_server: S3Server
+) -> None:
+    start().result()
+    url, told = s3_server.new_bucket_url(), list[str]()
+    photos = sorted((test_photos / "Lemon").iterdir())[:2]
+    with closing(open_store(url, s3_server.storage_options)) as store:
+        for photo in photos:
+            store.put(f"Lemon/{photo.name}", photo.read_bytes())
+    where = ml.SessionParameters(tmp_path / "session", read_timeout=1.0)
+    with wayward(s3_server.endpoint_url) as way, ml.Classifier.restore_training_session(where) as session:
+        way.held[f"/{photos[1].name}"] = 1
+        options = {**s3_server.storage_options, "endpoint_url": way.endpoint_url}
+        report = ml.review(session, ml.DataSource.labeled_directories(url, options), tell=told.append)
+    assert (report.images["test"], report.skipped) == (2, ())
+    assert any(f"get Lemon/{photos[1].name} failed" in line and "no answer within 1 s" in line for line in told)

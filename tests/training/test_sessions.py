@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from mlsession.errors import (
 from mlsession.events import CheckpointSkipped, Event, ItemSkipped, PhaseStarted, Progressed, SessionCreated
 from mlsession.session.status import Status
 
-from .conftest import LABELS, Start
+from .conftest import LABELS, UNTUNED, Start
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -74,7 +75,7 @@ def whole(train_photos: Path, test_photos: Path, cache: str, tmp_path_factory: p
     """What 80 iterations give that nobody cancels."""
     where = ml.SessionParameters(tmp_path_factory.mktemp("whole") / "session", iterations=80, cache=cache)
     train, test = (ml.DataSource.labeled_directories(photos) for photos in (train_photos, test_photos))
-    return ml.Classifier.train(train, None, where, testing=test).result()
+    return ml.Classifier.train(train, UNTUNED, where, testing=test).result()
 
 
 @pytest.mark.parametrize(("phase", "iteration"), [("extracting", 1), ("training", 1), ("training", 9)])
@@ -112,12 +113,13 @@ def test_ten_and_ten_more_iterations_equal_twenty(start: Start, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("parameters", "named"),
     [
-        (ml.ModelParameters(seed=1), "seed"),
-        (ml.ModelParameters(validation=ml.Validation.none()), "validation.kind"),
+        (replace(UNTUNED, seed=1), "seed"),
+        (replace(UNTUNED, validation=ml.Validation.none()), "validation.kind"),
         (
-            ml.ModelParameters(algorithm=ml.TransferLearning(classifier=ml.LogisticRegressor(l2=0.5))),
+            replace(UNTUNED, algorithm=ml.TransferLearning(classifier=ml.LogisticRegressor(l2=0.5))),
             "algorithm.classifier.l2",
         ),
+        (ml.ModelParameters(), "tune"),
     ],
 )
 def test_a_parameter_that_matters_is_refused_and_nothing_changes(

@@ -39,6 +39,10 @@ def evaluate(
         int | None, typer.Option(metavar="K", help="Also count who is right among the best K; rank K labels an image.")
     ] = None,
     errors: Annotated[bool, typer.Option("--errors", help="Name every image predicted wrongly, surest first.")] = False,
+    details: Annotated[
+        bool, typer.Option("--details", help="Also averages, reliability, thresholds, confusions, hesitant cases.")
+    ] = False,
+    average_views: options.AverageViews = None,
     extractor_weights: options.ExtractorWeights = None,
     storage_option: options.StorageOption = [],
     json: options.Json = False,
@@ -46,9 +50,22 @@ def evaluate(
     """Measure a model on labelled images."""
 
     def work() -> int:
-        from mlsession.cli.evaluation import evaluate
+        from mlsession.cli.evaluation import EvaluateArguments, evaluate
 
-        return evaluate(model, data, label_from, top, errors, extractor_weights, storage_option, json)
+        return evaluate(
+            EvaluateArguments(
+                model=model,
+                data=data,
+                label_from=label_from,
+                top=top,
+                errors=errors,
+                details=details,
+                average_views=average_views,
+                extractor_weights=extractor_weights,
+                storage_options=tuple(storage_option),
+                json=json,
+            )
+        )
 
     return work
 
@@ -89,17 +106,21 @@ def plot(
     confusion: Annotated[
         str | None, typer.Option(metavar="PATH", help="Write the confusion matrix here.", show_default=False)
     ] = None,
+    reliability: Annotated[
+        str | None,
+        typer.Option(metavar="PATH", help="Write how far confidences are to be believed here.", show_default=False),
+    ] = None,
     part: Part = None,
     normalize: Annotated[bool, typer.Option("--normalize", help="Cells show shares of a true label's images.")] = False,
     storage_option: options.StorageOption = [],
     json: options.Json = False,
 ) -> Work:
-    """Draw a session's learning curve and confusion matrix: .png, .svg or .pdf."""
+    """Draw a session's learning curve, confusion matrix and reliability: .png, .svg or .pdf."""
 
     def work() -> int:
         from mlsession.cli.evaluation import plot
 
-        return plot(session, history, confusion, part, normalize, storage_option, json)
+        return plot(session, history, confusion, reliability, part, normalize, storage_option, json)
 
     return work
 
@@ -115,6 +136,8 @@ def predict(
     output: options.Table = None,
     session: options.TableSession = None,
     top_k: options.TopK = None,
+    average_views: options.AverageViews = None,
+    min_confidence: options.MinConfidence = None,
     on_bad_image: options.OnBadImage = None,
     on_modified_data: options.OnModifiedImages = None,
     checkpoint_interval: options.BatchesBetweenCheckpoints = None,
@@ -143,7 +166,7 @@ def predict(
         _check_single(given)
         from mlsession.cli.model import predict
 
-        return predict(model, images, extractor_weights, storage_option, json)
+        return predict(model, images, average_views, min_confidence, extractor_weights, storage_option, json)
 
     return work
 

@@ -27,6 +27,8 @@ def train(
     backend: options.BackendName = "auto",
     classifier: options.Head = "logistic",
     layer_sizes: options.LayerSizes = None,
+    class_weight: options.ClassWeights = "none",
+    tune: options.Tune = "cross-validation",
     augment: options.Augment = None,
     seed: options.Seed = 0,
     checkpoint_interval: options.CheckpointInterval = "auto",

@@ -1,0 +1,60 @@
+"""What a learning curve comes to, in two sentences for people; pure."""
+
+from __future__ import annotations
+
+from mlsession.curves.curve import ClassOutlook, Estimate, LearningCurve, Trend
+from mlsession.display.plain import plain
+
+MOST_NAMED = 3
+"""Classes in the second sentence."""
+
+
+def whole_sentence(curve: LearningCurve) -> str:
+    """What more images of all classes can be expected to bring."""
+    twice = next((each for each in curve.projections if each.factor == 2.0), None)
+    if twice is None:
+        return (
+            f"Of more than {4 * curve.sampled:,} images nothing can be said from {curve.sampled:,}: measure on more "
+            "of them (--most-images)."
+        )
+    gain = _points(twice.gain)
+    if curve.trend is Trend.FLAT:
+        return f"More images of this kind are hardly worth it: twice as many are expected to bring {gain}."
+    if curve.trend is Trend.UNCLEAR:
+        return f"What more images bring cannot be told well from these: of twice as many {gain} are expected."
+    needed = curve.needed[0]
+    more = (
+        "one point takes more than can be told of"
+        if needed.images is None
+        else f"one point takes about {_rounded(needed.images):,} more in all"
+    )
+    return f"Twice as many images are expected to bring {gain}; {more}."
+
+
+def class_sentence(curve: LearningCurve) -> str:
+    """Of which classes to take more."""
+    worth = [each for each in curve.outlook if each.more]
+    if not worth:
+        least = min(curve.outlook, key=lambda each: each.recall)
+        return (
+            "Of no class alone more images can be told to be worth a point; the lowest recall has "
+            f"{plain(least.label)}, {100 * least.recall:.0f} % of {least.images:,} images."
+        )
+    named = ", then ".join(_wanted(each) for each in worth[:MOST_NAMED])
+    return f"Take {named}."
+
+
+def _wanted(each: ClassOutlook) -> str:
+    about = "at least" if each.is_least else "about"
+    return f"{about} {_rounded(each.more):,} more images of {plain(each.label)}"
+
+
+def _points(gain: Estimate) -> str:
+    low, high = max(100 * gain.low, 0.0), 100 * gain.high
+    return f"{100 * gain.value:.1f} points ({low:.1f} to {high:.1f})"
+
+
+def _rounded(count: int) -> int:
+    """To two digits: no more can be known."""
+    step = int(10 ** max(len(str(count)) - 2, 0))
+    return max(round(count / step) * step, 1)

@@ -1,0 +1,149 @@
+"""How a session is trained, as somebody would type it; pure. What a command line cannot say is left unsaid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+
+from mlsession.advising.commands import TrainingLine
+from mlsession.augment.options import Flip, augmentation_options
+from mlsession.data.rows import COLUMNS
+from mlsession.data.validation import ValidationKind
+from mlsession.extractors.catalog import NAMES as EXTRACTORS
+from mlsession.extractors.library import LibraryExtractor
+from mlsession.heads.options import AutomaticClassifier, HeadOptions, LogisticRegressor, MultilayerPerceptron
+from mlsession.session.phase import Json
+from mlsession.session.session import TrainingSession
+from mlsession.training.inputs import CORRECTIONS
+from mlsession.training.parameters import DEFAULT_ITERATIONS, EXTRACTOR_WEIGHTS, ModelParameters
+
+_FOLDER = "folder"
+"""What labels images if nothing else is said."""
+
+
+def training_line(session: TrainingSession, parameters: ModelParameters) -> TrainingLine:
+    """The line that trains a session as it was trained last; parts of it are "" or None where nobody can type them."""
+    settings = session.settings
+    sources = {name: _source(settings.get(f"{name}_source")) for name in ("training", "validation", "test")}
+    data, test = sources["training"], sources["test"]
+    is_corrected = any(name in session.attachments for name in CORRECTIONS.values())
+    said = None if is_corrected else _options(parameters, settings, sources["validation"])
+    rules = {rule for source in sources.values() if source is not None for rule in [source[1]]}
+    if said is not None and (len(rules) != 1 or (settings.get("test_source") is not None and test is None)):
+        said = None
+    if said is not None and rules != {_FOLDER}:
+        said = {"--label-from": rules.pop(), **said}
+    return TrainingLine(
+        session=session.url,
+        data=data[0] if data is not None else "",
+        test=test[0] if test is not None else "",
+        options=said,
+    )
+
+
+def _source(stored: Json) -> tuple[str, str] | None:
+    """A source as `train` takes it, and what labels its images; None where it takes no such source."""
+    if not isinstance(stored, dict):
+        return None
+    url = stored.get("url")
+    match stored.get("kind"):
+        case "labeled_directories":
+            rule = _FOLDER
+        case "manifest" if (stored.get("path_column"), stored.get("label_column")) == COLUMNS:
+            rule = _FOLDER
+        case "labeled_files":
+            rule = f"name:{stored.get('separator')}:{stored.get('position')}"
+        case _:
+            return None
+    return (url, rule) if isinstance(url, str) else None
+
+
+def _options(
+    parameters: ModelParameters, settings: Mapping[str, Json], validation: tuple[str, str] | None
+) -> dict[str, str] | None:
+    """The options that are not the default; None where there are no such options."""
+    algorithm, usual = parameters.algorithm, ModelParameters()
+    held_out = _validation(parameters, validation)
+    extractor = _extractor(parameters, settings)
+    head = _head(algorithm.head)
+    augmented = _augmentation(parameters)
+    if held_out is None or extractor is None or head is None or augmented is None:
+        return None
+    iterations = settings.get("iterations", DEFAULT_ITERATIONS)
+    plain = {
+        "--iterations": "" if iterations == DEFAULT_ITERATIONS else str(iterations),
+        "--seed": str(parameters.seed) if parameters.seed else "",
+    }
+    for name in ("tune", "on_bad_image", "precision", "backend"):
+        value = getattr(parameters, name, None)
+        if value != getattr(usual, name, None):
+            plain[f"--{name.replace('_', '-')}"] = str(value)
+    said = {**held_out, **extractor, **head, **augmented, **{name: value for name, value in plain.items() if value}}
+    return {**said, "--allow-truncated": ""} if parameters.allow_truncated else said
+
+
+def _validation(parameters: ModelParameters, source: tuple[str, str] | None) -> dict[str, str] | None:
+    validation = parameters.validation
+    match validation.kind:
+        case ValidationKind.NONE:
+            return {"--validation": "none"}
+        case ValidationKind.DATA:
+            return None if source is None else {"--validation": source[0]}
+        case _ if validation.seed != parameters.seed:
+            return None  # On a command line one seed is for all.
+        case ValidationKind.SPLIT:
+            return {"--validation": repr(validation.ratio)}
+    return {}
+
+
+def _extractor(parameters: ModelParameters, settings: Mapping[str, Json]) -> dict[str, str] | None:
+    spec = parameters.algorithm.feature_extractor
+    if isinstance(spec, LibraryExtractor):
+        weights = settings.get(EXTRACTOR_WEIGHTS)
+        found = {"--extractor": spec.name}
+        return {**found, "--extractor-weights": weights} if isinstance(weights, str) else found
+    names = [name for name, known in EXTRACTORS.items() if known == spec]
+    if not names:
+        return None
+    return {} if spec == ModelParameters().algorithm.feature_extractor else {"--extractor": names[0]}
+
+
+def _head(head: object) -> dict[str, str] | None:
+    said: dict[str, str] = {}
+    weight = getattr(head, "class_weight", None)
+    if isinstance(weight, Mapping):
+        said["--class-weight"] = ",".join(f"{label}={value!r}" for label, value in weight.items())
+    elif weight is not None:
+        said["--class-weight"] = str(weight)
+    others = {"class_weight"}
+    if isinstance(head, MultilayerPerceptron):
+        said["--classifier"] = "mlp"
+        if head.layer_sizes != MultilayerPerceptron().layer_sizes:
+            said["--layer-sizes"] = ",".join(map(str, head.layer_sizes))
+        others.add("layer_sizes")
+    elif isinstance(head, AutomaticClassifier):
+        said["--classifier"] = "auto"
+        return said if head == AutomaticClassifier(class_weight=head.class_weight) else None
+    elif not isinstance(head, LogisticRegressor):
+        return None
+    return said if _is_usual(head, others) else None
+
+
+def _is_usual(options: HeadOptions, but: set[str]) -> bool:
+    """Whether all fields have their default, `but` some."""
+    return all(
+        field.name in but or (field.default is not MISSING and getattr(options, field.name) == field.default)
+        for field in fields(options)
+    )
+
+
+def _augmentation(parameters: ModelParameters) -> dict[str, str] | None:
+    options, names = parameters.views.options, list[str]()
+    for option in options:
+        if isinstance(option, Flip):
+            names += [*(["flip"] if option.horizontal else []), *(["flip-vertical"] if option.vertical else [])]
+        else:
+            names.append(option.kind)
+    if not options:
+        return {}
+    return {"--augment": ",".join(names)} if augmentation_options(names) == options else None

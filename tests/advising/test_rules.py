@@ -1,0 +1,210 @@
+"""Each rule on figures that just bear it, and on figures that do not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mlsession.advising.advice import Advice, Lever, Severity
+from mlsession.advising.commands import TrainingLine
+from mlsession.advising.evidence import Evidence, SmallFiles
+from mlsession.advising.intervals import Share
+from mlsession.advising.verdict import RULES, advise
+from mlsession.scanning.labels import label_findings
+from tests.advising.made import LINE, evidence, metrics, right
+
+TESTED = TrainingLine(session="s", data="d", test="t", options={})
+
+PAIR = right([40] * 5)
+PAIR[0, 1] = PAIR[1, 0] = 12
+PAIR[0, 0] = PAIR[1, 1] = 28
+
+OUTNUMBERED = right([40] * 5)
+OUTNUMBERED[0, 1], OUTNUMBERED[0, 0] = 20, 20
+
+FOUND: dict[str, list[dict[str, Any]]] = {
+    "leaked_images": [{"leaked": {"test": Share(part=50, count=50)}, "line": TESTED}],
+    "no_better_than_guessing": [{"test": right([20] * 5, 16)}],
+    "small_images": [
+        {"small_files": SmallFiles(share=Share(part=200, count=300), median_bytes=900), "test": right([40] * 5, 5)}
+    ],
+    "unlike_test_images": [
+        {"test": right([40] * 5, 20), "out_of_fold": Share(part=290, count=300)},
+        {"test": right([40] * 5, 20), "validation": right([6] * 5)},
+    ],
+    "wrong_labels": [{"out_of_fold": Share(part=230, count=300)}, {"validation": right([8] * 5, 4)}],
+    "sure_mistakes": [{"test": metrics(right([40] * 5, 10), {0.9: (25, 80), 0.5: (25, 70)})}],
+    "imbalance": [{"training": right([12, 60, 60, 60, 60]), "test": OUTNUMBERED}],
+    "few_images": [
+        {"training": right([4, 60, 60, 60, 60])},
+        {"training": right([20, 60, 60, 60, 60]), "test": right([40] * 5, [15, 1, 1, 1, 1])},
+        {"training": right([20] * 5), "test": right([40] * 5, 6)},
+    ],
+    "iteration_limit": [
+        {"training": right([60] * 5, 20), "limit": 25, "losses": tuple(np.linspace(2, 1, 25).tolist())},
+        {"training": right([60] * 5, 20), "limit": 1, "losses": (1.5,)},
+    ],
+    "underfitting": [{"training": right([60] * 5, 8), "converged": True, "test": right([40] * 5, 6)}],
+    "overfitting": [{"test": right([40] * 5, 6)}, {"test": None, "out_of_fold": Share(part=250, count=300)}],
+    "confused_pair": [{"test": PAIR}],
+    "weak_class": [{"test": right([40] * 5, [15, 1, 1, 1, 1])}],
+    "unreadable_images": [{"skipped": Share(part=30, count=300)}],
+    "alike_labels": [{"findings": tuple(label_findings({"cat": 60, "Cat": 60}))}],
+    "few_test_images": [{"test": right([6] * 5, 1)}, {"test": right([80, 80, 80, 80, 3])}],
+    "no_test_images": [{"test": None}],
+}
+
+NOT_FOUND: dict[str, list[dict[str, Any]]] = {
+    "leaked_images": [{"leaked": {"test": Share(part=0, count=0)}}],
+    "no_better_than_guessing": [
+        {"test": right([20] * 5, 10)},
+        {"test": right([30, 2], [0, 2]), "training": right([60] * 2)},
+    ],
+    "small_images": [
+        {"small_files": SmallFiles(share=Share(part=100, count=300), median_bytes=9_000), "test": right([40] * 5, 5)},
+        {"small_files": SmallFiles(share=Share(part=300, count=300), median_bytes=900)},
+    ],
+    "unlike_test_images": [
+        {"test": right([40] * 5, 20)},
+        {"test": right([4] * 5, 1), "validation": right([2] * 5)},
+        {"test": right([40] * 5, 20), "validation": right([40] * 5), "split_off": False},
+        # The test images have more of a class that is hard for training images, too.
+        {
+            "training": right([20, 120, 120, 120, 120]),
+            "test": right([80, 20, 20, 20, 20], [40, 1, 1, 1, 1]),
+            "out_of_fold": Share(part=465, count=500),
+        },
+        # Nothing is known of half of what was trained on.
+        {"test": right([40, 0, 0, 0, 0], [20, 0, 0, 0, 0]), "out_of_fold": Share(part=290, count=300)},
+    ],
+    "wrong_labels": [{"out_of_fold": Share(part=280, count=300)}, {"validation": right([1] * 5, [1, 0, 0, 0, 0])}],
+    "sure_mistakes": [
+        {"test": right([40] * 5, 10)},
+        {"test": metrics(right([40] * 5, 10), {0.9: (5, 100), 0.5: (45, 50)})},
+    ],
+    "imbalance": [
+        {"test": OUTNUMBERED},
+        {"training": right([12, 60, 60, 60, 60])},
+        {"training": right([4, 60, 60, 60, 60]), "test": OUTNUMBERED},
+    ],
+    "few_images": [
+        {"training": right([20, 60, 60, 60, 60])},
+        {"training": right([4, 60, 60, 60, 60]), "test": right([60] * 5)},
+        {"training": right([20] * 5)},
+    ],
+    "iteration_limit": [
+        {"training": right([60] * 5, 20), "limit": 25, "losses": tuple(np.linspace(2, 1, 24).tolist())},
+        {"training": right([60] * 5, 20), "limit": 25, "losses": (1.0,) * 25},
+        {"limit": 25, "losses": tuple(np.linspace(2, 1, 25).tolist())},
+        {"training": right([60] * 5, 20), "limit": 1, "losses": (1.5,), "converged": True},
+    ],
+    "underfitting": [
+        {"training": right([60] * 5, 8)},
+        {"converged": True},
+        {"training": right([60] * 5, 8), "test": right([40] * 5, 15), "converged": True},
+    ],
+    "overfitting": [
+        {},
+        {"training": right([60] * 5, 8), "test": right([40] * 5, 8)},
+        {"test": right([4] * 5, [1, 0, 0, 0, 0])},
+    ],
+    "confused_pair": [{"test": right([40] * 5, 8)}, {"test": right([40, 40], 8), "training": right([60, 60])}],
+    "weak_class": [{"test": right([40] * 5, 8)}, {"test": right([4] * 5, [4, 0, 0, 0, 0])}],
+    "unreadable_images": [{"skipped": Share(part=3, count=300)}],
+    "alike_labels": [{"findings": tuple(label_findings({"bird": 60, "birds": 60}))}],
+    "few_test_images": [{}, {"test": right([6] * 5, 1), "out_of_fold": Share(part=290, count=300)}, {"test": None}],
+    "no_test_images": [{}, {"test": None, "out_of_fold": Share(part=290, count=300)}],
+}
+
+
+def cases(table: dict[str, list[dict[str, Any]]]) -> list[Any]:
+    return [
+        pytest.param(rule, parts, id=f"{rule}-{place}") for rule in table for place, parts in enumerate(table[rule])
+    ]
+
+
+def asked(rule: str, given: Evidence) -> Advice | None:
+    return RULES[rule](given)
+
+
+@pytest.mark.parametrize(("rule", "parts"), cases(FOUND))
+def test_it_is_found(rule: str, parts: dict[str, Any]) -> None:
+    advice = asked(rule, evidence(**parts))
+    assert advice is not None
+    assert advice.rule == rule
+    for text in (advice.limit, advice.evidence, advice.next_step):
+        assert text.strip() == text != ""
+        assert "  " not in text
+        assert not text.endswith(".")
+        assert "nan" not in text
+    assert advice.command_line == "" or advice.command_line.startswith("mlsession ")
+    assert advice.next_step.endswith(":") == bool(advice.command)
+
+
+@pytest.mark.parametrize(("rule", "parts"), cases(NOT_FOUND))
+def test_it_is_not_found(rule: str, parts: dict[str, Any]) -> None:
+    assert asked(rule, evidence(**parts)) is None
+
+
+@pytest.mark.parametrize(("rule", "parts"), cases(FOUND))
+def test_without_names_there_is_no_command(rule: str, parts: dict[str, Any]) -> None:
+    advice = asked(rule, evidence(**{**parts, "line": TrainingLine()}))
+    assert advice is not None
+    assert advice.command == ()
+    assert not advice.next_step.endswith(":")
+
+
+def test_every_rule_has_cases() -> None:
+    assert list(FOUND) == list(NOT_FOUND) == list(RULES)
+
+
+def test_leaked_images_are_left_out_of_the_figures() -> None:
+    leaked = asked("leaked_images", evidence(leaked={"test": Share(part=100, count=100)}, line=TESTED))
+    assert leaked is not None
+    assert "95.0 % (95 of 100), and not 97.5 %" in leaked.evidence
+    assert leaked.command == ("scan", "d", "--test", "t")
+    assert leaked.severity is Severity.FIGURES
+    one = asked("leaked_images", evidence(leaked={"test": Share(part=1, count=1)}, line=TESTED))
+    assert one is not None
+    assert one.severity is Severity.RISK
+
+
+def test_weights_are_advised_once() -> None:
+    parts = FOUND["imbalance"][0]
+    first, second = (asked("imbalance", evidence(**parts, is_weighted=given)) for given in (False, True))
+    assert first is not None
+    assert second is not None
+    assert first.command == (
+        "train",
+        "animals",
+        "--session",
+        "animals-balanced.mlsession",
+        "--class-weight",
+        "balanced",
+    )
+    assert (first.lever, second.lever) == (Lever.WEIGHTS, Lever.IMAGES)
+    assert "--class-weight" not in second.command
+
+
+def test_training_on_takes_up_the_same_session() -> None:
+    advice = asked("iteration_limit", evidence(**FOUND["iteration_limit"][0]))
+    assert advice is not None
+    assert advice.command_line == "mlsession train animals --session animals.mlsession --iterations 50"
+
+
+def test_a_changed_option_takes_the_place_of_the_one_there_was() -> None:
+    line = TrainingLine(session="s.mlsession", data="d", test="t", options={"--seed": "3", "--iterations": "9"})
+    words = line.again({"--iterations": "18"}, "longer")
+    assert " ".join(words) == "train d --session s-longer.mlsession --test t --seed 3 --iterations 18"
+    assert TrainingLine(session="s", data="d").again({}) == ()
+
+
+def test_names_from_outside_cannot_break_a_line() -> None:
+    odd = ("a\nb; rm -rf", *"bcde")
+    given = evidence(test=PAIR)
+    verdict = advise(Evidence(classes=odd, metrics=given.metrics, line=LINE))
+    assert verdict.advice.rule == "confused_pair"
+    assert "\n" not in verdict.limit + verdict.evidence + verdict.next_step
+    assert "'a\nb; rm -rf'" in verdict.advice.command_line

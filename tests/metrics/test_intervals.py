@@ -1,0 +1,146 @@
+"""Intervals: against scipy and published examples, against the definitions, and against what is true."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest  # type: ignore[import-untyped]
+
+from mlsession.metrics.bootstrap import macro_intervals
+from mlsession.metrics.intervals import (
+    area_intervals,
+    f1_intervals,
+    gain_interval,
+    mean_interval,
+    wilson_interval,
+    wilson_intervals,
+)
+from mlsession.randomness import keyed_generator
+from mlsession.session.phase import Array
+
+
+@given(correct=st.integers(0, 300), more=st.integers(0, 300))
+def test_shares_are_scipys_wilson(correct: int, more: int) -> None:
+    count = correct + more
+    low, high = wilson_interval(correct, count)
+    if not count:
+        assert math.isnan(low)
+        assert math.isnan(high)
+        return
+    expected = binomtest(correct, count).proportion_ci(0.95, method="wilson")
+    assert (low, high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert low <= correct / count <= high
+    assert (low == 0.0) == (correct == 0)
+    assert (high == 1.0) == (more == 0)
+
+
+def test_many_at_once_are_the_same() -> None:
+    parts, wholes = np.array([0, 3, 7, 0]), np.array([4, 9, 7, 0])
+    expected = [wilson_interval(part, whole) for part, whole in zip(parts.tolist(), wholes.tolist(), strict=True)]
+    np.testing.assert_array_equal(wilson_intervals(parts, wholes), expected)
+
+
+def test_f1_follows_from_the_share_of_either() -> None:
+    low, high = f1_intervals(np.array([8]), np.array([10]))[0]
+    ends = wilson_interval(8, 10)
+    assert (low, high) == pytest.approx(tuple(2 * end / (1 + end) for end in ends))
+    assert low < 2 * 8 / (2 * 8 + 2) < high
+
+
+def test_a_gain_is_that_of_the_paired_table() -> None:
+    # 24 right by the first alone, 9 by the second alone, of 100.
+    low, high = gain_interval(24, 9, 100)
+    gain, total = 15 / 102, 102
+    reach = 1.959964 * math.sqrt((24.5 + 9.5) / total - gain**2) / math.sqrt(total)
+    assert (low, high) == pytest.approx((gain - reach, gain + reach), abs=1e-6)
+    assert gain_interval(0, 0, 1)[0] >= -1.0
+    assert math.isnan(gain_interval(0, 0, 0)[0])
+    assert gain_interval(0, 30, 30)[1] < 0
+
+
+def test_a_mean_needs_two() -> None:
+    assert mean_interval(0.5, 0.2, 100) == pytest.approx((0.5 - 0.0392, 0.5 + 0.0392), abs=1e-4)
+    assert mean_interval(0.01, 0.2, 100)[0] == 0.0
+    assert math.isnan(mean_interval(0.5, math.nan, 1)[0])
+
+
+def test_areas_are_newcombes() -> None:
+    """The ends solve |A - found| = z SE(A), and hold what is true."""
+    areas, ones, others = np.array([0.5, 0.8, 1.0, 0.0, math.nan]), np.array([20, 10, 8, 5, 0]), np.full(5, 30)
+    ends = area_intervals(areas, ones, others)
+    for area, m, n, (low, high) in zip(areas[:4], ones, others, ends, strict=False):
+        assert low <= area <= high
+        for end in (low, high):
+            if 1e-9 < end < 1 - 1e-9:
+                half = (m + n) / 2 - 1
+                variance = end * (1 - end) * (1 + half * ((1 - end) / (2 - end) + end / (1 + end))) / (m * n)
+                assert abs(end - area) == pytest.approx(1.959964 * math.sqrt(variance), abs=1e-6)
+    assert (ends[2, 1], ends[3, 0]) == (1.0, 0.0)
+    assert np.isnan(ends[4]).all()
+    np.testing.assert_allclose(ends[0], 1 - ends[0, ::-1], atol=1e-9)
+
+
+def test_areas_hold_what_is_true() -> None:
+    generator = keyed_generator(0, "areas")
+    true, held = 0.9214, 0  # Normal scores 2 apart: the normal distribution's share below 2 / sqrt(2).
+    for _ in range(100):
+        positive, negative = generator.normal(2.0, 1.0, 12), generator.normal(0.0, 1.0, 25)
+        area = np.array([(positive[:, np.newaxis] > negative).mean()])
+        low, high = area_intervals(area, np.array([12]), np.array([25]))[0]
+        held += low <= true <= high
+    assert held >= 90
+
+
+def drawn(generator: np.random.Generator, shares: Array, count: int) -> Array:
+    return generator.multinomial(count, shares.reshape(-1)).reshape(shares.shape).astype(np.int64)
+
+
+@pytest.mark.parametrize(("classes", "count", "right"), [(2, 30, 0.97), (5, 50, 0.95), (10, 100, 0.7)])
+def test_macro_figures_hold_what_is_true(classes: int, count: int, right: float) -> None:
+    shares = np.full((classes, classes), (1 - right) / (classes - 1) / classes)
+    np.fill_diagonal(shares, right / classes)
+    generator, held = keyed_generator(classes, "macro"), np.zeros(2)
+    for _ in range(100):
+        found = macro_intervals(drawn(generator, shares, count))
+        # Of such a matrix balanced accuracy and macro F1 are the accuracy.
+        held += [low <= right <= high for low, high in (found.balanced_accuracy, found.f1_macro)]
+    assert (held >= 86).all(), held
+
+
+def test_no_mistakes_are_no_certainty() -> None:
+    found = macro_intervals(np.diag([5, 5, 5, 5]).astype(np.int64))
+    for low, high in (found.balanced_accuracy, found.f1_macro):
+        assert low < 0.9
+        assert high == 1.0
+    many = macro_intervals(np.diag([500] * 4).astype(np.int64))
+    assert many.f1_macro[0] > 0.99
+
+
+def test_the_same_matrix_has_the_same_intervals() -> None:
+    matrix = np.array([[8, 2, 0], [1, 9, 0], [0, 0, 0]], dtype=np.int64)
+    assert macro_intervals(matrix) == macro_intervals(matrix.copy())
+    low, high = macro_intervals(matrix).balanced_accuracy
+    assert low < 0.85 < high
+
+
+@pytest.mark.parametrize("matrix", [[[0]], [[4]], [[0, 3], [2, 0]], [[0, 0], [0, 7]]])
+def test_odd_matrices(matrix: list[list[int]]) -> None:
+    found = macro_intervals(np.array(matrix, dtype=np.int64))
+    for low, high in (found.balanced_accuracy, found.f1_macro):
+        if np.sum(matrix):
+            assert 0.0 <= low <= high <= 1.0
+        else:
+            assert math.isnan(low)
+
+
+def test_a_thousand_classes_are_bounded() -> None:
+    generator = keyed_generator(3, "many classes")
+    truth = np.sort(generator.integers(0, 1000, 20_000))
+    predicted = np.where(generator.random(20_000) < 0.8, truth, generator.integers(0, 1000, 20_000))
+    matrix = np.bincount(truth * 1000 + predicted, minlength=1_000_000).reshape(1000, 1000)
+    low, high = macro_intervals(matrix).f1_macro
+    assert 0.77 < low < 0.79 < high < 0.81

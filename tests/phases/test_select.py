@@ -1,0 +1,206 @@
+"""The selecting phase, without a session: what it chooses on, exact resume, and what training makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mlsession.extractors.halves import to_half
+from mlsession.extractors.numerics import torch_numerics
+from mlsession.heads.chosen import Chosen
+from mlsession.heads.fitting import begin_fit
+from mlsession.heads.folded import FoldedRows
+from mlsession.heads.options import LogisticRegressor
+from mlsession.heads.path import TURN
+from mlsession.phases.features import FeatureTable
+from mlsession.phases.select import ENOUGH_JUDGED, Selecting
+from mlsession.phases.train import TableRows, Training
+from mlsession.phases.trained import chosen_of, trained_head
+from mlsession.randomness import keyed_generator
+from mlsession.session.log.blobs import decode_state, encode_state
+from mlsession.session.phase import PhaseState, Step
+from tests.heads.rows import clusters, same_bits
+
+CLASSES = ("cat", "dog", "owl")
+OPTIONS = LogisticRegressor()
+
+
+def table(images: int = 90, views: int = 2, held_out: int = 4) -> FeatureTable:
+    """Images with views; one in `held_out` is held out, and one cannot be read. The last is a copy of the first."""
+    features, labels = clusters(images, 8, len(CLASSES))
+    image = np.repeat(np.arange(images), views)
+    original = np.tile(np.arange(views) == 0, images)
+    noise = clusters(images * views, 8, len(CLASSES), seed=5)[0] * np.float32(0.1)
+    readable, validation = image != 17, image % held_out == 3
+    digests = keyed_generator(0, "contents").integers(0, 256, (images, 32), dtype=np.uint8)
+    digests[-1] = digests[0]
+    labels[-1] = labels[0]
+    return FeatureTable(
+        features=to_half(np.where(original[:, None], features[image], features[image] + noise)),
+        labels=labels[image],
+        image=image,
+        digests=digests,
+        original=original,
+        training=readable & ~validation,
+        validation=readable & validation & original,
+    )
+
+
+def selecting(
+    rows: FeatureTable, tune: str = "cross-validation", turn: float = TURN, most_rows: int = 10**6, seed: int = 0
+) -> Selecting:
+    return Selecting(lambda: rows, CLASSES, OPTIONS, tune, seed, lambda: torch_numerics(1), turn, most_rows)
+
+
+def states(runner: Selecting, state: PhaseState | None = None) -> Iterator[tuple[Step, PhaseState]]:
+    for step in runner.run(state):
+        yield step, step.snapshot()
+
+
+def chosen(runner: Selecting) -> Chosen:
+    *_, (_, state) = states(runner)
+    found = chosen_of(state)
+    assert found is not None
+    return found
+
+
+def folded(runner: Selecting, rows: FeatureTable) -> FoldedRows:
+    with torch_numerics(1):
+        found = runner._rows(rows)
+    assert found is not None
+    return found
+
+
+def reread(state: PhaseState) -> PhaseState:
+    """Through the codec of a store."""
+    return decode_state(encode_state(state), "state")
+
+
+def test_a_run_from_any_state_gives_the_states_of_the_unbroken_run() -> None:
+    """A turn of one iteration: so also in the midst of a fold's fit."""
+    rows = table(images=60, views=1)
+    unbroken = list(states(selecting(rows, turn=0.0)))
+    within = [place for place, (_, state) in enumerate(unbroken) if state.data.get("fit") is not None]
+    assert len(within) > len(unbroken) / 2
+    for place in (0, 1, within[20], within[-1], len(unbroken) - 2):
+        step, following = next(iter(states(selecting(rows, turn=0.0), reread(unbroken[place][1]))))
+        assert same_bits(following, unbroken[place + 1][1])
+        assert (step.iteration, step.item_count) == (place + 2, unbroken[place + 1][0].item_count)
+    *_, (_, whole) = states(selecting(rows))
+    assert same_bits(replace(whole, data={**whole.data, "iteration": len(unbroken)}), unbroken[-1][1])
+
+
+def test_steps_count_fits_and_only_the_last_says_what_was_chosen() -> None:
+    found = list(states(selecting(table())))
+    assert [step.iteration for step, _ in found] == [step.item_count for step, _ in found]
+    assert [chosen_of(state) is not None for _, state in found] == [False] * (len(found) - 1) + [True]
+    assert [step.last for step, _ in found] == [False] * (len(found) - 1) + [True]
+    last = chosen_of(reread(found[-1][1]))
+    assert last is not None
+    best = min(last.scores, key=lambda score: score.log_loss)
+    assert found[-1][0].metrics == {
+        "strength": best.strength,
+        "log_loss": best.log_loss,
+        "accuracy": best.accuracy,
+    }
+    assert len(found) == 5 * len(last.scores)
+
+
+def test_images_are_judged_once_by_heads_that_have_seen_neither_them_nor_copies() -> None:
+    rows = table()
+    found = folded(selecting(rows), rows)
+    shown = rows.training & rows.original
+    assert found.num_judged == shown.sum()
+    assert len(found.labels) == rows.training.sum()
+    mean = found.moments.mean.float().numpy()
+    values = found.features.numpy() + mean
+    first, copy = (rows.features[2 * place].astype(np.float32) for place in (0, 89))
+    for fold, each in enumerate(found.folds):
+        judged = values[each.start : each.judged]
+        fitted = np.concatenate([values[slice(*run)] for run in found.fitted(fold).runs])
+        for one, other in ((first, copy), (copy, first)):
+            if np.isclose(judged, one, atol=1e-5).all(axis=1).any():
+                assert not np.isclose(fitted, other, atol=1e-5).all(axis=1).any()
+        # Views of what is judged are neither judged nor fitted to.
+        assert each.stop - each.start == 2 * (each.judged - each.start)
+
+
+def test_validation_images_judge_heads_of_all_others() -> None:
+    rows = table()
+    found = folded(selecting(rows, "validation"), rows)
+    assert len(found.folds) == 1
+    assert found.num_judged == rows.validation.sum()
+    assert len(found.fitted(0)) == rows.training.sum()
+    last = chosen(selecting(rows, "validation"))
+    assert (last.kind, last.folds, last.judged) == ("validation", 1, rows.validation.sum())
+    assert chosen(selecting(replace(rows, validation=np.zeros_like(rows.validation)), "validation")).kind == "default"
+
+
+@pytest.mark.parametrize("tune", ["cross-validation", "validation"])
+def test_of_too_few_images_nothing_is_chosen(tune: str) -> None:
+    ((step, state),) = states(selecting(table(images=24), tune))
+    assert (step.last, step.iteration, step.total_items) == (True, 1, 0)
+    found = chosen_of(reread(state))
+    assert found is not None
+    assert (found.kind, found.options, found.temperature, found.start) == ("default", OPTIONS, 1.0, None)
+
+
+def test_a_class_in_one_fold_stays_in_all_fits() -> None:
+    rows = table(images=91, views=1, held_out=100)
+    labels = np.where(np.arange(91) == 5, 2, rows.labels % 2)
+    rows = replace(rows, labels=labels)
+    found = folded(selecting(rows), rows)
+    assert found.num_judged == rows.training.sum() - 1
+    assert (found.labels[: found.folds[0].start] == 2).all()
+    assert np.isfinite([score.log_loss for score in chosen(selecting(rows)).scores]).all()
+
+
+def test_of_many_images_a_sample_is_taken() -> None:
+    rows = table(images=200)
+    found = folded(selecting(rows, most_rows=100), rows)
+    assert 80 <= len(found.labels) <= 100
+    again = folded(selecting(rows, most_rows=100), rows)
+    assert (again.features == found.features).all()
+    assert (folded(selecting(rows, most_rows=100, seed=1), rows).features[:40] != found.features[:40]).any()
+    assert found.moments.rows == rows.training.sum()
+
+
+def test_of_many_images_not_all_folds_are_judged() -> None:
+    images = 3 * ENOUGH_JUDGED
+    values, labels = clusters(images, 4, 3)
+    everything = np.ones(images, dtype=np.bool_)
+    rows = FeatureTable(
+        features=to_half(values),
+        labels=labels,
+        image=np.arange(images),
+        digests=keyed_generator(0, "contents").integers(0, 256, (images, 32), dtype=np.uint8),
+        original=everything,
+        training=everything,
+        validation=~everything,
+    )
+    found = folded(selecting(rows), rows)
+    assert len(found.folds) == 2
+    assert found.num_judged == pytest.approx(2 * images / 5, rel=0.01)
+
+
+def test_training_begins_at_the_choice_and_ends_at_its_optimum() -> None:
+    rows = table()
+    last = chosen(selecting(rows))
+    assert isinstance(last.options, LogisticRegressor)
+    with torch_numerics(1):
+        cold = begin_fit(TableRows(rows), CLASSES, last.options, 0)
+        warm = begin_fit(TableRows(rows), CLASSES, last.options, 0, last)
+        while not cold.converged:
+            cold = cold.advance(TableRows(rows))
+    found = list(Training(lambda: rows, CLASSES, OPTIONS, 0, 100, lambda: torch_numerics(1), lambda: last).run(None))
+    assert len(found) < cold.iteration
+    state = reread(found[-1].snapshot())
+    assert found[-1].metrics["loss"] == pytest.approx(cold.losses[-1], rel=1e-5)
+    assert warm.head().num_classes == 3
+    assert state.data["temperature"] == last.temperature
+    assert state.data["l2"] == last.options.l2
+    logits = cold.head().logits(rows.features.astype(np.float32)) / last.temperature
+    np.testing.assert_allclose(trained_head(state).logits(rows.features.astype(np.float32)), logits, atol=0.02)

@@ -1,0 +1,151 @@
+"""Verdicts on real sessions."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer.main
+from PIL import Image
+
+import mlsession as ml
+from mlsession.cli.app import app
+from mlsession.cli.train import TrainArguments, _model
+from mlsession.data.index import ImageIndex
+from mlsession.errors import UsageError
+from mlsession.heads.options import HeadOptions
+from mlsession.training.classifier import Classifier
+from mlsession.training.evidence import small_files
+from mlsession.training.said import training_line
+from mlsession.training.summary import SessionSummary
+from tests.training.conftest import LABELS, Start
+
+
+def test_copies_of_test_photos_among_the_training_photos_are_found(
+    start: Start, photos: Path, test_photos: Path, tmp_path: Path
+) -> None:
+    for photo in sorted((test_photos / "Kiwi").iterdir())[:4]:
+        shutil.copy2(photo, photos / "Kiwi" / f"copy-of-{photo.name}")
+    classifier = start(data=photos, testing=test_photos, parameters=ml.ModelParameters(validation=ml.Validation.none()))
+    verdict = classifier.result().advice
+    assert verdict.advice.rule == "leaked_images"
+    assert verdict.evidence.startswith("4 of 18 test images are the same files as training images")
+    assert verdict.advice.command == ("scan", str(photos), "--test", str(test_photos))
+
+
+def test_the_same_verdict_everywhere(start: Start, tmp_path: Path, test_photos: Path) -> None:
+    classifier = start(testing=test_photos).result()
+    session = tmp_path / "session"
+    with Classifier.restore_training_session(ml.SessionParameters(session)) as opened:
+        summary = SessionSummary.of(opened)
+        verdicts = [classifier.advice, ml.advise(session), ml.advise(opened), ml.Classifier.load(session).advice]
+    assert summary.advice is not None
+    assert [verdict.to_json() for verdict in verdicts] == [summary.advice.to_json()] * 4
+    assert summary.to_json()["advice"] == summary.advice.to_json()
+    classifier.write(tmp_path / "m.safetensors")
+    with pytest.raises(UsageError, match="nothing is known"):
+        _ = ml.Classifier.load(tmp_path / "m.safetensors").advice
+    start().result()  # Without a test set: evaluated anew.
+    with pytest.raises(UsageError, match="trained on since"):
+        _ = classifier.advice
+
+
+def test_there_is_none_before_the_evaluation(train_photos: Path, tmp_path: Path) -> None:
+    data, where = ml.DataSource.labeled_directories(train_photos), ml.SessionParameters(tmp_path / "session")
+    with Classifier.make_training_session(data, None, where) as session:
+        assert SessionSummary.of(session).to_json()["advice"] is None
+        with pytest.raises(UsageError, match="not evaluated yet"):
+            ml.advise(session)
+
+
+def logistic(**options: object) -> ml.TransferLearning:
+    return ml.TransferLearning(classifier=ml.LogisticRegressor(**options))  # type: ignore[arg-type]
+
+
+def perceptron(**options: object) -> ml.TransferLearning:
+    head: HeadOptions = ml.MultilayerPerceptron(**options)  # type: ignore[arg-type]
+    return ml.TransferLearning(feature_extractor=ml.scene_print(1), classifier=head)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        ml.ModelParameters(),
+        ml.ModelParameters(seed=3, validation=ml.Validation.split(0.2, 3), max_iterations=40, tune="off"),
+        ml.ModelParameters(validation=ml.Validation.none(), augmentation=["flip", "flip-vertical", "crop"]),
+        ml.ModelParameters(algorithm=perceptron(layer_sizes=(8, 4), class_weight="balanced"), on_bad_image="fail"),
+        ml.ModelParameters(algorithm=logistic(class_weight={"Kiwi": 2.0, "Lemon": 0.5}), allow_truncated=True),
+        ml.ModelParameters(precision="float32", backend="torch", tune="validation"),
+    ],
+)
+def test_the_line_trains_the_same_again(parameters: ml.ModelParameters, train_photos: Path, tmp_path: Path) -> None:
+    data, where = ml.DataSource.labeled_directories(train_photos), ml.SessionParameters(tmp_path / "session")
+    with Classifier.make_training_session(data, parameters, where) as session:
+        words = training_line(session, parameters).again({})
+    assert words[:4] == ("train", str(train_photos), "--session", str(tmp_path / "session"))
+    command = typer.main.get_command(app).commands["train"]  # type: ignore[attr-defined]
+    with command.make_context("train", list(words[1:])) as context:
+        given = TrainArguments(**context.params)
+    assert _model(given, {}).to_json() == parameters.to_json()
+    assert (given.iterations or 25) == parameters.max_iterations
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        ml.ModelParameters(seed=3),
+        ml.ModelParameters(augmentation=[ml.Crop(views=2)]),
+        ml.ModelParameters(algorithm=logistic(l2=0.1)),
+        ml.ModelParameters(algorithm=perceptron(dropout=0.5)),
+    ],
+)
+def test_what_a_line_cannot_say_gives_none(parameters: ml.ModelParameters, train_photos: Path, tmp_path: Path) -> None:
+    data, where = ml.DataSource.labeled_directories(train_photos), ml.SessionParameters(tmp_path / "session")
+    with Classifier.make_training_session(data, parameters, where) as session:
+        line = training_line(session, parameters)
+    assert line.again({}) == ()
+    assert line.about("review") == ("review", str(tmp_path / "session"))
+
+
+def index_of(keys: list[str], sizes: list[int]) -> ImageIndex:
+    return ImageIndex(
+        keys=keys,
+        labels=np.zeros(len(keys), dtype=np.int32),
+        sizes=np.array(sizes, dtype=np.int64),
+        versions=[""] * len(keys),
+        classes=("a",),
+    )
+
+
+def test_small_files_are_told_by_their_bytes() -> None:
+    found = small_files(index_of(["a/1.jpg", "a/2.PNG", "a/3.jpg", "a/4.png"], [1_999, 4_999, 2_000, 5_000]))
+    assert found is not None
+    assert (found.share.part, found.share.count, found.median_bytes) == (2, 4, 4_999)
+    assert small_files(index_of([], [])) is None
+
+
+def test_of_very_many_files_a_part_is_looked_at() -> None:
+    keys = [f"a/{number:06}.jpg" for number in range(25_000)]
+    found = small_files(index_of(keys, [1_000] * 25_000))
+    assert found is not None
+    assert found.share.value == 1
+    assert 5_000 < found.share.count <= 10_000
+
+
+@pytest.mark.parametrize("ending", [".jpg", ".png"])
+def test_photos_of_32_pixels_are_small_files_and_those_of_112_are_not(
+    train_photos: Path, ending: str, tmp_path: Path
+) -> None:
+    shares = {}
+    for side in (32, 112):
+        sizes = []
+        for photo in sorted((train_photos / LABELS[0]).iterdir())[:8]:
+            with Image.open(photo) as image:
+                image.convert("RGB").resize((side, side)).save(tmp_path / f"small{ending}", quality=85)
+            sizes.append((tmp_path / f"small{ending}").stat().st_size)
+        found = small_files(index_of([f"a/{number}{ending}" for number in range(len(sizes))], sizes))
+        assert found is not None
+        shares[side] = found.share.value
+    assert shares == {32: 1.0, 112: 0.0}

@@ -64,6 +64,12 @@ def test_review_faults_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert "review: " in capsys.readouterr().out
 
 
+def test_automatic_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photos = copy_photos(tmp_path / "photos", "train", 6, ("Banana", "Kiwi"))
+    runpy.run_path(str(FOLDER / "automatic.py"))["main"]([str(photos)], seeds=1)
+    assert len(capsys.readouterr().out.splitlines()) == 2 + 3 + 2
+
+
 def test_calibration_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     photos = copy_photos(tmp_path / "photos", "train", 10, ("Banana", "Kiwi"))
     runpy.run_path(str(FOLDER / "calibration.py"))["main"]([str(photos)], seeds=1)

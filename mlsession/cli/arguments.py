@@ -181,9 +181,7 @@ def classifier(name: str, layer_sizes: str | None = None, weights: str = "none")
         options: ClassifierOptions = kinds[name](class_weight=of_classes)
         return options
     if name != "mlp":
-        raise InvalidParameter(
-            "layer-sizes", layer_sizes, f"{name} has no hidden layers; add --classifier mlp"
-        )
+        raise InvalidParameter("layer-sizes", layer_sizes, f"{name} has no hidden layers; add --classifier mlp")
     try:
         sizes = tuple(int(size) for size in layer_sizes.split(","))
         return MultilayerPerceptron(layer_sizes=sizes, class_weight=of_classes)

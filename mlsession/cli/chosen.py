@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from mlsession.cli.text import number_of, percent
+from mlsession.data.folds import FOLDS
 
 if TYPE_CHECKING:
     from mlsession.heads.chosen import Chosen
@@ -18,15 +19,23 @@ NAMES: Mapping[str, str] = MappingProxyType({"logistic_regressor": "logistic", "
 
 def chosen_words(chosen: Chosen) -> str:
     """The kind of classifier and the penalty, what they were chosen by, and how good heads like that were."""
-    by = f"{chosen.folds}-fold cross-validation" if chosen.kind == "cross-validation" else "the validation images"
-    if not chosen.comparisons:
-        return _penalty_words(chosen, by)
-    said = "; ".join(_comparison_words(comparison, by) for comparison in chosen.comparisons)
-    return said if chosen.strength is None else f"{said}; {_penalty_words(chosen, by)}"
+    best = next((score for score in chosen.scores if score.strength == chosen.strength), None)
+    by = "the validation images"
+    if chosen.kind == "cross-validation":
+        judged = f" ({number_of(chosen.folds, 'fold')} judged)" if chosen.folds < FOLDS else ""
+        by = f"{FOLDS}-fold cross-validation{judged}"
+    tried = "" if best is None else f"strength {best.strength:g} of {len(chosen.scores)} tried"
+    if chosen.comparisons:
+        said = "; ".join(_comparison_words(comparison, by) for comparison in chosen.comparisons)
+        return said if best is None else f"{said}; penalty: {tried}, temperature {best.temperature:.2f}"
+    if best is None:
+        return "penalty: the default one, since there are too few images to choose by"
+    right = f"{percent(best.accuracy)} of {number_of(chosen.judged, 'image')} right, log loss {best.log_loss:.3g}"
+    return f"penalty chosen by {by}: {tried}, temperature {best.temperature:.2f}; {right}"
 
 
 def _comparison_words(comparison: Comparison, by: str) -> str:
-    """The kinds that were compared, how good each was, and why the one was kept."""
+    """The kinds that were compared, how good each was, and how sure it is that they differ."""
     first, second, difference = comparison.first, comparison.second, comparison.difference
     names = [NAMES.get(each.kind, each.kind) for each in (first, second)]
     shares = f"{names[0]} {percent(first.accuracy)}, {names[1]} {percent(second.accuracy)}"
@@ -34,12 +43,3 @@ def _comparison_words(comparison: Comparison, by: str) -> str:
     apart = f"apart by {points:+.2f} points with a standard error of {error:.2f}"
     kept = names[1] if difference.is_better else names[0]
     return f"classifier {kept} chosen by {by}: {shares} of {number_of(difference.judged, 'image')} right, {apart}"
-
-
-def _penalty_words(chosen: Chosen, by: str) -> str:
-    best = next((score for score in chosen.scores if score.strength == chosen.strength), None)
-    if best is None:
-        return "penalty: the default one, since there are too few images to choose by"
-    right = f"{percent(best.accuracy)} of {number_of(chosen.judged, 'image')} right, log loss {best.log_loss:.3g}"
-    how = f"strength {best.strength:g} of {len(chosen.scores)} tried, temperature {best.temperature:.2f}"
-    return f"penalty chosen by {by}: {how}; {right}"

@@ -143,8 +143,8 @@ Tune = Annotated[
     typer.Option(
         "--tune",
         metavar="cross-validation|validation|off",
-        help="What the penalty of --classifier logistic is chosen on: the training images in folds; the validation "
-        "images, which then say less about the model; or nothing, for the default.",
+        help="What the penalty of --classifier logistic is chosen on, and what auto is: the training images in folds; "
+        "the validation images, which then say less about the model; or nothing, for the default.",
     ),
 ]
 ClassWeights = Annotated[

@@ -51,7 +51,8 @@ def thresholds(given: ThresholdsArguments) -> int:
     if given.max_error is not None and rejections[given.max_error] is None:
         metrics.reject(max_error=given.max_error)  # Says what the best is.
     wanted = "min_recall" if given.min_recall is not None else "min_precision"
-    least = given.min_recall if given.min_recall is not None else (given.min_precision or DEFAULT_PRECISION)
+    chosen = given.min_precision if given.min_recall is None else given.min_recall
+    least = DEFAULT_PRECISION if chosen is None else chosen
     points = {label: _point(metrics, label, wanted, least) for label in metrics.classes}
     if given.json:
         print_json(
@@ -88,7 +89,7 @@ def rejection_lines(rejections: dict[float, Rejection | None]) -> list[str]:
 
 def _rejection_row(each: Rejection) -> str:
     wrong = f"{each.wrong:,} of {each.count:,} {_shares(each.error_interval)}"
-    return f"{each.threshold:>9.6g}  {percent(each.coverage):>8}  {wrong}"
+    return f"{each.threshold!r:>9}  {percent(each.coverage):>8}  {wrong}"
 
 
 def _point_lines(points: dict[str, OperatingPoint | None]) -> list[str]:
@@ -102,7 +103,7 @@ def _point_lines(points: dict[str, OperatingPoint | None]) -> list[str]:
         if point is not None:
             precision = f"{percent(point.precision)} {_shares(point.precision_interval)}"
             recall = f"{percent(point.recall)} {_shares(point.recall_interval)}"
-            said = f"{point.threshold:>9.6g}  {precision:<23}  {recall}"
+            said = f"{point.threshold!r:>9}  {precision:<23}  {recall}"
         name = plain(label)
         name = name if cell_len(name) <= width else set_cell_size(name, width - 3) + "..."
         lines.append(f"{name}{' ' * (width - cell_len(name))}  {said}")

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from mlsession.errors import InvalidParameter
+from mlsession.heads.class_weight import (
+    ClassWeight,
+    checked_class_weight,
+    class_weight_from_json,
+    class_weight_to_json,
+)
 from mlsession.session.phase import Json
 
 LOGISTIC = "logistic_regressor"
 PERCEPTRON = "multilayer_perceptron"
+AUTOMATIC = "automatic"
+DEFAULT_STRENGTH = 10.0
+"""Of the penalty, where nothing is chosen: l2 is this times the mean variance of a feature, divided by the rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,13 +30,17 @@ class LogisticRegressor:
     l2: float | None = None
     """The penalty's strength in: mean cross-entropy + l2 / 2 * ||weights||^2, on features as they are; at least 0.
 
-    scikit-learn's `C` is 1 / (rows * l2). None takes 10 * (mean variance of a feature) / rows, which does not depend
-    on the unit of the features.
+    scikit-learn's `C` is 1 / (rows * l2). None leaves it to `ModelParameters.tune`, and is
+    10 * (mean variance of a feature) / rows where nothing is chosen: that does not depend on the unit of the features.
     """
     tolerance: float = 1e-5
     """The fit has converged when no element of the solver's gradient is larger than this."""
+    class_weight: ClassWeight = None
+    """How much a row of each class counts in the cross-entropy: "balanced", by label, or None for all alike."""
 
     def __post_init__(self) -> None:
+        # In memory of its own, and the same value however it is written.
+        object.__setattr__(self, "class_weight", checked_class_weight(self.class_weight))
         if self.l2 is not None and not (math.isfinite(self.l2) and self.l2 >= 0):
             raise InvalidParameter("l2", self.l2, "the penalty must be a finite number, 0 or more, or None")
         if not (math.isfinite(self.tolerance) and self.tolerance > 0):
@@ -35,14 +48,23 @@ class LogisticRegressor:
 
     def to_json(self) -> dict[str, Json]:
         """The stored form."""
-        return {"kind": LOGISTIC, "l2": self.l2, "tolerance": self.tolerance}
+        return {
+            "kind": LOGISTIC,
+            "l2": self.l2,
+            "tolerance": self.tolerance,
+            "class_weight": class_weight_to_json(self.class_weight),
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Json]) -> LogisticRegressor:
         """Read `to_json` back. Raises `InvalidParameter` for another kind or a wrong value."""
         _check_kind(data, LOGISTIC)
         l2 = data.get("l2")
-        return cls(l2=None if l2 is None else _number(data, "l2"), tolerance=_number(data, "tolerance"))
+        return cls(
+            l2=None if l2 is None else _number(data, "l2"),
+            tolerance=_number(data, "tolerance"),
+            class_weight=class_weight_from_json(data.get("class_weight")),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,9 +85,18 @@ class MultilayerPerceptron:
     batch_size: int | None = None
     """Rows in a training step. None takes a 64th of the rows, as a power of two from 32 to 256."""
     tolerance: float = 1e-4
-    """The fit has converged when 10 iterations have lowered the lowest loss by less than this, in nats."""
+    """The fit has converged when 5 iterations (10 without early stopping) have lowered the lowest loss by less than
+    this, in nats: that on the images held out, or without early stopping on those fitted to."""
+    early_stopping: bool = True
+    """Whether to hold out a tenth of 200 training images or more: the head is that of the iteration with the lowest
+    loss on them, and its probabilities are calibrated on them; see `mlsession.heads.stopping`."""
+    class_weight: ClassWeight = None
+    """How much a row of each class counts in the loss: "balanced", by label, or None for all alike."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "class_weight", checked_class_weight(self.class_weight))
+        if not isinstance(self.early_stopping, bool):
+            raise InvalidParameter("early_stopping", self.early_stopping, "must be True or False")
         sizes = self.layer_sizes
         if not isinstance(sizes, tuple) or not sizes or not all(_is_count(size) for size in sizes):
             raise InvalidParameter("layer_sizes", sizes, "must be a tuple of one or more whole numbers, each 1 or more")
@@ -91,6 +122,8 @@ class MultilayerPerceptron:
             "dropout": float(self.dropout),
             "batch_size": self.batch_size,
             "tolerance": float(self.tolerance),
+            "early_stopping": self.early_stopping,
+            "class_weight": class_weight_to_json(self.class_weight),
         }
 
     @classmethod
@@ -107,6 +140,8 @@ class MultilayerPerceptron:
             dropout=_number(data, "dropout"),
             batch_size=batch_size,  # type: ignore[arg-type]  # checked when it is made
             tolerance=_number(data, "tolerance"),
+            early_stopping=data.get("early_stopping"),  # type: ignore[arg-type]  # checked when it is made
+            class_weight=class_weight_from_json(data.get("class_weight")),
         )
 
 
@@ -114,8 +149,67 @@ HeadOptions: TypeAlias = LogisticRegressor | MultilayerPerceptron
 """Any head, before it is fitted."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AutomaticClassifier:
+    """Logistic regression, unless a multilayer perceptron is better beyond the noise; see `mlsession.heads.contest`."""
+
+    class_weight: ClassWeight = None
+    """How much a row of each class counts in the loss of either, see `LogisticRegressor`."""
+    perceptron: MultilayerPerceptron = field(default_factory=MultilayerPerceptron)
+    """The one that is tried; its `class_weight` is that of here."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.perceptron, MultilayerPerceptron):
+            raise InvalidParameter("perceptron", self.perceptron, "must be a MultilayerPerceptron")
+        weights = checked_class_weight(self.class_weight)
+        if self.perceptron.class_weight not in (None, weights):
+            reason = "give class_weight to AutomaticClassifier, which passes it on"
+            raise InvalidParameter("perceptron.class_weight", self.perceptron.class_weight, reason)
+        object.__setattr__(self, "class_weight", weights)
+        object.__setattr__(self, "perceptron", replace(self.perceptron, class_weight=weights))
+
+    @property
+    def candidates(self) -> tuple[HeadOptions, ...]:
+        """What is tried, in this order; a later one must beat those before it."""
+        return LogisticRegressor(class_weight=self.class_weight), self.perceptron
+
+    def to_json(self) -> dict[str, Json]:
+        """The stored form."""
+        weights = class_weight_to_json(self.class_weight)
+        return {"kind": AUTOMATIC, "class_weight": weights, "perceptron": self.perceptron.to_json()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Json]) -> AutomaticClassifier:
+        """Read `to_json` back. Raises `InvalidParameter` for another kind or a wrong value."""
+        _check_kind(data, AUTOMATIC)
+        perceptron = data.get("perceptron")
+        if not isinstance(perceptron, dict):
+            raise InvalidParameter("perceptron", perceptron, "must be the options of a multilayer perceptron")
+        weights = class_weight_from_json(data.get("class_weight"))
+        return cls(class_weight=weights, perceptron=MultilayerPerceptron.from_json(perceptron))
+
+
+ClassifierOptions: TypeAlias = HeadOptions | AutomaticClassifier
+"""A head, or the wish to have it chosen."""
+
+
+def candidates_of(options: ClassifierOptions) -> tuple[HeadOptions, ...]:
+    """The heads that may be fitted, the one to begin with first."""
+    return options.candidates if isinstance(options, AutomaticClassifier) else (options,)
+
+
+def kind_of(options: HeadOptions) -> str:
+    """As it is recorded with the head that they give."""
+    return LOGISTIC if isinstance(options, LogisticRegressor) else PERCEPTRON
+
+
+def classifier_from_json(data: Mapping[str, Json]) -> ClassifierOptions:
+    """What the `to_json` of any choice gave. Raises `InvalidParameter`, also for a kind that is not here."""
+    return AutomaticClassifier.from_json(data) if data.get("kind") == AUTOMATIC else options_from_json(data)
+
+
 def options_from_json(data: Mapping[str, Json]) -> HeadOptions:
-    """What the `to_json` of any options gave. Raises `InvalidParameter`, also for a kind that is not here."""
+    """What the `to_json` of a head's options gave. Raises `InvalidParameter`, also for a kind that is not here."""
     kind = data.get("kind")
     if kind == LOGISTIC:
         return LogisticRegressor.from_json(data)

@@ -60,10 +60,13 @@ def score(
 
 
 def held_out_temperature(head: PerceptronHead, rows: TrainingRows, held_out: npt.NDArray[np.int64]) -> float:
-    """See `fit_temperature`: on the first `MOST_JUDGED` of the rows at `held_out`, each of which counts alike."""
+    """See `fit_temperature`: on `MOST_JUDGED` of the rows at `held_out`, at most, each of which counts alike."""
     module, logits, labels = head.module(), [], []
-    for start in range(0, min(len(held_out), MOST_JUDGED), BLOCK_ROWS):
-        block = block_of(rows.take(held_out[start : min(start + BLOCK_ROWS, MOST_JUDGED)]))
+    # Evenly over all of them: they are in the order of the images, and that is mostly by label.
+    count = min(len(held_out), MOST_JUDGED)
+    judged = held_out[np.linspace(0, len(held_out) - 1, count).astype(np.int64)]
+    for start in range(0, count, BLOCK_ROWS):
+        block = block_of(rows.take(judged[start : start + BLOCK_ROWS]))
         logits.append(module(block.features).numpy())
         labels.append(block.labels.numpy())
     return fit_temperature(np.concatenate(logits), np.concatenate(labels)) if logits else 1.0

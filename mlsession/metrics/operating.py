@@ -1,10 +1,10 @@
 """From which probability on to believe a classifier: thresholds, and what they cost; pure.
 
-Thresholds are lower ends of the bins in which scores are counted (see `metrics.scores`). So the counts at each are
-exactly those of the images that were evaluated; scores that differ by less than 1/16, or above 1/2 by less than 1/16
-of what they lack to 1, may not be told apart. Where several thresholds have the same counts, that halfway down to the
-next lower score is taken, on the scale of the bins, which is about that of log-odds: it leaves new images the most room
-on either side.
+Thresholds lie between the bins in which scores are counted (see `metrics.scores`). So the counts at each are exactly
+those of the images that were evaluated; scores that differ by less than 1/16, or above 1/2 by less than 1/16 of what
+they lack to 1, may not be told apart. Where several thresholds have the same counts, one about halfway down to the next
+lower score is taken, on the scale of the bins, which is about that of log-odds: it leaves new images the most room on
+either side. Of those the one with the fewest digits: it can be printed and typed as it is.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def with_precision(points: Sequence[OperatingPoint], least: float) -> OperatingP
             "min_precision",
             least,
             f"no threshold reaches it for {best.label!r} on these {best.total} images of it; the best is "
-            f"{best.precision:.3f}, from {best.threshold:.6g} on, where the recall is {best.recall:.3f}",
+            f"{best.precision:.3f}, from {best.threshold!r} on, where the recall is {best.recall:.3f}",
         )
     return max(fitting, key=lambda point: (point.correct, -point.count))
 
@@ -184,7 +184,7 @@ def with_error(points: Sequence[Rejection], most: float) -> Rejection:
             "max_error",
             most,
             f"no threshold reaches it on these {best.total} images; the least is {best.error:.3f}, from "
-            f"{best.threshold:.6g} on, where {best.coverage:.1%} are answered",
+            f"{best.threshold!r} on, where {best.coverage:.1%} are answered",
         )
     return found
 
@@ -200,7 +200,17 @@ def _thresholds(counts: Array) -> Iterator[tuple[int, float]]:
     """Each bin of int64 [BINS] that holds images, from the highest down, with a threshold that it is the last above."""
     places = np.flatnonzero(counts)[::-1].tolist()
     for place, lower in zip(places, [*places[1:], None], strict=True):
-        yield place, 0.0 if lower is None else bin_floor(lower + (place - lower + 1) // 2)
+        yield place, 0.0 if lower is None else _short(bin_floor(lower + 1), _halfway(lower, place), bin_floor(place))
+
+
+def _halfway(lower: int, place: int) -> float:
+    return bin_floor(lower + (place - lower + 1) // 2)
+
+
+def _short(low: float, wanted: float, high: float) -> float:
+    """The float64 from `low` to `high` that is `wanted` rounded to as few digits as possible."""
+    rounded = (float(f"{wanted:.{digits}g}") for digits in range(1, 18))
+    return next(each for each in rounded if low <= each <= high)
 
 
 def _check_share(parameter: str, value: float) -> None:

@@ -1,4 +1,4 @@
-"""Learning curves, confusion matrices and reliability diagrams as matplotlib figures; matplotlib is loaded when one is drawn.
+"""Learning curves, confusion matrices and reliability diagrams by matplotlib, which is loaded when one is drawn.
 
 Import from the module that owns the name.
 """

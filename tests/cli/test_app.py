@@ -86,7 +86,7 @@ def test_the_version(said: Run) -> None:
         (["train", "fruits", "--checkpoint-interval", "often"], "checkpoint-interval='often'"),
         (["train", "fruits", "--checkpoint-interval", "0"], "must be"),
         (["train", "fruits", "--validation", "1.5"], "ratio=1.5"),
-        (["train", "fruits", "--classifier", "forest"], "classifier='forest': choose logistic, or mlp"),
+        (["train", "fruits", "--classifier", "forest"], "classifier='forest': choose logistic, mlp"),
         (["train", "fruits", "--layer-sizes", "9"], "layer-sizes='9': logistic has no hidden layers"),
         (["train", "fruits", "--extractor", "resnet"], "choose one of scene_print"),
         (["train", "fruits", "--session", "what://x"], "what:// is a scheme that nothing here knows"),

@@ -10,7 +10,7 @@ from mlsession.data.sources.file_names import ByName
 from mlsession.data.validation import Validation, ValidationKind
 from mlsession.errors import InvalidParameter
 from mlsession.export.metadata import ModelMetadata
-from mlsession.heads.options import LogisticRegressor, MultilayerPerceptron
+from mlsession.heads.options import AutomaticClassifier, LogisticRegressor, MultilayerPerceptron
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,8 @@ def test_intervals_heads_and_caches() -> None:
     assert typed.classifier("logistic") == LogisticRegressor()
     assert typed.classifier("mlp") == MultilayerPerceptron()
     assert typed.classifier("mlp", "128,64") == MultilayerPerceptron(layer_sizes=(128, 64))
-    with pytest.raises(InvalidParameter, match="choose logistic, or mlp"):
+    assert typed.classifier("auto", None, "balanced") == AutomaticClassifier(class_weight="balanced")
+    with pytest.raises(InvalidParameter, match="choose logistic, mlp"):
         typed.classifier("mlp:100")
     with pytest.raises(InvalidParameter, match="add --classifier mlp"):
         typed.classifier("logistic", "128")

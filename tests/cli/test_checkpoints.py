@@ -158,7 +158,7 @@ def test_train_keeps_to_a_rule_and_its_session_stays_finished(
     iterations = [item["iteration"] for item in training]
     assert iterations[-3:] == list(range(iterations[-1] - 2, iterations[-1] + 1))
     assert len(iterations) <= 4
-    assert not {item["phase"] for item in first["checkpoints"]} - {"extracting", "training", "evaluating"}
+    assert not {item["phase"] for item in first["checkpoints"]} - {"extracting", "selecting", "training", "evaluating"}
 
     assert run(["checkpoints", "remove", str(session), str(training[0]["number"]), "--yes"]) == 0
     with pytest.raises(NoUsableCheckpoint, match="was removed"):

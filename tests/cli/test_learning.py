@@ -13,6 +13,7 @@ import mlsession as ml
 from mlsession.cli.__main__ import run
 from mlsession.errors import UnusableData, UsageError
 from tests.cli.conftest import LABELS
+from tests.docs.test_json import stated
 from tests.photos import copy_photos
 
 
@@ -41,6 +42,7 @@ def test_it_says_draws_and_writes_the_curve(folder: Path, capsys: pytest.Capture
     assert sorted((folder / "s").rglob("*")) == before, "nothing is stored"
     assert "fitting heads to parts of 26 images: 20 of 100 ..." in said.err
     found = json.loads(said.out)
+    assert found.keys() == stated()["learning-curve"]
     assert (found["images"], found["classes"], found["unjudged"]) == (29, list(LABELS), ["alone"])
     assert (found["sampled"], found["repeats"]) == (26, 4)
     images = [point["images"] for point in found["points"]]

@@ -90,7 +90,7 @@ def test_a_table_of_predictions_and_its_session(
         assert run(line) == 0
         said = capsys.readouterr()
         first, *places = said.out.splitlines()
-        assert first.startswith("predicted 12 images (1 cannot be read, the output says why): ")
+        assert first.startswith("predicted 12 images (1 cannot be read: the output says why): ")
         assert places[0].startswith(f"output: {tmp_path}/r.csv, ")
         assert places[1] == f"session: {tmp_path}/r.csv.mlsession"
     rows = [line.split(",") for line in (tmp_path / "r.csv").read_text().splitlines()]

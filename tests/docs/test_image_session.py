@@ -162,6 +162,7 @@ def test_nothing_is_chosen_on_few_images(made: Made) -> None:
     arrays, data = made.reader.state(made.reader.newest()[0], "selecting")
     chosen = data["chosen"]
     assert (arrays, chosen["kind"], chosen["strength"], chosen["scores"]) == ({}, "default", None, [])
+    assert chosen["comparisons"] == []
     assert chosen["classifier"] == made.reader.record(0)["body"]["identity"]["parameters"]["algorithm"]["classifier"]
     assert made.reader.state(made.reader.newest()[0], "training")[1]["temperature"] == 1.0
 
@@ -196,6 +197,7 @@ def test_a_choice_that_is_cut_short_holds_what_it_has_judged(with_choice: Made) 
     for number in chosen[:-1]:
         arrays, data = reader.state(reader.fold(number, set()), "selecting")
         assert set(arrays) == {"solutions", "logits", "best_point", "best_logits"}
+        assert data["candidate"] == "logistic_regressor"
         assert arrays["solutions"].shape == (5, 3 * 1280 + 3)
         assert (data["fit"], data["iteration"]) == (None, 5 * len(data["scores"]) + data["fold"])
         if (

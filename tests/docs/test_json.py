@@ -47,7 +47,6 @@ def test_each_command_prints_the_stated_members(
         "evaluate": ["evaluate", "s", "test"],
         "results": ["results", "s"],
         "mistakes": ["mistakes", "s"],
-        "learning-curve": ["learning-curve", "s"],
         "thresholds": ["thresholds", "s"],
         "predict": ["predict", "s", str(photo)],
         "predict --output": ["predict", "s", "test", "--output", "r.csv"],
@@ -66,7 +65,8 @@ def test_each_command_prints_the_stated_members(
         "plot": ["plot", "s", "--history", "h.png", "--confusion", "c.png", "--reliability", "r.png"],
         "augment-preview": ["augment-preview", "train", "--augment", "flip", "--output", "sheet.png", "--images", "1"],
     }
-    assert lines.keys() == stated().keys()
+    # A learning curve takes more images than these; tests/cli/test_learning.py compares its members.
+    assert {*lines, "learning-curve"} == stated().keys()
     for command, line in lines.items():
         code = run([*line, "--json"])
         said = capsys.readouterr()

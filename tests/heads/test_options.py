@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlsession.errors import InvalidParameter
-from mlsession.heads.options import LogisticRegressor, MultilayerPerceptron, options_from_json
+from mlsession.heads.class_weight import ClassWeight
+from mlsession.heads.options import (
+    AutomaticClassifier,
+    LogisticRegressor,
+    MultilayerPerceptron,
+    candidates_of,
+    classifier_from_json,
+    options_from_json,
+)
 from mlsession.session.phase import Json
 
 perceptrons = st.builds(
@@ -103,3 +112,22 @@ def test_refuses_another_kind() -> None:
         options_from_json({"kind": "forest"})
     with pytest.raises(InvalidParameter, match="multilayer_perceptron"):
         MultilayerPerceptron.from_json(LogisticRegressor().to_json())
+
+
+@settings(max_examples=30, deadline=None)
+@given(perceptron=perceptrons, class_weight=st.sampled_from([None, "balanced", {"cat": 2.0}]))
+def test_an_automatic_choice_goes_round_and_passes_its_class_weight_on(
+    perceptron: MultilayerPerceptron, class_weight: ClassWeight
+) -> None:
+    options = AutomaticClassifier(class_weight=class_weight, perceptron=perceptron)
+    assert classifier_from_json(json.loads(json.dumps(options.to_json()))) == options
+    first, second = candidates_of(options)
+    assert first == LogisticRegressor(class_weight=class_weight)
+    assert second == replace(perceptron, class_weight=class_weight)
+
+
+def test_an_automatic_choice_has_one_class_weight() -> None:
+    with pytest.raises(InvalidParameter, match=r"perceptron\.class_weight"):
+        AutomaticClassifier(perceptron=MultilayerPerceptron(class_weight="balanced"))
+    with pytest.raises(InvalidParameter, match="perceptron"):
+        AutomaticClassifier.from_json({"kind": "automatic", "class_weight": None})

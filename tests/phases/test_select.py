@@ -12,9 +12,16 @@ from mlsession.extractors.halves import to_half
 from mlsession.extractors.numerics import torch_numerics
 from mlsession.heads.chosen import Chosen
 from mlsession.heads.fitting import begin_fit
-from mlsession.heads.folded import FoldedRows
-from mlsession.heads.options import LogisticRegressor
-from mlsession.heads.path import TURN
+from mlsession.heads.folded import FoldedRows, PickedRows
+from mlsession.heads.options import (
+    AutomaticClassifier,
+    ClassifierOptions,
+    HeadOptions,
+    LogisticRegressor,
+    MultilayerPerceptron,
+    kind_of,
+)
+from mlsession.heads.trial import TURN
 from mlsession.phases.features import FeatureTable
 from mlsession.phases.select import ENOUGH_JUDGED, Selecting
 from mlsession.phases.train import TableRows, Training
@@ -26,6 +33,7 @@ from tests.heads.rows import clusters, same_bits
 
 CLASSES = ("cat", "dog", "owl")
 OPTIONS = LogisticRegressor()
+AUTOMATIC = AutomaticClassifier(perceptron=MultilayerPerceptron(layer_sizes=(8,)))
 
 
 def table(images: int = 90, views: int = 2, held_out: int = 4) -> FeatureTable:
@@ -50,9 +58,14 @@ def table(images: int = 90, views: int = 2, held_out: int = 4) -> FeatureTable:
 
 
 def selecting(
-    rows: FeatureTable, tune: str = "cross-validation", turn: float = TURN, most_rows: int = 10**6, seed: int = 0
+    rows: FeatureTable,
+    tune: str = "cross-validation",
+    turn: float = TURN,
+    most_rows: int = 10**6,
+    seed: int = 0,
+    options: ClassifierOptions = OPTIONS,
 ) -> Selecting:
-    return Selecting(lambda: rows, CLASSES, OPTIONS, tune, seed, lambda: torch_numerics(1), turn, most_rows)
+    return Selecting(lambda: rows, CLASSES, options, tune, seed, lambda: torch_numerics(1), turn, most_rows)
 
 
 def states(runner: Selecting, state: PhaseState | None = None) -> Iterator[tuple[Step, PhaseState]]:
@@ -204,3 +217,57 @@ def test_training_begins_at_the_choice_and_ends_at_its_optimum() -> None:
     assert state.data["l2"] == last.options.l2
     logits = cold.head().logits(rows.features.astype(np.float32)) / last.temperature
     np.testing.assert_allclose(trained_head(state).logits(rows.features.astype(np.float32)), logits, atol=0.02)
+
+
+def test_a_perceptron_is_judged_after_the_penalty_and_resumes_within_its_fits() -> None:
+    rows = table(images=48, views=1)
+    unbroken = list(states(selecting(rows, turn=1e5, options=AUTOMATIC)))
+    others = [
+        place
+        for place, (_, state) in enumerate(unbroken)
+        if state.data.get("candidate") == "multilayer_perceptron" and state.data["fit"] is not None
+    ]
+    assert len(others) > 5
+    for place in (others[0], others[-1], len(unbroken) - 2):
+        step, following = next(iter(states(selecting(rows, turn=1e5, options=AUTOMATIC), reread(unbroken[place][1]))))
+        assert same_bits(following, unbroken[place + 1][1])
+        assert (step.iteration, step.item_count) == (place + 2, unbroken[place + 1][0].item_count)
+    last = chosen_of(reread(unbroken[-1][1]))
+    assert last is not None
+    assert unbroken[-1][0].item_count == 5 * (len(last.scores) + 1)
+    assert last.comparisons[0].difference.judged == (rows.training & rows.original).sum()
+
+
+@pytest.mark.parametrize("kept", [AUTOMATIC.perceptron, OPTIONS])
+def test_training_fits_the_kind_that_was_kept_and_resumes(kept: HeadOptions) -> None:
+    rows = table()
+    last = Chosen(options=kept, kind="cross-validation")
+    training = Training(lambda: rows, CLASSES, AUTOMATIC, 0, 4, lambda: torch_numerics(1), lambda: last)
+    unbroken = [step.snapshot() for step in training.run(None)]
+    assert unbroken[-1].data["head"] == kind_of(kept)
+    resumed = [step.snapshot() for step in training.run(reread(unbroken[1]))]
+    assert same_bits(resumed[-1], unbroken[-1])
+
+
+def test_views_and_copies_of_what_is_judged_are_not_fitted_to_by_a_perceptron() -> None:
+    rows = table()
+    found = folded(selecting(rows), rows)
+    for fold, each in enumerate(found.folds):
+        picked = PickedRows.fitted(found, fold)
+        judged = found.contents[each.start : each.stop]
+        assert not np.isin(picked.contents, judged).any()
+        assert len(picked) == rows.training.sum() - len(judged)
+        assert picked.originals.sum() == len(picked) / 2
+        taken = np.concatenate([block["features"] for block in picked()])
+        assert (taken == picked.take(np.arange(len(picked)))["features"]).all()
+
+
+def test_of_too_few_images_it_is_logistic_regression() -> None:
+    found = chosen(selecting(table(images=24), options=AUTOMATIC))
+    assert (found.kind, found.options, found.comparisons) == ("default", OPTIONS, ())
+
+
+def test_validation_images_choose_the_kind_as_well() -> None:
+    rows = table()
+    (comparison,) = chosen(selecting(rows, "validation", options=AUTOMATIC)).comparisons
+    assert comparison.difference.judged == rows.validation.sum()

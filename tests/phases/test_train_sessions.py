@@ -21,8 +21,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def parameters(classifier: ml.LogisticRegressor | ml.MultilayerPerceptron, seed: int = 0) -> ml.ModelParameters:
     return ml.ModelParameters(
-        tune="off",
-        validation=ml.Validation.split(0.2), seed=seed, algorithm=ml.TransferLearning(classifier=classifier)
+        tune="off", validation=ml.Validation.split(0.2), seed=seed, algorithm=ml.TransferLearning(classifier=classifier)
     )
 
 

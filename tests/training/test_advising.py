@@ -78,6 +78,7 @@ def perceptron(**options: object) -> ml.TransferLearning:
         ml.ModelParameters(algorithm=perceptron(layer_sizes=(8, 4), class_weight="balanced"), on_bad_image="fail"),
         ml.ModelParameters(algorithm=logistic(class_weight={"Kiwi": 2.0, "Lemon": 0.5}), allow_truncated=True),
         ml.ModelParameters(precision="float32", backend="torch", tune="validation"),
+        ml.ModelParameters(algorithm=ml.TransferLearning(classifier=ml.AutomaticClassifier(class_weight="balanced"))),
     ],
 )
 def test_the_line_trains_the_same_again(parameters: ml.ModelParameters, train_photos: Path, tmp_path: Path) -> None:
@@ -99,6 +100,11 @@ def test_the_line_trains_the_same_again(parameters: ml.ModelParameters, train_ph
         ml.ModelParameters(augmentation=[ml.Crop(views=2)]),
         ml.ModelParameters(algorithm=logistic(l2=0.1)),
         ml.ModelParameters(algorithm=perceptron(dropout=0.5)),
+        ml.ModelParameters(
+            algorithm=ml.TransferLearning(
+                classifier=ml.AutomaticClassifier(perceptron=ml.MultilayerPerceptron(dropout=0.5))
+            )
+        ),
     ],
 )
 def test_what_a_line_cannot_say_gives_none(parameters: ml.ModelParameters, train_photos: Path, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> Decoded:
         seen.clear()
         return found
 
-    monkeypatch.setattr("mlsession.phases.featurize.prepare_image", counting)
+    monkeypatch.setattr("mlsession.augment.making.prepare_image", counting)
     return taken
 
 

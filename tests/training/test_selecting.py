@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import mlsession as ml
-from mlsession.errors import NoUsableCheckpoint
+from mlsession.cli.chosen import chosen_words
+from mlsession.errors import InvalidParameter, NoUsableCheckpoint
 from mlsession.events import PhaseStarted
 from mlsession.training.summary import SessionSummary
 
@@ -16,6 +17,12 @@ from .conftest import Start
 from .test_sessions import cancel_at, started
 
 TUNED = ml.ModelParameters(validation=ml.Validation.none())
+AUTOMATIC = ml.ModelParameters(
+    validation=ml.Validation.none(),
+    algorithm=ml.TransferLearning(
+        classifier=ml.AutomaticClassifier(perceptron=ml.MultilayerPerceptron(layer_sizes=(8,)))
+    ),
+)
 
 
 def summary_of(folder: Path) -> SessionSummary:
@@ -70,3 +77,28 @@ def test_of_other_images_it_is_chosen_again(start: Start, photos: Path, tmp_path
     assert before is not None
     assert after is not None
     assert after.judged < before.judged
+
+
+def test_the_kind_is_chosen_once_and_told(start: Start, tmp_path: Path) -> None:
+    classifier = start(parameters=AUTOMATIC, iterations=3, checkpoint_interval=100).result()
+    told = summary_of(tmp_path / "session").selection
+    assert told is not None
+    (comparison,) = told.comparisons
+    assert comparison.difference.judged == told.judged == 51
+    assert classifier.model_parameters == AUTOMATIC
+    with ml.Classifier.restore_training_session(ml.SessionParameters(tmp_path / "session")) as session:
+        assert session.past.state("training").data["head"] == comparison.kept.kind
+    words = chosen_words(told)
+    assert f"of 51 images right, apart by {100 * comparison.difference.difference:+.2f} points" in words
+    assert "\n" not in words
+    assert phases(start(parameters=AUTOMATIC, iterations=4)) == ["training", "evaluating"]
+
+
+def test_a_kind_is_not_chosen_by_nothing() -> None:
+    with pytest.raises(InvalidParameter, match="tune='off'"):
+        ml.ModelParameters(tune="off", algorithm=ml.TransferLearning(classifier="auto"))
+    with pytest.raises(InvalidParameter, match="classifier"):
+        ml.TransferLearning(classifier="best")  # type: ignore[arg-type]
+    by_name = ml.ModelParameters(algorithm=ml.TransferLearning(classifier="auto"))
+    assert by_name == ml.ModelParameters(algorithm=ml.TransferLearning(classifier=ml.AutomaticClassifier()))
+    assert ml.ModelParameters.from_json(by_name.to_json(), {}) == by_name

@@ -213,7 +213,7 @@ def test_a_session_is_made_inspected_and_resumed_from_the_store_alone(
 ) -> None:
     where = ml.SessionParameters(tmp_path / "session", iterations=4, cache=cache)
     source = ml.DataSource.labeled_directories(train_photos)
-    session = ml.Classifier.make_training_session(source, None, where)
+    session = ml.Classifier.make_training_session(source, UNTUNED, where)
     assert (session.status, session.phase, session.iteration, session.checkpoints) == (
         Status.NEW,
         "initialized",

@@ -143,7 +143,13 @@ class Path:
         moments, mean = self.rows.moments, self.rows.moments.mean.to(torch.float32).to(torch.float64).numpy()
         weights, bias = self._split(self.state.best_point)
         return Chosen(
-            options=replace(self.options, l2=best.strength * float(moments.variance.mean()) / moments.rows),
+            # As far as the fits that were judged, and no further: beyond that a weak penalty is another head, with
+            # another temperature, that nobody has judged.
+            options=replace(
+                self.options,
+                l2=best.strength * float(moments.variance.mean()) / moments.rows,
+                tolerance=max(self.options.tolerance, TOLERANCE),
+            ),
             kind=kind_for(len(self.rows.folds)),
             folds=len(self.rows.folds),
             judged=self.rows.num_judged,

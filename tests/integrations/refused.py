@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
+from pathlib import Path
+from typing import Any
 
 import torch
 from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.strategies import SingleDeviceStrategy
 
 from mlsession.errors import MLSessionError
 from mlsession.integrations.lightning import KeyedLoader, SessionCheckpoints
@@ -48,8 +51,20 @@ class Module(LightningModule):
             checkpoint["odd"] = Odd()
 
 
-def fit(checkpoints: SessionCheckpoints, module: Module, resume: bool = True, plugin: bool = True) -> None:
+class Sharding(SingleDeviceStrategy):
+    """Writes files of its own, as strategies do that shard weights."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], filepath: str | Path, storage_options: Any | None = None
+    ) -> None:
+        pass
+
+
+def fit(
+    checkpoints: SessionCheckpoints, module: Module, resume: bool = True, plugin: bool = True, shards: bool = False
+) -> None:
     trainer = Trainer(
+        strategy=Sharding("cpu") if shards else "auto",
         max_epochs=2,
         accelerator="cpu",
         callbacks=[checkpoints],
@@ -91,6 +106,7 @@ def main() -> None:
     say(refusal(checkpoints(rate=2), Module()))
     say(refusal(checkpoints(), Module(), plugin=False))
     say(refusal(checkpoints(), Module(odd=True)))
+    say(refusal(checkpoints(), Module(), shards=True))
     say(f"failed: {type(failure).__name__}: {failure}")
     fit(checkpoints(), Module())
     with Classifier.restore_training_session(session) as stored:

@@ -116,10 +116,11 @@ def test_what_cannot_be_resumed_is_refused(nursery: Nursery, tmp_path: Path) -> 
     """See the script: each line that it prints is an error as a user reads it."""
     code, out, err = nursery.run(REFUSED, tmp_path / "session")
     assert code == 0, err
-    fresh, parameters, plugin, leaf, failed, again = out.splitlines()
+    fresh, parameters, plugin, leaf, shards, failed, again = out.splitlines()
     assert "give Trainer.fit(ckpt_path=checkpoints.newest())" in fresh
     assert "rate was 1 when this session was made and is 2 now" in parameters
     assert "plugins=[checkpoints.io]" in plugin
     assert leaf.startswith("checkpoint['odd']='Odd': a session stores arrays and plain values")
+    assert "Sharding writes checkpoints by itself" in shards
     assert failed == "failed: ValueError: a step that fails"
     assert again == "finished"

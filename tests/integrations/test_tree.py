@@ -69,6 +69,22 @@ def test_comes_back_as_it_was_through_the_stored_form(tree: object) -> None:
     assert same(inflate(stored.data["tree"], stored.arrays), tree)
 
 
+def test_every_schedule_of_learning_rates_can_be_kept() -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+    scheduler = torch.optim.lr_scheduler
+    schedules = [
+        scheduler.MultiStepLR(optimizer, [2, 2, 5]),
+        scheduler.OneCycleLR(optimizer, 0.1, total_steps=10),
+        scheduler.ReduceLROnPlateau(optimizer),
+        scheduler.CosineAnnealingWarmRestarts(optimizer, 5),
+        scheduler.CyclicLR(optimizer, 0.1, 0.2),
+        scheduler.SequentialLR(optimizer, [scheduler.ConstantLR(optimizer), scheduler.StepLR(optimizer, 1)], [3]),
+    ]
+    for schedule in schedules:
+        arrays, tree = flatten(schedule.state_dict())
+        assert same(inflate(tree, arrays), schedule.state_dict())
+
+
 def test_what_is_kept_is_a_copy() -> None:
     weights = torch.zeros(3)
     arrays, _ = flatten({"weights": weights})

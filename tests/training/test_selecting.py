@@ -36,16 +36,16 @@ def phases(job: ml.Job[ml.Classifier]) -> list[str]:
 
 
 def test_a_choice_is_made_once_and_told(start: Start, tmp_path: Path) -> None:
-    first = start(parameters=TUNED, iterations=2, checkpoint_interval=100)
+    first = start(parameters=TUNED, iterations=1, checkpoint_interval=100)
     assert phases(first) == ["extracting", "selecting", "training", "evaluating"]
-    longer = start(parameters=TUNED, iterations=4)
+    longer = start(parameters=TUNED, iterations=2)
     assert phases(longer) == ["training", "evaluating"]
     told = summary_of(tmp_path / "session")
     assert told.selection is not None
     assert (told.selection.kind, told.selection.folds, told.selection.judged) == ("cross-validation", 5, 51)
     assert told.to_json()["selection"] == told.selection.to_json()
     assert told.selection.strength in [score.strength for score in told.selection.scores]
-    whole = start(session=tmp_path / "whole", parameters=TUNED, iterations=4, checkpoint_interval=100).result()
+    whole = start(session=tmp_path / "whole", parameters=TUNED, iterations=2, checkpoint_interval=100).result()
     assert longer.result().model_digest == whole.model_digest
 
 
@@ -80,7 +80,7 @@ def test_of_other_images_it_is_chosen_again(start: Start, photos: Path, tmp_path
 
 
 def test_the_kind_is_chosen_once_and_told(start: Start, tmp_path: Path) -> None:
-    classifier = start(parameters=AUTOMATIC, iterations=3, checkpoint_interval=100).result()
+    classifier = start(parameters=AUTOMATIC, iterations=1, checkpoint_interval=100).result()
     told = summary_of(tmp_path / "session").selection
     assert told is not None
     (comparison,) = told.comparisons
@@ -91,7 +91,7 @@ def test_the_kind_is_chosen_once_and_told(start: Start, tmp_path: Path) -> None:
     words = chosen_words(told)
     assert f"of 51 images right, apart by {100 * comparison.difference.difference:+.2f} points" in words
     assert "\n" not in words
-    assert phases(start(parameters=AUTOMATIC, iterations=4)) == ["training", "evaluating"]
+    assert phases(start(parameters=AUTOMATIC, iterations=2)) == ["training", "evaluating"]
 
 
 def test_a_kind_is_not_chosen_by_nothing() -> None:

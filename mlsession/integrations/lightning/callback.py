@@ -17,7 +17,7 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
-from mlsession.errors import Cancelled, InternalError, Interrupted, UsageError
+from mlsession.errors import Cancelled, Interrupted, UsageError
 from mlsession.integrations.lightning.checkpoint_io import (
     TURNS,
     SessionCheckpointIO,
@@ -179,18 +179,25 @@ class SessionCheckpoints(Checkpoint):
             self._end(last)
 
     def _save(self, trainer: Trainer, last: bool) -> None:
+        """Answers the session's thread in any case: it waits for nothing else."""
         try:
             trainer.save_checkpoint(self.io.next_url, weights_only=False)
+            taken, self.io.taken = self.io.taken, None
+            if self._handover is None:
+                return
+            if taken is None:
+                strategy = type(trainer.strategy).__name__
+                raise UsageError(
+                    f"{strategy} writes checkpoints by itself, and none reaches the session; choose a strategy that "
+                    "hands them to its checkpoint_io, such as ddp"
+                )
+            facts: dict[str, Json] = {TURNS: self._turns, ENDED: last, LIMITS: _limits(trainer)}
+            state = with_turns(taken, facts)
         except BaseException as error:
             if self._handover is not None:
                 self._handover.save(error)
             raise
-        if self._handover is not None:
-            if self.io.taken is None:
-                raise InternalError("Lightning has saved no checkpoint")
-            facts: dict[str, Json] = {TURNS: self._turns, ENDED: last, LIMITS: _limits(trainer)}
-            self._handover.save(with_turns(self.io.taken, facts))
-            self.io.taken = None
+        self._handover.save(state)
 
     def _end(self, last: bool) -> None:
         """The session takes no more steps: as it should after the last, else with the reason as an exception."""

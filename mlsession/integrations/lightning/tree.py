@@ -9,7 +9,7 @@ taken; anything else is an error that names the place where it lies.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
@@ -58,6 +58,8 @@ def _flat(value: object, place: str, arrays: dict[str, Array]) -> Json:
         return {kind: [_flat(each, f"{place}[{number}]", arrays) for number, each in enumerate(value)]}
     if type(value) is dict:
         return {"dict": _items(value, place, arrays)}
+    if type(value) is Counter:  # The milestones of a schedule of learning rates.
+        return {"counter": _items(value, place, arrays)}
     if type(value) is OrderedDict:
         metadata = getattr(value, _METADATA, None)
         node: dict[str, Json] = {"ordered": _items(value, place, arrays)}
@@ -143,6 +145,7 @@ _BUILDERS: Mapping[str, Callable[[dict[str, Json], Arrays], object]] = MappingPr
     {
         "dict": lambda tree, arrays: _dict(tree, arrays, "dict"),
         "ordered": _ordered,
+        "counter": lambda tree, arrays: Counter(_dict(tree, arrays, "counter")),
         "list": lambda tree, arrays: _list(tree, arrays, "list"),
         "tuple": lambda tree, arrays: tuple(_list(tree, arrays, "tuple")),
         "size": lambda tree, arrays: torch.Size(tree["size"]),  # type: ignore[arg-type]

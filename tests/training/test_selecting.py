@@ -39,7 +39,7 @@ def test_a_choice_is_made_once_and_told(start: Start, tmp_path: Path) -> None:
     first = start(parameters=TUNED, iterations=1, checkpoint_interval=100)
     assert phases(first) == ["extracting", "selecting", "training", "evaluating"]
     longer = start(parameters=TUNED, iterations=2)
-    assert phases(longer) == ["training", "evaluating"]
+    assert "selecting" not in phases(longer)
     told = summary_of(tmp_path / "session")
     assert told.selection is not None
     assert (told.selection.kind, told.selection.folds, told.selection.judged) == ("cross-validation", 5, 51)
@@ -91,7 +91,7 @@ def test_the_kind_is_chosen_once_and_told(start: Start, tmp_path: Path) -> None:
     words = chosen_words(told)
     assert f"of 51 images right, apart by {100 * comparison.difference.difference:+.2f} points" in words
     assert "\n" not in words
-    assert phases(start(parameters=AUTOMATIC, iterations=2)) == ["training", "evaluating"]
+    assert "selecting" not in phases(start(parameters=AUTOMATIC, iterations=2))
 
 
 def test_a_kind_is_not_chosen_by_nothing() -> None:

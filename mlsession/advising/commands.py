@@ -16,9 +16,9 @@ class TrainingLine:
     """The training source as `train` takes it; "" where it takes no such source."""
     test: str = ""
     """The test source, likewise; "" also without one."""
-    options: Mapping[str, str] | None = field(default=None)
+    options: Mapping[str, str | tuple[str, ...]] | None = field(default=None)
     """All other options of `train` that are not the default, such as {"--seed": "3"}, in order; of a flag the value is
-    "". None where its parameters cannot be said on a command line."""
+    "", of an option that is repeated all of them. None where its parameters cannot be said on a command line."""
 
     def again(self, changed: Mapping[str, str], name: str = "") -> tuple[str, ...]:
         """Words that train with `changed` options: the same session, or with a `name` a new one beside it.
@@ -30,8 +30,11 @@ class TrainingLine:
         session = self._beside(name) if name else self.session
         tested = {"--test": self.test} if self.test else {}
         options = {"--session": session, **tested, **self.options, **changed}
-        words = [word for option, value in options.items() for word in ([option, value] if value else [option])]
-        return ("train", self.data, *words)
+        words = ["train", self.data]
+        for option, said in options.items():
+            for value in (said,) if isinstance(said, str) else said:
+                words += [option, value] if value else [option]
+        return tuple(words)
 
     def about(self, *words: str) -> tuple[str, ...]:
         """Words of a command on the session, its name after the first; () where nobody can name it."""

@@ -28,7 +28,8 @@ class SmallFiles:
     """Files of training images that hold too little for a photo of more than some 50 x 50 pixels."""
 
     share: Share
-    """Of the files that were looked at, by their size alone: every one, or evenly spread ones of very many."""
+    """Of the files that were looked at, by their size alone: every one whose size tells it, or evenly spread ones of
+    very many."""
     median_bytes: int
     """Of all that were looked at."""
 
@@ -57,6 +58,8 @@ class Evidence:
     converged: bool = False
     """Whether the fit ended by itself."""
     head: HeadKind = "logistic"
+    is_perceptron_no_better: bool = False
+    """Whether a perceptron was tried on the same images, and found no better than that head."""
     is_weighted: bool = False
     """Whether classes have weights."""
     extractor: str = ""

@@ -66,8 +66,8 @@ def curve_lines(curve: LearningCurve) -> list[str]:
     sampled = "" if curve.sampled == curve.images else f", measured on a sample of {curve.sampled:,}"
     lines = [f"{curve.images:,} images in {len(curve.classes)} classes{sampled}"]
     if curve.unjudged:
-        lines.append(f"left out, fewer than two different images: {', '.join(map(plain, curve.unjudged))}")
-    lines += ["", f"{'images':>9}  {'a class':>7}  {'accuracy':>8}  {'error':>7}  {'log loss':>8}"]
+        lines.append(f"left out, too few different images: {', '.join(map(plain, curve.unjudged))}")
+    lines += ["", f"{'images':>9}  {'a class':>7}  {'accuracy':>8}  {'+/-':>7}  {'log loss':>8}"]
     for point in curve.points:
         lines.append(
             f"{point.images:>9,.0f}  {point.images_per_class:>7,.0f}  {percent(point.accuracy):>8}  "

@@ -105,7 +105,7 @@ class LearningCurve:
     """Of these, those that it was measured on."""
     classes: tuple[str, ...]
     unjudged: tuple[str, ...]
-    """Classes that were left out: they have fewer than two different images."""
+    """Classes that were left out: they have fewer than two different images, or so few that none was held out."""
     repeats: int
     points: tuple[CurvePoint, ...]
     """Fewest images first."""

@@ -61,6 +61,17 @@ class Judged:
     class_images: npt.NDArray[np.float64]
     """[S, K]: of these, of each class."""
 
+    @property
+    def told(self) -> npt.NDArray[np.bool_]:
+        """[K]: classes of which an image was judged. Of very many images some folds alone are held out."""
+        return np.bincount(self.labels, minlength=self.class_images.shape[1]) > 0
+
+    def of_told(self) -> Judged:
+        """The same of these classes alone: their numbers are their places among them."""
+        class_images = self.class_images[:, self.told]
+        labels = (np.cumsum(self.told) - 1)[self.labels]
+        return replace(self, labels=labels, images=class_images.sum(axis=1), class_images=class_images)
+
 
 class PartRows:
     """`TrainingRows` of some images, with their views."""

@@ -17,11 +17,13 @@ def whole_sentence(curve: LearningCurve) -> str:
             f"Of more than {4 * curve.sampled:,} images nothing can be said from {curve.sampled:,}: measure on more "
             "of them (--most-images)."
         )
-    gain = _points(twice.gain)
+    gain, of_all = _points(twice.gain), "for all classes together" if _worth(curve) else ""
     if curve.trend is Trend.FLAT:
-        return f"More images of this kind are hardly worth it: twice as many are expected to bring {gain}."
+        kind = of_all or "of this kind"
+        return f"More images {kind} are hardly worth it: twice as many are expected to bring {gain}."
     if curve.trend is Trend.UNCLEAR:
-        return f"What more images bring cannot be told well from these: of twice as many {gain} are expected."
+        bring = f"bring {of_all}" if of_all else "bring"
+        return f"What more images {bring} cannot be told well from these: of twice as many {gain} are expected."
     needed = curve.needed[0]
     more = (
         "one point takes more than can be told of"
@@ -32,16 +34,24 @@ def whole_sentence(curve: LearningCurve) -> str:
 
 
 def class_sentence(curve: LearningCurve) -> str:
-    """Of which classes to take more."""
-    worth = [each for each in curve.outlook if each.more]
+    """Of which classes to take more; where more of all are not said to be better, for the recall of these alone."""
+    worth = _worth(curve)
     if not worth:
         least = min(curve.outlook, key=lambda each: each.recall)
-        return (
-            "Of no class alone more images can be told to be worth a point; the lowest recall has "
-            f"{plain(least.label)}, {100 * least.recall:.0f} % of {least.images:,} images."
-        )
+        none = "Of no class alone more images can be told to be worth a point"
+        if least.recall == 1:
+            return f"{none}: every image of every class that was held out is told rightly."
+        found = f"{100 * least.recall:.3g} % of {least.images:,} images"
+        return f"{none}; the lowest recall has {plain(least.label)}, {found}."
     named = ", then ".join(_wanted(each) for each in worth[:MOST_NAMED])
-    return f"Take {named}."
+    if curve.trend is Trend.RISING:
+        return f"Take {named}."
+    one = plain(worth[0].label) if len(worth) == 1 else "some classes"
+    return f"For the recall of {one} alone more are worth taking: {named}."
+
+
+def _worth(curve: LearningCurve) -> list[ClassOutlook]:
+    return [each for each in curve.outlook if each.more]
 
 
 def _wanted(each: ClassOutlook) -> str:

@@ -10,7 +10,7 @@ from mlsession.data.index import ImageIndex
 from mlsession.data.validation import ValidationKind
 from mlsession.extractors.embedded import ScenePrint
 from mlsession.heads.chosen import CROSS_VALIDATION, Chosen
-from mlsession.heads.options import ClassifierOptions, LogisticRegressor, MultilayerPerceptron
+from mlsession.heads.options import PERCEPTRON, ClassifierOptions, LogisticRegressor, MultilayerPerceptron
 from mlsession.metrics.report import ClassifierMetrics
 from mlsession.phases.evaluated import leaked_of
 from mlsession.phases.trained import chosen_of
@@ -28,6 +28,8 @@ SMALL_BYTES = 2_000
 SMALL_LOSSLESS_BYTES = 5_000
 """A photo of some 48 x 48 pixels where every pixel is kept exactly; of 32 x 32 it has some 2,500."""
 _LOSSLESS = (".png", ".bmp", ".tif", ".tiff", ".gif")
+_UNTOLD = (".avif", ".heic", ".heif", ".webp")
+"""Kinds of files that hold far more in as many bytes, or every pixel exactly: of them sizes tell little."""
 
 
 def gather_evidence(
@@ -66,6 +68,7 @@ def gather_evidence(
         limit=limit if isinstance(limit, int) else None,
         converged=converged,
         head=_kind(head if chosen is None else chosen.options),
+        is_perceptron_no_better=_is_perceptron_no_better(chosen),
         is_weighted=head.class_weight is not None,
         extractor=spec.name,
         larger_extractor="lite2" if spec in (ScenePrint(), ScenePrint(revision=2)) else "",
@@ -78,14 +81,18 @@ def gather_evidence(
 
 
 def small_files(index: ImageIndex) -> SmallFiles | None:
-    """What the sizes of files tell, of at most `MOST_FILES`; None of no files."""
+    """What the sizes of files tell, of at most `MOST_FILES`; None where fewer than half of them tell anything.
+
+    A size of 0 is not known: images of a dataset have none, nor those of a server that does not state it.
+    """
     rows = range(0, len(index), -(-len(index) // MOST_FILES) or 1)
-    if not rows:
+    every = ((index.keys[row].lower(), int(index.sizes[row])) for row in rows)
+    known = [(key, size) for key, size in every if size > 0 and not key.endswith(_UNTOLD)]
+    if not known or 2 * len(known) < len(rows):
         return None
-    sizes = index.sizes[rows.start : rows.stop : rows.step].tolist()
-    most = [SMALL_LOSSLESS_BYTES if index.keys[row].lower().endswith(_LOSSLESS) else SMALL_BYTES for row in rows]
-    small = sum(size < limit for size, limit in zip(sizes, most, strict=True))
-    return SmallFiles(share=Share(part=small, count=len(sizes)), median_bytes=sorted(sizes)[len(sizes) // 2])
+    small = sum(size < (SMALL_LOSSLESS_BYTES if key.endswith(_LOSSLESS) else SMALL_BYTES) for key, size in known)
+    median = sorted(size for _, size in known)[len(known) // 2]
+    return SmallFiles(share=Share(part=small, count=len(known)), median_bytes=median)
 
 
 def _out_of_fold(chosen: Chosen | None) -> Share | None:
@@ -94,6 +101,12 @@ def _out_of_fold(chosen: Chosen | None) -> Share | None:
         return None
     accuracy = chosen.accuracy
     return None if accuracy is None else Share(part=round(accuracy * chosen.judged), count=chosen.judged)
+
+
+def _is_perceptron_no_better(chosen: Chosen | None) -> bool:
+    """Whether it was tried, and something else is kept."""
+    compared = () if chosen is None else chosen.comparisons
+    return any(each.second.kind == PERCEPTRON and each.kept is not each.second for each in compared)
 
 
 def _temperature(stored: Json) -> float | None:

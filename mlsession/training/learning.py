@@ -153,16 +153,23 @@ def _curve(
     turns: Turns,
     seed: int,
 ) -> LearningCurve:
-    classes, images = material.classes, len(everything)
+    told = judged.told
+    if told.sum() < 2:
+        raise UnusableData(url, "all but one class have too few images to hold any of them out; add images of them")
+    classes = tuple(name for name, is_told in zip(material.classes, told.tolist(), strict=True) if is_told)
+    unjudged += tuple(name for name, is_told in zip(material.classes, told.tolist(), strict=True) if not is_told)
+    counts, sampled = (
+        np.bincount(each.labels, minlength=len(told))[told].astype(np.int64) for each in (everything, material)
+    )
+    judged, images = judged.of_told(), int(counts.sum())
     curves = resampled(judged, len(classes), seed)
-    laws, farthest = accuracy_laws(judged, curves), FARTHEST * len(material)
+    laws, farthest = accuracy_laws(judged, curves), FARTHEST * float(sampled.sum())
     now, projected = projections(laws, images, farthest)
     twice = [each.gain for each in projected if each.factor == 2.0]
-    counts, sampled = (np.bincount(each.labels, minlength=len(classes)) for each in (everything, material))
     return LearningCurve(
         url=url,
         images=images,
-        sampled=len(material),
+        sampled=int(sampled.sum()),
         classes=classes,
         unjudged=unjudged,
         repeats=turns.repeats,

@@ -52,7 +52,12 @@ FOUND: dict[str, list[dict[str, Any]]] = {
     "weak_class": [{"test": right([40] * 5, [15, 1, 1, 1, 1])}],
     "unreadable_images": [{"skipped": Share(part=30, count=300)}],
     "alike_labels": [{"findings": tuple(label_findings({"cat": 60, "Cat": 60}))}],
-    "few_test_images": [{"test": right([6] * 5, 1)}, {"test": right([80, 80, 80, 80, 3])}],
+    "few_test_images": [
+        {"test": right([6] * 5, 1)},
+        {"test": right([80, 80, 80, 80, 3])},
+        # Three classes of ten photos, judged by cross-validation alone.
+        {"training": right([10] * 3), "test": None, "out_of_fold": Share(part=30, count=30)},
+    ],
     "no_test_images": [{"test": None}],
 }
 
@@ -114,7 +119,12 @@ NOT_FOUND: dict[str, list[dict[str, Any]]] = {
     "weak_class": [{"test": right([40] * 5, 8)}, {"test": right([4] * 5, [4, 0, 0, 0, 0])}],
     "unreadable_images": [{"skipped": Share(part=3, count=300)}],
     "alike_labels": [{"findings": tuple(label_findings({"bird": 60, "birds": 60}))}],
-    "few_test_images": [{}, {"test": right([6] * 5, 1), "out_of_fold": Share(part=290, count=300)}, {"test": None}],
+    "few_test_images": [
+        {},
+        {"test": right([6] * 5, 1), "out_of_fold": Share(part=290, count=300)},
+        {"test": None},
+        {"test": None, "out_of_fold": Share(part=290, count=300)},
+    ],
     "no_test_images": [{}, {"test": None, "out_of_fold": Share(part=290, count=300)}],
 }
 
@@ -186,6 +196,29 @@ def test_weights_are_advised_once() -> None:
     )
     assert (first.lever, second.lever) == (Lever.WEIGHTS, Lever.IMAGES)
     assert "--class-weight" not in second.command
+
+
+def test_a_small_first_try_is_told_that_it_is_small() -> None:
+    """Of images judged in turn a fifth set aside would tell even less: more of them are asked for."""
+    parts = {"training": right([10] * 3), "test": None, "out_of_fold": Share(part=30, count=30)}
+    advice = asked("few_test_images", evidence(**parts))
+    assert advice is not None
+    assert advice.evidence == (
+        "training images held back in turn, each judged by a model that has not seen it: 100.0 % (30 of 30) right, "
+        "which of more such images may be 88.6 % to 100.0 %; there are no images to validate or to test on"
+    )
+    assert advice.next_step == "add training images, 80 or more in all, or test it on as many others"
+    assert advise(evidence(**parts, converged=True)).advice.rule != "nothing"
+
+
+def test_a_perceptron_that_was_no_better_is_not_advised() -> None:
+    parts = {**FOUND["underfitting"][0], "larger_extractor": "lite2"}
+    first, second = (asked("underfitting", evidence(**parts, is_perceptron_no_better=tried)) for tried in (False, True))
+    assert first is not None
+    assert second is not None
+    assert first.command[-2:] == ("--classifier", "mlp")
+    assert second.command[-2:] == ("--extractor", "lite2")
+    assert second.evidence.endswith("though more iterations change nothing, nor does a hidden layer")
 
 
 def test_training_on_takes_up_the_same_session() -> None:

@@ -24,9 +24,11 @@ from mlsession.curves.projected import (
 )
 from mlsession.curves.sentences import class_sentence, whole_sentence
 from mlsession.curves.splits import Turns
+from mlsession.errors import UnusableData
 from mlsession.extractors.numerics import torch_numerics
 from mlsession.heads.options import LogisticRegressor
 from mlsession.randomness import keyed_generator
+from mlsession.training.learning import _curve
 from tests.curves.made import made_material
 
 FEW = Turns(1, 2)
@@ -193,7 +195,7 @@ def test_people_see_what_was_measured_and_what_is_expected() -> None:
     lines = curve_lines(made)
     assert lines[:2] == [
         "2,500 images in 2 classes, measured on a sample of 1,250",
-        "left out, fewer than two different images: alone",
+        "left out, too few different images: alone",
     ]
     rows = [line.split() for line in lines[4:]]
     assert [row[0] for row in rows[:8]] == ["50", "71", "100", "141", "200", "2,500", "3,750", "5,000"]
@@ -220,3 +222,53 @@ def test_two_sentences_say_what_it_comes_to() -> None:
     unclear = curve(Trend.UNCLEAR, Estimate(value=0.02, low=0.0, high=0.05), more=0)
     assert "cannot be told well from these: of twice as many 2.0 points (0.0 to 5.0)" in whole_sentence(unclear)
     assert "be said from 100: measure on more" in whole_sentence(replace(unclear, projections=()))
+
+
+def test_sentences_do_not_contradict_each_other() -> None:
+    unclear = curve(Trend.UNCLEAR, Estimate(value=0.02, low=0.0, high=0.05), more=36)
+    assert whole_sentence(unclear).startswith("What more images bring for all classes together cannot be told well")
+    assert class_sentence(unclear) == (
+        r"For the recall of cup\n alone more are worth taking: about 36 more images of cup\n."
+    )
+    flat = replace(unclear, trend=Trend.FLAT, outlook=unclear.outlook * 2)
+    assert whole_sentence(flat).startswith("More images for all classes together are hardly worth it: twice")
+    assert class_sentence(flat).startswith("For the recall of some classes alone more are worth taking: about 36 more")
+
+
+def test_of_classes_that_are_told_rightly_none_is_called_the_lowest() -> None:
+    right = curve(Trend.FLAT, Estimate(value=0.0, low=0.0, high=0.0), more=0)
+    right = replace(right, outlook=(replace(right.outlook[0], recall=1.0),))
+    assert class_sentence(right).endswith("a point: every image of every class that was held out is told rightly.")
+    near = replace(right, outlook=(replace(right.outlook[0], recall=0.996),))
+    assert "99.6 % of 20 images" in class_sentence(near)
+
+
+def test_a_class_of_which_no_image_was_held_out_is_left_out() -> None:
+    """Of very many images only some folds are held out, and the two images of a rare class may be in others."""
+    said = made_verdicts(0.02, 0.10, 0.7, count=400)
+    rare = np.stack([IMAGES / 2, np.full(5, 2.0), IMAGES / 2], axis=1)
+    with_rare = replace(said, labels=said.labels * 2, class_images=rare, images=rare.sum(axis=1))
+    assert with_rare.told.tolist() == [True, False, True]
+    told = with_rare.of_told()
+    assert (told.labels.tolist(), told.images.tolist()) == (said.labels.tolist(), said.images.tolist())
+    assert np.array_equal(told.class_images, said.class_images)
+    assert said.told.all()
+    assert measured_points(told, resampled(told, 2, seed=0)) == measured_points(said, resampled(said, 2, seed=0))
+
+
+def test_a_curve_names_the_class_of_which_no_image_was_held_out() -> None:
+    material = made_material(each=20, classes=2)
+    rare = material.labels.copy()
+    rare[:2] = 2
+    material = replace(material, labels=rare, classes=("a", "b", "rare"))
+    judged = next(
+        said for seed in range(20) if not (said := judge(material, LogisticRegressor(), 2.0, FEW, seed)).told.all()
+    )
+    found = _curve("", material, material, judged, ("alone",), FEW, seed=0)
+    assert (found.classes, found.unjudged) == (("a", "b"), ("alone", "rare"))
+    assert (found.images, found.sampled) == (38, 38)
+    assert {each.label: each.images for each in found.outlook} == {"a": 19, "b": 19}
+    assert all(len(point.recall) == 2 and 0 <= point.accuracy <= 1 for point in found.points)
+    only = replace(judged, labels=np.zeros_like(judged.labels))
+    with pytest.raises(UnusableData, match="all but one class have too few images"):
+        _curve("", material, material, only, (), FEW, seed=0)

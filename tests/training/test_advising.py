@@ -15,9 +15,12 @@ from mlsession.cli.app import app
 from mlsession.cli.train import TrainArguments, _model
 from mlsession.data.index import ImageIndex
 from mlsession.errors import UsageError
-from mlsession.heads.options import HeadOptions
+from mlsession.heads.chosen import CROSS_VALIDATION, Chosen
+from mlsession.heads.comparison import Comparison, Rating
+from mlsession.heads.options import LOGISTIC, PERCEPTRON, HeadOptions
+from mlsession.heads.paired import PairedDifference
 from mlsession.training.classifier import Classifier
-from mlsession.training.evidence import small_files
+from mlsession.training.evidence import _is_perceptron_no_better, small_files
 from mlsession.training.said import training_line
 from mlsession.training.summary import SessionSummary
 from tests.training.conftest import LABELS, Start
@@ -130,6 +133,29 @@ def test_small_files_are_told_by_their_bytes() -> None:
     assert found is not None
     assert (found.share.part, found.share.count, found.median_bytes) == (2, 4, 4_999)
     assert small_files(index_of([], [])) is None
+
+
+def test_sizes_that_tell_nothing_are_left_out() -> None:
+    """0 is not known, as of a dataset's rows; AVIF, HEIC and WebP hold a photo in far fewer bytes."""
+    assert small_files(index_of(["1", "2", "3"], [0, 0, 0])) is None
+    assert small_files(index_of(["a/1.jpg", "a/2.jpg", "a/3.jpg"], [0, 0, 9_000])) is None
+    found = small_files(index_of(["a/1.jpg", "a/2.jpg", "a/3.jpg", "a/4.jpg"], [0, 0, 1_000, 9_000]))
+    assert found is not None
+    assert (found.share.part, found.share.count, found.median_bytes) == (1, 2, 9_000)
+    assert small_files(index_of(["a/1.webp", "a/2.AVIF", "a/3.heic"], [900, 900, 900])) is None
+
+
+@pytest.mark.parametrize("gained", [2, 20])
+def test_whether_a_perceptron_was_tried_in_vain_is_known(gained: int) -> None:
+    first, second = (Rating(kind=kind, accuracy=0.9, log_loss=0.3) for kind in (LOGISTIC, PERCEPTRON))
+    paired = PairedDifference(judged=200, gained=gained, lost=2)
+    chosen = Chosen(
+        options=ml.LogisticRegressor(),
+        kind=CROSS_VALIDATION,
+        comparisons=(Comparison(first=first, second=second, difference=paired),),
+    )
+    assert _is_perceptron_no_better(chosen) == (gained == 2)
+    assert not _is_perceptron_no_better(None)
 
 
 def test_of_very_many_files_a_part_is_looked_at() -> None:

@@ -38,8 +38,8 @@ def small_images(evidence: Evidence) -> Advice | None:
         rule="small_images",
         severity=Severity.PROVEN,
         limit="the images are too small",
-        evidence=f"half of the files are smaller than {found.median_bytes:,} bytes, which is a photo of some 50 x 50 "
-        f"pixels or less, and {looked}; {part} images: {of(wrong)} wrong",
+        evidence=f"half of {found.share.count:,} training files are smaller than {found.median_bytes:,} bytes, which "
+        f"is a photo of some 50 x 50 pixels or less, and {looked}; {part} images: {of(wrong)} wrong",
         next_step=leading(
             "train and test with larger originals of the images, if there are any", "; this names the small ones", scan
         ),

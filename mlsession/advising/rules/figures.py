@@ -84,7 +84,7 @@ def few_test_images(evidence: Evidence) -> Advice | None:
     """So few images to test on that the accuracy is known within more than `WIDEST`, or a class hardly at all."""
     part = evidence.judged
     if part is None:
-        return None
+        return _few_held_back(evidence)
     share, counts = evidence.accuracy[part], evidence.metrics[part].class_counts.tolist()
     words = f"{part} images"
     if evidence.held_out is not None and evidence.held_out[1].count > share.count:
@@ -111,6 +111,26 @@ def few_test_images(evidence: Evidence) -> Advice | None:
         evidence=found,
         next_step=step,
         command=command,
+        lever=Lever.NONE,
+    )
+
+
+def _few_held_back(evidence: Evidence) -> Advice | None:
+    """The same where training images alone tell how good it is: of so few a part set aside would tell even less."""
+    if evidence.held_out is None:
+        return None
+    words, share = evidence.held_out
+    low, high = share.interval()
+    if high - low <= WIDEST:
+        return None
+    wanted = max(_images_for(share.value), 2 * share.count)
+    return Advice(
+        rule="few_test_images",
+        severity=Severity.UNKNOWN,
+        limit="too few images to tell how good it is",
+        evidence=f"{words}, each judged by a model that has not seen it: {of(share)} right, which of more such images "
+        f"may be {percent(low)} to {percent(high)}; there are no images to validate or to test on",
+        next_step=f"add training images, {wanted:,} or more in all, or test it on as many others",
         lever=Lever.NONE,
     )
 

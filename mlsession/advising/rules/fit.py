@@ -48,19 +48,20 @@ def underfitting(evidence: Evidence) -> Advice | None:
         return None
     if (unseen := evidence.best_unseen) is not None and trained.value - unseen[1].value >= MATTERS:
         return None  # It does learn something of them that it does not see in others.
-    larger = evidence.larger_extractor
-    if evidence.head == "logistic":
+    larger, tried = evidence.larger_extractor, ""
+    if evidence.head == "logistic" and not evidence.is_perceptron_no_better:
         changed, name = {"--classifier": "mlp"}, "mlp"
         step = "try a classifier with a hidden layer, in a second session"
     else:
         changed, name = {"--extractor": larger}, larger
         step = "try a network that sees more of a picture, in a second session"
+        tried = ", nor does a hidden layer" if evidence.is_perceptron_no_better else ""
     command = evidence.line.again(changed, name) if name else ()
     return Advice(
         rule="underfitting",
         severity=Severity.PROVEN,
         limit="it does not even learn its training images",
-        evidence=f"training images: {of(trained.rest)} wrong, though more iterations change nothing",
+        evidence=f"training images: {of(trained.rest)} wrong, though more iterations change nothing{tried}",
         next_step=leading(step, "", command),
         command=command,
         lever=Lever.CAPACITY,

@@ -21,6 +21,7 @@ AverageViews: TypeAlias = str | Collection[AugmentationOption | str] | None
 TRAINING_VIEWS = "training"
 SEED = 0
 """Of the views of options that are named: a model out of a file, which knows no seed, says what its session says."""
+_NAME_THEM = "name the views: --average-views flip, or average_views={'flip'} in Python"
 
 
 def averaged_views(given: AverageViews, trained: ViewPlan | None) -> ViewPlan:
@@ -33,10 +34,10 @@ def averaged_views(given: AverageViews, trained: ViewPlan | None) -> ViewPlan:
     if given != TRAINING_VIEWS:
         return ViewPlan(options=_named(given), seed=SEED)
     if trained is None:
-        reason = "is for models of a session: that of a file does not say what it was trained on; name the views"
+        reason = f"is for models of a session: that of a file does not say what it was trained on; {_NAME_THEM}"
         raise InvalidParameter("average_views", given, reason)
     if len(trained) == 1:
-        reason = "is for models that were trained on views, and this one was not; name the views, as {'flip'}"
+        reason = f"is for models that were trained on views, and this one was not; {_NAME_THEM}"
         raise InvalidParameter("average_views", given, reason)
     return trained
 
@@ -49,5 +50,5 @@ def _named(given: str | Collection[AugmentationOption | str]) -> tuple[Augmentat
             raise
         raise InvalidParameter("average_views", error.value, error.reason) from error
     if not options:
-        raise InvalidParameter("average_views", given, "names no views; leave it out, or name some, as {'flip'}")
+        raise InvalidParameter("average_views", given, f"names no views; leave it out, or {_NAME_THEM}")
     return options

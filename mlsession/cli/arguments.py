@@ -165,7 +165,7 @@ def checkpoint_interval(text: str) -> int | Literal["auto"]:
         raise InvalidParameter("checkpoint-interval", text, reason) from None
 
 
-def classifier(name: str, layer_sizes: str | None = None, weights: str = "none") -> ClassifierOptions:
+def classifier(name: str, layer_sizes: str | None = None, weights: Sequence[str] = ()) -> ClassifierOptions:
     """The head that a name stands for; `layer_sizes` are those of a perceptron's hidden layers, such as "128,64".
 
     `weights` are those of classes, see `class_weight`.
@@ -190,23 +190,32 @@ def classifier(name: str, layer_sizes: str | None = None, weights: str = "none")
         raise InvalidParameter("layer-sizes", layer_sizes, reason) from None
 
 
-def class_weight(text: str) -> ClassWeight:
-    """ "none", "balanced", or weights by label, such as "cat=2,dog=0.5"; a label may hold a "="."""
+def class_weight(texts: Sequence[str]) -> ClassWeight:
+    """None for nothing or "none", "balanced", or weights by label of all `texts`, such as "cat=2,dog=0.5".
+
+    A label may hold a "=", and a comma too: a text is cut at its commas only if each part of it holds a "=".
+    """
     from mlsession.heads.class_weight import checked_class_weight
 
-    if text in ("none", "balanced"):
-        return None if text == "none" else "balanced"
-    weights: dict[str, float] = {}
-    for item in text.split(","):
-        label, separator, value = item.rpartition("=")
-        try:
-            weights[label] = float(value)
-        except ValueError:
-            separator = ""
-        if not separator:
-            reason = "must be none, balanced, or weights by label, such as cat=2,dog=0.5"
-            raise InvalidParameter("class-weight", text, reason)
-    return checked_class_weight(weights)
+    option, weights = "class-weight", dict[str, float]()
+    if any(text in ("none", "balanced") for text in texts):
+        if len(set(texts)) > 1:
+            raise InvalidParameter(option, " ".join(texts), "give none, or balanced, or weights by label, not several")
+        return None if texts[0] == "none" else "balanced"
+    for text in texts:
+        parts = text.split(",")
+        for item in parts if all("=" in part for part in parts) else [text]:
+            label, separator, value = item.rpartition("=")
+            if label in weights:
+                raise InvalidParameter(option, text, f"names {label!r} twice; give each label one weight")
+            try:
+                weights[label] = float(value)
+            except ValueError:
+                separator = ""
+            if not separator:
+                reason = "must be none, balanced, or weights by label, such as cat=2,dog=0.5"
+                raise InvalidParameter(option, text, reason)
+    return checked_class_weight(weights) if texts else None
 
 
 def augmentation(text: str) -> tuple[AugmentationOption, ...]:

@@ -148,11 +148,13 @@ Tune = Annotated[
     ),
 ]
 ClassWeights = Annotated[
-    str,
+    list[str],
     typer.Option(
         "--class-weight",
         metavar="none|balanced|LABEL=W,...",
-        help="How much a photo of each class counts in training: balanced makes up for classes with few photos.",
+        help="How much a photo of each class counts in training: balanced makes up for classes with few photos. May be "
+        "repeated, with other labels.  [default: none]",
+        show_default=False,
     ),
 ]
 Seed = Annotated[int, typer.Option(metavar="N", help="The same seed and data give the same model.")]

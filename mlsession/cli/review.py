@@ -114,10 +114,12 @@ def _next(given: ReviewArguments, report: ReviewReport) -> list[str]:
     """What to do next."""
     if not report.findings:
         return []
+    secrets = [f"--storage-option={option}" for option in given.storage_options]
     if given.output is None:
-        words = ["review", given.session, "--output", "fixes.csv"]
+        words = ["review", given.session, "--output", "fixes.csv", *secrets]
         return ["", "next, a table of all of them to edit:", f"  {command_line([*program(), *words])}"]
-    words = ["train", "DATA", "--session", given.session, "--labels", given.output, "--on-modified-data", "update"]
+    line = report.training or ("train", "DATA", "--session", given.session)
+    words = [*line, "--labels", given.output, "--on-modified-data", "update", *secrets]
     return [
         "",
         f"wrote {number_of(len(report.findings), 'line')} to {plain(redact(given.output))}: in the column action write",

@@ -47,7 +47,7 @@ class TrainArguments:
     backend: str
     classifier: str
     layer_sizes: str | None
-    class_weight: str
+    class_weight: Sequence[str]
     tune: str
     augment: str | None
     seed: int

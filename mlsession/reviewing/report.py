@@ -33,6 +33,9 @@ class ReviewReport:
     """The least similarity of two images that look the same."""
     skipped: tuple[tuple[str, str], ...] = ()
     """(path, reason) of test images that cannot be read."""
+    training: tuple[str, ...] = ()
+    """Words of the command line that trains the session, once a table of all findings is added as its `--labels`; ()
+    where there are none that somebody could type."""
 
     @property
     def counts(self) -> dict[str, int]:

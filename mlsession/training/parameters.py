@@ -86,7 +86,8 @@ class ModelParameters:
     `AutomaticClassifier`; see `phases.select`.
 
     "cross-validation": on the training images, in five folds. "validation": on the images held out for validation,
-    which then say less about how good the classifier is. "off": nothing is chosen, and the defaults are taken.
+    which then say less about how good the classifier is. "off": nothing is chosen, and the defaults are taken. Of
+    another classifier there is nothing to choose, and a session does not fix it.
     """
     on_bad_image: Literal["skip", "fail"] = "skip"
     """Whether an image that cannot be read is left out and named, or ends the job."""
@@ -126,10 +127,13 @@ class ModelParameters:
     @property
     def selects(self) -> bool:
         """Whether there is something to choose before training."""
-        classifier = self.algorithm.head
-        if isinstance(classifier, AutomaticClassifier):
-            return True
-        return self.tune != "off" and isinstance(classifier, LogisticRegressor) and classifier.l2 is None
+        return self.tune != "off" and self._can_select
+
+    @property
+    def _can_select(self) -> bool:
+        """Whether `tune` makes a difference."""
+        head = self.algorithm.head
+        return isinstance(head, AutomaticClassifier) or (isinstance(head, LogisticRegressor) and head.l2 is None)
 
     def to_json(self) -> dict[str, Json]:
         """What a session fixes. A validation source is compared by its images, so its URL is left out."""
@@ -144,7 +148,7 @@ class ModelParameters:
                 "feature_extractor": {**self.algorithm.feature_extractor.to_json(), "identity": self._identity},
                 "classifier": self.algorithm.head.to_json(),
             },
-            "tune": self.tune,
+            **({"tune": self.tune} if self._can_select else {}),
             "on_bad_image": self.on_bad_image,
             **({"allow_truncated": True} if self.allow_truncated else {}),
             **({} if self.precision == "auto" else {"precision": self.precision}),
@@ -204,7 +208,7 @@ class ModelParameters:
                 feature_extractor=extractor_from_json(algorithm["feature_extractor"], weights, storage_options),
                 classifier=classifier_from_json(algorithm["classifier"]),
             ),
-            tune=cast(Tune, stored["tune"]),  # Checked when it is made.
+            tune=cast(Tune, stored.get("tune", "cross-validation")),  # Checked when it is made.
             on_bad_image="fail" if stored["on_bad_image"] == "fail" else "skip",
             allow_truncated=stored.get("allow_truncated", False) is True,
             precision=cast(PrecisionChoice, stored.get("precision", "auto")),

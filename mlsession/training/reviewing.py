@@ -32,6 +32,7 @@ from mlsession.training.corrected import recorded_corrections
 from mlsession.training.extracted import Tell, extracted_session, say_retries
 from mlsession.training.inputs import TRAINING_INDEX
 from mlsession.training.prepare import recorded
+from mlsession.training.said import training_line
 from mlsession.training.task import ImageClassification
 
 
@@ -86,6 +87,7 @@ def _reviewed(
             unjudged=unjudged,
             similarity=similarity,
             skipped=tuple(skipped),
+            training=training_line(session, task.parameters, repeats_corrections=True).again({}),
         )
 
 

@@ -14,19 +14,30 @@ from mlsession.extractors.library import LibraryExtractor
 from mlsession.heads.options import AutomaticClassifier, HeadOptions, LogisticRegressor, MultilayerPerceptron
 from mlsession.session.phase import Json
 from mlsession.session.session import TrainingSession
-from mlsession.training.inputs import CORRECTIONS
+from mlsession.training.inputs import CORRECTIONS, TRAINING_INDEX
 from mlsession.training.parameters import DEFAULT_ITERATIONS, EXTRACTOR_WEIGHTS, ModelParameters
 
 _FOLDER = "folder"
 """What labels images if nothing else is said."""
 
 
-def training_line(session: TrainingSession, parameters: ModelParameters) -> TrainingLine:
-    """The line that trains a session as it was trained last; parts of it are "" or None where nobody can type them."""
+_Said = dict[str, str | tuple[str, ...]]
+"""As `TrainingLine.options`."""
+
+
+def training_line(
+    session: TrainingSession, parameters: ModelParameters, *, repeats_corrections: bool = False
+) -> TrainingLine:
+    """The line that trains a session as it was trained last; parts of it are "" or None where nobody can type them.
+
+    `repeats_corrections`: the caller adds a table with what was corrected of the training images, which cannot be told
+    from the session.
+    """
     settings = session.settings
     sources = {name: _source(settings.get(f"{name}_source")) for name in ("training", "validation", "test")}
     data, test = sources["training"], sources["test"]
-    is_corrected = any(name in session.attachments for name in CORRECTIONS.values())
+    repeated = {CORRECTIONS[TRAINING_INDEX]} if repeats_corrections else set[str]()
+    is_corrected = any(name in session.attachments for name in CORRECTIONS.values() if name not in repeated)
     said = None if is_corrected else _options(parameters, settings, sources["validation"])
     rules = {rule for source in sources.values() if source is not None for rule in [source[1]]}
     if said is not None and (len(rules) != 1 or (settings.get("test_source") is not None and test is None)):
@@ -60,7 +71,7 @@ def _source(stored: Json) -> tuple[str, str] | None:
 
 def _options(
     parameters: ModelParameters, settings: Mapping[str, Json], validation: tuple[str, str] | None
-) -> dict[str, str] | None:
+) -> _Said | None:
     """The options that are not the default; None where there are no such options."""
     algorithm, usual = parameters.algorithm, ModelParameters()
     held_out = _validation(parameters, validation)
@@ -78,7 +89,8 @@ def _options(
         value = getattr(parameters, name, None)
         if value != getattr(usual, name, None):
             plain[f"--{name.replace('_', '-')}"] = str(value)
-    said = {**held_out, **extractor, **head, **augmented, **{name: value for name, value in plain.items() if value}}
+    further = {name: value for name, value in plain.items() if value}
+    said: _Said = {**held_out, **extractor, **head, **augmented, **further}
     return {**said, "--allow-truncated": ""} if parameters.allow_truncated else said
 
 
@@ -108,11 +120,13 @@ def _extractor(parameters: ModelParameters, settings: Mapping[str, Json]) -> dic
     return {} if spec == ModelParameters().algorithm.feature_extractor else {"--extractor": names[0]}
 
 
-def _head(head: object) -> dict[str, str] | None:
-    said: dict[str, str] = {}
+def _head(head: object) -> _Said | None:
+    said: _Said = {}
     weight = getattr(head, "class_weight", None)
     if isinstance(weight, Mapping):
-        said["--class-weight"] = ",".join(f"{label}={value!r}" for label, value in weight.items())
+        if any(_is_cut(label) for label in weight):
+            return None
+        said["--class-weight"] = tuple(f"{label}={value!r}" for label, value in weight.items())
     elif weight is not None:
         said["--class-weight"] = str(weight)
     others = {"class_weight"}
@@ -127,6 +141,12 @@ def _head(head: object) -> dict[str, str] | None:
     elif not isinstance(head, LogisticRegressor):
         return None
     return said if _is_usual(head, others) else None
+
+
+def _is_cut(label: str) -> bool:
+    """Whether `train` takes what is before a comma for a label of its own; see `cli.arguments.class_weight`."""
+    *before, _ = label.split(",")
+    return bool(before) and all("=" in part for part in before)
 
 
 def _is_usual(options: HeadOptions, but: set[str]) -> bool:

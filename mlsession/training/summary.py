@@ -10,7 +10,7 @@ from mlsession.advising.advice import Verdict
 from mlsession.advising.verdict import advise
 from mlsession.classifier.model import tensor_digest
 from mlsession.data.index import ImageIndex
-from mlsession.errors import DamagedData, UsageError
+from mlsession.errors import DamagedData, InvalidParameter, UsageError
 from mlsession.heads.chosen import Chosen
 from mlsession.metrics.report import ClassifierMetrics
 from mlsession.phases.evaluated import PARTS, leaked_of, metrics_of
@@ -226,7 +226,11 @@ class _Look:
             return None
         findings = brief_findings(self.training, self.test)
         num_skipped = sum(image.source == "training" for image in skipped)
-        return advise(gather_evidence(self._session, self.states, metrics, self.training, findings, num_skipped))
+        try:
+            evidence = gather_evidence(self._session, self.states, metrics, self.training, findings, num_skipped)
+        except InvalidParameter:
+            return None  # An extractor or a head that this version does not have: all else can be said of the session.
+        return advise(evidence)
 
     def selection(self) -> Chosen | None:
         state = self._ended(Phase.SELECTING)

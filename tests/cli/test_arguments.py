@@ -93,7 +93,7 @@ def test_intervals_heads_and_caches() -> None:
     assert typed.classifier("logistic") == LogisticRegressor()
     assert typed.classifier("mlp") == MultilayerPerceptron()
     assert typed.classifier("mlp", "128,64") == MultilayerPerceptron(layer_sizes=(128, 64))
-    assert typed.classifier("auto", None, "balanced") == AutomaticClassifier(class_weight="balanced")
+    assert typed.classifier("auto", None, ["balanced"]) == AutomaticClassifier(class_weight="balanced")
     with pytest.raises(InvalidParameter, match="choose logistic, mlp"):
         typed.classifier("mlp:100")
     with pytest.raises(InvalidParameter, match="add --classifier mlp"):
@@ -103,6 +103,41 @@ def test_intervals_heads_and_caches() -> None:
             typed.classifier("mlp", wrong)
     assert typed.cache("auto") == "auto"
     assert typed.cache("none") is None
+
+
+@pytest.mark.parametrize(
+    ("texts", "weights"),
+    [
+        ([], None),
+        (["none"], None),
+        (["balanced"], "balanced"),
+        (["ketch=3", "schooner=2"], {"ketch": 3, "schooner": 2}),
+        (["ketch=3,schooner=2", "crab=0.5"], {"ketch": 3, "schooner": 2, "crab": 0.5}),
+        (["a, b=2", "a=b=1"], {"a, b": 2, "a=b": 1}),
+        (["none=2"], {"none": 2}),
+    ],
+)
+def test_all_class_weights_count(texts: list[str], weights: object) -> None:
+    assert typed.classifier("logistic", None, texts) == LogisticRegressor(class_weight=weights)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("texts", "reason"),
+    [
+        (["c=2,c=3"], "names 'c' twice"),
+        (["c=2", "d=1,c=2"], "names 'c' twice"),
+        (["balanced", "crab=3"], "not several"),
+        (["crab=3", "none"], "not several"),
+        (["none", "balanced"], "not several"),
+        (["crab"], "such as cat=2"),
+        (["crab=3,"], "such as cat=2"),
+        ([""], "such as cat=2"),
+        (["crab=0"], "above 0"),
+    ],
+)
+def test_class_weights_that_contradict_are_refused(texts: list[str], reason: str) -> None:
+    with pytest.raises(InvalidParameter, match=reason):
+        typed.class_weight(texts)
 
 
 def test_what_was_not_said_keeps_the_usual_words() -> None:

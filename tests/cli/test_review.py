@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_from_review_to_training(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    train = ["train", "train", "--test", "test", "--session", "s"]
+    train = ["train", "train", "--test", "test", "--session", "s", "--validation", "none"]
     assert run(train) == 0
     capsys.readouterr()
     assert run(["review", "s", "--output", "fixes.csv"]) == 0
@@ -36,7 +37,8 @@ def test_from_review_to_training(folder: Path, capsys: pytest.CaptureFixture[str
     kiwi = sorted((folder / "train" / "Kiwi").iterdir())[0].name
     assert f"Tomato/x.jpg (Tomato, likely Kiwi): the same as Kiwi/{kiwi}" in said.out
     assert "Lemon/x.jpg: the same as test image Lemon/" in said.out
-    assert "train DATA --session s --labels fixes.csv --on-modified-data update" in said.out
+    printed = said.out.rstrip().splitlines()[-1].strip()
+    assert printed.endswith("--validation none --labels fixes.csv --on-modified-data update")
     assert "reading 3 test images ..." in said.err
     lines = (folder / "fixes.csv").read_text(encoding="utf-8").splitlines()
     for number, line in enumerate(lines):
@@ -47,10 +49,16 @@ def test_from_review_to_training(folder: Path, capsys: pytest.CaptureFixture[str
     (folder / "fixes.csv").write_text("\n".join(lines), encoding="utf-8")
     assert run(["review", "s", "--output", "fixes.csv"]) == 2
     assert "somebody may have edited it" in capsys.readouterr().err
-    assert run([*train, "--labels", "fixes.csv", "--on-modified-data", "update", "--json"]) == 0
+    words = shlex.split(printed)
+    assert run([*words[words.index("train") :], "--json"]) == 0  # As it was printed.
     said = capsys.readouterr()
     assert "labels: fixes.csv relabels 1 image and leaves 1 out" in said.err
-    assert json.loads(said.out)["counts"]["train"] == 19
+    trained = json.loads(said.out)
+    assert trained["counts"]["train"] == 19
+    assert trained["metrics"]["test"]
+    assert run(["review", "s", "--output", "more.csv"]) == 0  # Its table repeats what was corrected.
+    again = shlex.split(capsys.readouterr().out.rstrip().splitlines()[-1])
+    assert again == ["more.csv" if word == "fixes.csv" else word for word in words]
     assert run(["review", "s", "--test", "none", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["output"] is None

@@ -109,7 +109,7 @@ def test_what_names_no_views_is_refused(classifier: ml.Classifier, tmp_path: Pat
         assert caught.value.parameter == "average_views"
         with pytest.raises(InvalidParameter, match=reason):
             classifier.make_prediction_job(tmp_path, tmp_path / "r.csv", average_views=given)  # type: ignore[arg-type]
-    with pytest.raises(InvalidParameter, match="this one was not"):
+    with pytest.raises(InvalidParameter, match="this one was not; name the views: --average-views flip, or"):
         averaged_views("training", ViewPlan())
     trained = ViewPlan(options=averaged_views("crop", None).options, seed=5)
     assert averaged_views("training", trained) is trained

@@ -51,7 +51,7 @@ def test_the_example_survives_on_s3(s3_server: S3Server) -> None:
 
 def test_forked_trainings_survive(tmp_path: Path) -> None:
     report = survived(forked(SMALL, tmp_path / "photos"), local_place(tmp_path), kills=3, seed=2, jobs=1)
-    assert report.census.phases == ("extracting", "training", "evaluating")
+    assert report.census.phases == ("extracting", "selecting", "training", "evaluating")
 
 
 class TestMoments:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from PIL import Image
 
 import mlsession as ml
 from mlsession.cli.app import app
+from mlsession.cli.text import command_line
 from mlsession.cli.train import TrainArguments, _model
 from mlsession.data.index import ImageIndex
 from mlsession.errors import UsageError
@@ -89,11 +91,32 @@ def test_the_line_trains_the_same_again(parameters: ml.ModelParameters, train_ph
     with Classifier.make_training_session(data, parameters, where) as session:
         words = training_line(session, parameters).again({})
     assert words[:4] == ("train", str(train_photos), "--session", str(tmp_path / "session"))
-    command = typer.main.get_command(app).commands["train"]  # type: ignore[attr-defined]
-    with command.make_context("train", list(words[1:])) as context:
-        given = TrainArguments(**context.params)
+    given = parsed(words)
     assert _model(given, {}).to_json() == parameters.to_json()
     assert (given.iterations or 25) == parameters.max_iterations
+
+
+def parsed(words: tuple[str, ...]) -> TrainArguments:
+    """Words as the command line takes them."""
+    command = typer.main.get_command(app).commands["train"]  # type: ignore[attr-defined]
+    with command.make_context("train", list(words[1:])) as context:
+        return TrainArguments(**context.params)
+
+
+def test_weights_of_odd_labels_are_said_one_by_one(train_photos: Path, tmp_path: Path) -> None:
+    weights = {"a, b": 2.0, "it's=1": 3.0, "--x": 0.5}
+    for label, name in zip(sorted(path.name for path in train_photos.iterdir()), weights, strict=True):
+        shutil.copytree(train_photos / label, tmp_path / "photos" / name)
+    data = ml.DataSource.labeled_directories(tmp_path / "photos")
+    parameters = ml.ModelParameters(algorithm=logistic(class_weight=weights))
+    with Classifier.make_training_session(data, parameters, ml.SessionParameters(tmp_path / "session")) as session:
+        words = training_line(session, parameters).again({})
+        unsaid = ml.ModelParameters(algorithm=logistic(class_weight={"a=1,b": 2.0}))
+        assert training_line(session, unsaid).options is None
+    assert words.count("--class-weight") == 3
+    shown = command_line(words)
+    assert "--class-weight 'a, b=2.0'" in shown
+    assert _model(parsed(tuple(shlex.split(shown))), {}).to_json() == parameters.to_json()
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from mlsession.training.summary import SessionSummary
 from tests.servers.s3 import S3Server
 from tests.servers.wayward import wayward
 
-from .conftest import Start
+from .conftest import UNTUNED, Start
 
 
 def swap(photos: Path, label: str, number: int, other: str) -> str:
@@ -124,10 +124,10 @@ def test_review_correct_and_train_on(photos: Path, test_photos: Path, start: Sta
     where = ml.SessionParameters(session, cache=cache)
     taken_on = ml.SessionParameters(session, cache=cache, on_modified_data="update")
     with pytest.raises(ModifiedTrainingData) as changed:
-        ml.Classifier.train(source.corrected(table), None, where, testing=test).result()
+        ml.Classifier.train(source.corrected(table), UNTUNED, where, testing=test).result()
     assert changed.value.labels == {kiwi: ("Banana", "Kiwi"), lemon: ("Kiwi", "Lemon")}
     assert changed.value.removed == tuple(sorted((copy, leaked)))
-    events = events_of(ml.Classifier.train(source.corrected(table), None, taken_on, testing=test))
+    events = events_of(ml.Classifier.train(source.corrected(table), UNTUNED, taken_on, testing=test))
     (corrected,) = (event for event in events if isinstance(event, LabelsCorrected))
     assert (corrected.table, corrected.relabeled, corrected.removed, corrected.left) == (str(table), 2, 2, {})
     (extracted,) = (event for event in events if isinstance(event, PhaseFinished) and event.phase == Phase.EXTRACTING)
@@ -142,7 +142,7 @@ def test_review_correct_and_train_on(photos: Path, test_photos: Path, start: Sta
         index = read_index(opened, TRAINING_INDEX).index
     assert len(index) == 52
     with pytest.raises(ModifiedTrainingData, match=r"give the corrections in .*fixes.csv again \(--labels\)"):
-        ml.Classifier.train(source, None, where, testing=test).result()
+        ml.Classifier.train(source, UNTUNED, where, testing=test).result()
 
     # The next table repeats them, so that it alone says all.
     second = ml.review(session)
@@ -156,7 +156,7 @@ def test_review_correct_and_train_on(photos: Path, test_photos: Path, start: Sta
     other.write_text(f"path,label\n{kiwi},Lemon\n")
     ignoring = ml.SessionParameters(session, cache=cache, on_modified_data="ignore")
     for data, told in ((source.corrected(other), True), (source, False)):
-        events = events_of(ml.Classifier.train(data, None, ignoring, testing=test))
+        events = events_of(ml.Classifier.train(data, UNTUNED, ignoring, testing=test))
         said = [event for event in events if isinstance(event, LabelsCorrected)]
         assert [(event.relabeled, event.removed, list(event.left)) for event in said] == [(0, 0, [kiwi])] * told
         assert all("the images stay as they were recorded" in event.left[kiwi] for event in said)
@@ -167,7 +167,7 @@ def test_review_correct_and_train_on(photos: Path, test_photos: Path, start: Sta
             assert {row.path for row in kept.rows} == {kiwi, lemon, leaked, copy}
 
     # Without them the images are again as their folders say.
-    ml.Classifier.train(source, None, taken_on, testing=test).result()
+    ml.Classifier.train(source, UNTUNED, taken_on, testing=test).result()
     assert not by_reason(ml.review(session, None), Reason.CORRECTED)
 
 

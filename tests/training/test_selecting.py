@@ -102,3 +102,13 @@ def test_a_kind_is_not_chosen_by_nothing() -> None:
     by_name = ml.ModelParameters(algorithm=ml.TransferLearning(classifier="auto"))
     assert by_name == ml.ModelParameters(algorithm=ml.TransferLearning(classifier=ml.AutomaticClassifier()))
     assert ml.ModelParameters.from_json(by_name.to_json(), {}) == by_name
+
+
+@pytest.mark.parametrize("head", [ml.MultilayerPerceptron(), ml.LogisticRegressor(l2=0.1)])
+def test_tune_does_not_bind_a_session_without_a_choice(head: ml.MultilayerPerceptron | ml.LogisticRegressor) -> None:
+    algorithm = ml.TransferLearning(classifier=head)
+    stored = ml.ModelParameters(algorithm=algorithm, tune="off").to_json()
+    assert stored == ml.ModelParameters(algorithm=algorithm).to_json()
+    read = ml.ModelParameters.from_json(stored, {})
+    assert (read.to_json(), read.selects) == (stored, False)
+    assert ml.ModelParameters().to_json() != ml.ModelParameters(tune="off").to_json()

@@ -27,7 +27,7 @@ def train(
     backend: options.BackendName = "auto",
     classifier: options.Head = "logistic",
     layer_sizes: options.LayerSizes = None,
-    class_weight: options.ClassWeights = "none",
+    class_weight: options.ClassWeights = [],
     tune: options.Tune = "cross-validation",
     augment: options.Augment = None,
     seed: options.Seed = 0,

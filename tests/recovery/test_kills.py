@@ -18,8 +18,8 @@ from tests.recovery.trainings import LABELS, inside
 from tests.servers.s3 import S3Server
 
 PHASES = ("extracting", "selecting", "evaluating")
-"""Not training: what was selected is where the final fit begins, and of so few photos also where it ends. test_signals.py
-and the matrices stop trainings in its midst."""
+"""Not training: the final fit begins where the fits met that were judged, and of so few photos it ends there, too.
+test_signals.py and the matrices stop trainings in its midst."""
 
 
 class Command:

@@ -24,10 +24,11 @@ LAYERS = (
     ("cache", "classifier"),
     ("testing",),
     ("session",),
+    ("finetuning",),
     ("augment", "extractors", "heads", "metrics"),
     ("data",),
     ("images",),
-    ("display", "store"),
+    ("devices", "display", "store"),
     ("session.phase",),
     ("events", "clock", "errors", "processor", "randomness"),
 )

@@ -1,0 +1,1 @@
+"""The processes that do a phase together: one for each device."""

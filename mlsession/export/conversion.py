@@ -7,7 +7,6 @@ coremltools converts anywhere but predicts on a Mac only, so what was written is
 
 from __future__ import annotations
 
-import copy
 import enum
 import tempfile
 import unicodedata
@@ -19,8 +18,9 @@ from typing import Any
 import torch
 
 from mlsession.errors import InvalidParameter
+from mlsession.export.capture import check_labels, plain_copy, refusing
 from mlsession.export.interface import Message
-from mlsession.export.metadata import ModelMetadata, check_text
+from mlsession.export.metadata import ModelMetadata
 from mlsession.export.silence import silenced_coremltools
 
 IMAGE_INPUT = "image"
@@ -73,19 +73,13 @@ def convert(
     """
     labels = tuple(labels)
     _check_labels(labels)
-    if side < 1:
-        raise InvalidParameter("side", side, "must be a number of pixels, 1 or more")
-    frozen = copy.deepcopy(network).to(device="cpu", dtype=torch.float32).eval()
-    _check_shape(frozen, labels, side)
-    with silenced_coremltools() as coremltools, tempfile.TemporaryDirectory(prefix="mlsession-export-") as folder:
-        try:
-            spec, weights = _converted(coremltools, form, frozen, labels, side, Path(folder))
-        except (MemoryError, OSError):
-            raise
-        except Exception as error:  # the converter raises whatever its parts raise
-            cause = str(error).strip().partition("\n")[0] or type(error).__name__
-            reason = f"Core ML cannot express it as {form.words}: {cause}; export it as {form.other_formats} instead"
-            raise InvalidParameter("network", type(network).__name__, reason) from error
+    frozen = plain_copy(network, labels, side)
+    with (
+        refusing(network, f"Core ML cannot express it as {form.words}", form.other_formats),
+        silenced_coremltools() as coremltools,
+        tempfile.TemporaryDirectory(prefix="mlsession-export-") as folder,
+    ):
+        spec, weights = _converted(coremltools, form, frozen, labels, side, Path(folder))
     if form is Form.PROGRAM:
         _rename_probabilities(spec)
     _describe(spec, metadata, side)
@@ -94,11 +88,9 @@ def convert(
 
 
 def _check_labels(labels: tuple[str, ...]) -> None:
-    if len(labels) < 2:
-        raise InvalidParameter("labels", labels, "a classifier needs two labels or more")
+    check_labels(labels)
     seen: dict[str, str] = {}
     for label in labels:
-        check_text("labels", label)
         # Swift compares text by canonical equivalence: two such keys of one dictionary stop the app that reads it.
         canonical = unicodedata.normalize("NFC", label)
         if canonical in seen:
@@ -106,17 +98,6 @@ def _check_labels(labels: tuple[str, ...]) -> None:
                 "labels", label, f"Core ML cannot tell it from the label {seen[canonical]!r}; rename one of them"
             )
         seen[canonical] = label
-
-
-def _check_shape(network: torch.nn.Module, labels: tuple[str, ...], side: int) -> None:
-    with torch.no_grad():
-        found = tuple(network(torch.zeros(1, 3, side, side)).shape)
-    if found != (1, len(labels)):
-        raise InvalidParameter(
-            "network",
-            type(network).__name__,
-            f"gives {list(found)} for one picture and {len(labels)} labels; it must give [1, {len(labels)}]",
-        )
 
 
 def _converted(

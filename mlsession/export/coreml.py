@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
+from mlsession.clock import Clock, SystemClock
 from mlsession.export.conversion import Form, convert
 from mlsession.export.encoded import Encoded
 from mlsession.export.evaluate import evaluate_mlmodel, read_mlmodel
 from mlsession.export.metadata import ModelMetadata
 from mlsession.export.protocol import ExportableModel, Images
 from mlsession.export.report import ExportReport
-from mlsession.export.verify import Answers, network_probabilities, verify_export
+from mlsession.export.verify import OWN_EVALUATOR, Answers, network_answers, verify_export
 
 
 def convert_mlmodel(network: torch.nn.Module, labels: Sequence[str], metadata: ModelMetadata, side: int = 256) -> bytes:
@@ -34,6 +35,8 @@ def convert_mlmodel(network: torch.nn.Module, labels: Sequence[str], metadata: M
 class CoreMLExporter:
     """`Exporter` for `.mlmodel`."""
 
+    clock: Clock = field(default_factory=SystemClock)
+
     @property
     def suffix(self) -> str:
         return ".mlmodel"
@@ -51,7 +54,11 @@ class CoreMLExporter:
             format="Core ML neural network",
             spec_version=contents.spec_version,
             size_bytes=encoded.size_bytes,
-            exported=Answers(class_labels=contents.labels, labels=tuple(labels), probabilities=probabilities),
-            class_labels=model.labels,
-            probabilities=network_probabilities(model.network(), images),
+            exported=Answers(
+                class_labels=contents.labels,
+                labels=tuple(labels),
+                probabilities=probabilities,
+                runtime=OWN_EVALUATOR,
+            ),
+            trained=network_answers(model.network(), model.labels, images, self.clock),
         )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
+from mlsession.clock import Clock, SystemClock
 from mlsession.export.conversion import Form, convert
 from mlsession.export.encoded import Encoded
 from mlsession.export.manifest import package_files
@@ -14,7 +15,7 @@ from mlsession.export.metadata import ModelMetadata
 from mlsession.export.program import evaluate_mlpackage, read_mlpackage
 from mlsession.export.protocol import ExportableModel, Images
 from mlsession.export.report import ExportReport
-from mlsession.export.verify import Answers, network_probabilities, verify_export
+from mlsession.export.verify import OWN_EVALUATOR, Answers, network_answers, verify_export
 
 
 def convert_mlpackage(
@@ -36,6 +37,8 @@ def convert_mlpackage(
 class MLPackageExporter:
     """`Exporter` for `.mlpackage`."""
 
+    clock: Clock = field(default_factory=SystemClock)
+
     @property
     def suffix(self) -> str:
         return ".mlpackage"
@@ -53,7 +56,11 @@ class MLPackageExporter:
             format="Core ML program",
             spec_version=contents.spec_version,
             size_bytes=encoded.size_bytes,
-            exported=Answers(class_labels=contents.labels, labels=tuple(labels), probabilities=probabilities),
-            class_labels=model.labels,
-            probabilities=network_probabilities(model.network(), images),
+            exported=Answers(
+                class_labels=contents.labels,
+                labels=tuple(labels),
+                probabilities=probabilities,
+                runtime=OWN_EVALUATOR,
+            ),
+            trained=network_answers(model.network(), model.labels, images, self.clock),
         )

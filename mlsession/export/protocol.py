@@ -11,7 +11,7 @@ exporter, so nothing is registered at import.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 Images: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
 """uint8 [N, side, side, 3], RGB."""
 
-EXPORT_SUFFIXES = (".mlmodel", ".mlpackage", ".safetensors")
-"""Every format that a model can be written in."""
+EXPORT_SUFFIXES = (".mlmodel", ".mlpackage", ".onnx", ".pt2", ".safetensors")
+"""Every format of our own that a model can be written in; `plugins` finds those of other packages."""
 
 Model_contra = TypeVar("Model_contra", contravariant=True)
 
@@ -76,13 +76,18 @@ class Exporter(Protocol[Model_contra]):
         ...
 
 
-def export_suffix(path: str) -> str:
-    """The format that a path or URL asks for: its suffix, in lower case. Raises `InvalidParameter` if unknown."""
+def export_suffix(path: str, others: Callable[[], Sequence[str]] = tuple) -> str:
+    """The format that a path or URL asks for: its suffix, in lower case. Raises `InvalidParameter` if unknown.
+
+    `others` gives further suffixes that are known; it is asked only where the suffix is none of `EXPORT_SUFFIXES`.
+    """
     suffix = PurePosixPath(url_name(path)).suffix.lower()
-    if suffix not in EXPORT_SUFFIXES:
-        raise InvalidParameter(
-            "path", redact(path), f"no format is known by this suffix; end it with {_either(EXPORT_SUFFIXES)}"
-        )
+    if suffix in EXPORT_SUFFIXES:
+        return suffix
+    further = tuple(others())
+    if suffix not in further:
+        known = _either((*EXPORT_SUFFIXES, *further))
+        raise InvalidParameter("path", redact(path), f"no format is known by this suffix; end it with {known}")
     return suffix
 
 

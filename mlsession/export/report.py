@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,7 +14,7 @@ class ExportReport:
     format: str
     """The format in words, such as "Core ML neural network"."""
     spec_version: int
-    """The version of the format's specification that the file asks of its reader."""
+    """The version of the format's specification that the file asks of its reader; of ONNX that of its operators."""
     size_bytes: int
     num_images: int
     """Pictures on which the file and the model were compared."""
@@ -21,3 +22,25 @@ class ExportReport:
     """The largest absolute difference between two probabilities of one class for one picture."""
     verified: bool
     """Whether labels and probabilities agreed; False only where nothing was compared."""
+    num_photos: int = 0
+    """How many of the pictures were photos of the session; the others are made up, see `verify.proof_images`."""
+    tolerance: float | None = None
+    """The largest difference that would have passed; None where nothing was compared."""
+    num_labels_equal: int = 0
+    """Pictures that got the model's own label. Fewer than `num_images` only where its two best classes are so close
+    that rounding decides."""
+    scaled_difference: float | None = None
+    """The largest difference for pictures of other sizes, where the file scales them itself; None where it does not."""
+    runtime: str = ""
+    """What ran the file, with its version."""
+    seconds: float | None = None
+    """One picture of the network's own size in that runtime, in one thread of this CPU: the median; None where that
+    runtime is not the one that the format is for."""
+    model_size_bytes: int | None = None
+    """The trained network's parameters and constants in memory, as float32."""
+    model_seconds: float | None = None
+    """One picture by the trained network in torch, in one thread of this CPU: the median."""
+
+    def to_bytes(self) -> bytes:
+        """JSON, as it lies beside the export."""
+        return (json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n").encode()

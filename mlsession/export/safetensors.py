@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mlsession.classifier.format import FORMAT, decode_model, encode_model
 from mlsession.classifier.model import ImageModel
+from mlsession.clock import Clock, SystemClock
 from mlsession.export.encoded import Encoded
 from mlsession.export.metadata import ModelMetadata
 from mlsession.export.protocol import Images
 from mlsession.export.report import ExportReport
-from mlsession.export.verify import Answers, network_probabilities, verify_export
+from mlsession.export.verify import network_answers, verify_export
 from mlsession.extractors.catalog import weights_place
 from mlsession.session.phase import Json
 
@@ -18,6 +19,8 @@ from mlsession.session.phase import Json
 @dataclass(frozen=True, slots=True)
 class SafetensorsExporter:
     """`Exporter` for `.safetensors`; `classifier.format` says what is in the file."""
+
+    clock: Clock = field(default_factory=SystemClock)
 
     @property
     def suffix(self) -> str:
@@ -41,17 +44,11 @@ class SafetensorsExporter:
     def verify(self, path: str, encoded: Encoded, model: ImageModel, images: Images) -> ExportReport:
         """Read the file back, and compare its network's answers with the model's."""
         read = decode_model(encoded.data, path, *weights_place(model.feature_extractor))
-        probabilities = network_probabilities(read.network(), images)
         return verify_export(
             path=path,
             format="mlsession classifier",
             spec_version=FORMAT,
             size_bytes=encoded.size_bytes,
-            exported=Answers(
-                class_labels=read.labels,
-                labels=tuple(read.labels[place] for place in probabilities.argmax(axis=1)),
-                probabilities=probabilities,
-            ),
-            class_labels=model.labels,
-            probabilities=network_probabilities(model.network(), images),
+            exported=network_answers(read.network(), read.labels, images, self.clock),
+            trained=network_answers(model.network(), model.labels, images, self.clock),
         )

@@ -1,4 +1,4 @@
-"""Calls into coremltools without its chatter.
+"""Calls into converters without their chatter.
 
 At import coremltools logs what this machine lacks (each message is expected anywhere but on a Mac), and a conversion
 draws progress bars on standard error and warns of its own use of deprecated functions. None of that is for our users:
@@ -13,8 +13,11 @@ import threading
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any, TypeVar
+
+from mlsession.errors import UsageError
 
 Item = TypeVar("Item")
 
@@ -23,11 +26,20 @@ _ONE_AT_A_TIME = threading.Lock()
 
 
 def coremltools_module() -> Any:
-    """The module coremltools, imported in silence if this is the first use of it."""
+    """The module coremltools, imported in silence if this is the first use of it. Raises `UsageError` without it."""
     with _ONE_AT_A_TIME, _quiet():
+        check_coremltools()
         import coremltools
 
         return coremltools
+
+
+def check_coremltools() -> None:
+    """Raises `UsageError` where it is not installed; nothing is loaded."""
+    if find_spec("coremltools") is None:
+        raise UsageError(
+            "Core ML files need coremltools, which is not installed; pip install coremltools, or use .safetensors"
+        )
 
 
 @contextmanager
@@ -45,10 +57,19 @@ def silenced_coremltools() -> Iterator[Any]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """No warnings, and no log records of coremltools."""
-    with warnings.catch_warnings(), _deaf_logger("coremltools"):
+def silenced(*loggers: str) -> Iterator[None]:
+    """No warnings and no log records of these loggers while the context lasts; see `silenced_coremltools`."""
+    with _ONE_AT_A_TIME, _quiet(*loggers):
+        yield
+
+
+@contextmanager
+def _quiet(*loggers: str) -> Iterator[None]:
+    """No warnings, and no log records of coremltools, or of these instead."""
+    with warnings.catch_warnings(), ExitStack() as deaf:
         warnings.simplefilter("ignore")
+        for name in loggers or ("coremltools",):
+            deaf.enter_context(_deaf_logger(name))
         yield
 
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import TypeVar
 
+from mlsession.errors import InvalidParameter
 from mlsession.export.encoded import Encoded
 from mlsession.export.metadata import ModelMetadata
+from mlsession.export.plugins import offered_suffixes
 from mlsession.export.protocol import Exporter, Images, export_suffix, exporter_for
 from mlsession.export.report import ExportReport
+from mlsession.export.requirements import check_installed
 from mlsession.export.write_file import write_atomically
 from mlsession.export.write_folder import check_package, write_package
-from mlsession.store import open_store, parent_url, redact
+from mlsession.store import is_local, join_url, local_path, open_store, parent_url, redact, url_name
 
-__all__ = ["check_destination", "export_model", "write_atomically", "write_encoded"]
+__all__ = ["check_destination", "export_model", "report_url", "write_atomically", "write_encoded"]
 
 Model = TypeVar("Model")
 
@@ -25,29 +30,41 @@ def export_model(
     images: Images,
     exporters: Mapping[str, Exporter[Model]],
     storage_options: Mapping[str, object] | None = None,
+    num_photos: int = 0,
 ) -> ExportReport:
     """Write a model in the format that `url` ends with, after proving the bytes on `images` (uint8 [N, side, side, 3]).
 
-    Raises `InvalidParameter` for an unknown suffix and for what the format cannot express, `InternalError` if the
-    export's answers differ from the model's (then nothing is written), and `StoreError`.
+    `num_photos` of these are photos of the session, as the report says, which is written beside the model: see
+    `report_url`. Raises `InvalidParameter` for an unknown suffix and for what the format cannot express,
+    `InternalError` if the export's answers differ from the model's (then nothing is written), and `StoreError`.
     """
-    exporter = exporter_for(export_suffix(url), exporters)
+    exporter = exporter_for(export_suffix(url, lambda: tuple(exporters)), exporters)
     encoded = exporter.encode(model, metadata)
-    report = exporter.verify(redact(url), encoded, model, images)
+    report = replace(exporter.verify(redact(url), encoded, model, images), num_photos=num_photos)
     write_encoded(url, encoded, storage_options)
+    write_atomically(report_url(url), report.to_bytes(), storage_options)
     return report
+
+
+def report_url(url: str) -> str:
+    """Where the report of an export lies: `Animals.onnx.report.json` beside `Animals.onnx`."""
+    return join_url(parent_url(url), f"{url_name(url)}.report.json")
 
 
 def check_destination(url: str, storage_options: Mapping[str, object] | None = None) -> None:
     """Refuse, before any work is done, what `export_model` could not write to. Nothing is written.
 
-    Raises `InvalidParameter` for an unknown suffix, an unknown scheme, a URL without a folder above it, and a package
-    that would replace what is none; for packages `StoreError` too, as what is there is looked at.
+    Raises `InvalidParameter` for an unknown suffix, an unknown scheme, a URL without a folder above it, a folder where
+    a file is to be, and a package that would replace what is none; `UsageError` for a format whose package is not
+    installed; for packages `StoreError` too, as what is there is looked at.
     """
-    suffix = export_suffix(url)
+    suffix = export_suffix(url, offered_suffixes)
     open_store(parent_url(url), storage_options).close()
+    check_installed(suffix)
     if suffix == ".mlpackage":
         check_package(url, storage_options)
+    elif is_local(url) and Path(local_path(url)).is_dir():
+        raise InvalidParameter("path", url, f"is a folder, and {suffix} is one file; remove it or name another")
 
 
 def write_encoded(url: str, encoded: Encoded, storage_options: Mapping[str, object] | None = None) -> None:

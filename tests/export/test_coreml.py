@@ -16,6 +16,7 @@ from mlsession.export.coreml import CoreMLExporter, convert_mlmodel
 from mlsession.export.evaluate import evaluate_mlmodel, read_mlmodel
 from mlsession.export.protocol import Images
 from mlsession.export.silence import coremltools_module, silenced_coremltools
+from mlsession.export.verify import OWN_EVALUATOR, TOLERANCE
 from tests.export.networks import LABELS, SIDE, MeanColour, SmallClassifier, Trained, answers, noise_images
 from tests.recovery.nursery import Nursery
 
@@ -222,7 +223,13 @@ def test_the_exporter_proves_what_it_encoded() -> None:
         num_images=4,
         max_difference=report.max_difference,
         verified=True,
+        tolerance=TOLERANCE,
+        num_labels_equal=4,
+        runtime=OWN_EVALUATOR,
+        model_size_bytes=report.model_size_bytes,
+        model_seconds=report.model_seconds,
     )
+    assert report.model_size_bytes == 4 * sum(value.numel() for value in model.module.parameters())
     assert 0 <= report.max_difference < 1e-5
 
 

@@ -16,6 +16,7 @@ from mlsession.export.manifest import MANIFEST, MODEL, WEIGHTS
 from mlsession.export.mlpackage import MLPackageExporter, convert_mlpackage
 from mlsession.export.program import evaluate_mlpackage, read_mlpackage
 from mlsession.export.silence import coremltools_module, silenced_coremltools
+from mlsession.export.verify import OWN_EVALUATOR, TOLERANCE
 from mlsession.export.write_folder import write_package
 from tests.export.networks import LABELS, SIDE, MeanColour, SmallClassifier, Trained, answers, noise_images
 from tests.export.test_coreml import ODD_LABELS, Dishonest, Spectral
@@ -117,7 +118,13 @@ def test_the_exporter_proves_what_it_encoded(small_package: dict[str, bytes]) ->
         num_images=4,
         max_difference=report.max_difference,
         verified=True,
+        tolerance=TOLERANCE,
+        num_labels_equal=4,
+        runtime=OWN_EVALUATOR,
+        model_size_bytes=report.model_size_bytes,
+        model_seconds=report.model_seconds,
     )
+    assert report.model_size_bytes == 4 * sum(value.numel() for value in model.module.parameters())
     assert 0 <= report.max_difference < 1e-5
 
 

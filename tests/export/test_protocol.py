@@ -30,7 +30,7 @@ def test_the_suffix_is_read_from_the_name(path: str, suffix: str) -> None:
     "path", ["model", "model.pth", "model.mlmodel.zip", "s3://bucket/x.mlmodel/readme", ".mlmodel"]
 )
 def test_another_suffix_is_refused_with_the_choices(path: str) -> None:
-    with pytest.raises(InvalidParameter, match=r"path=.*\.mlmodel, \.mlpackage or \.safetensors"):
+    with pytest.raises(InvalidParameter, match=r"path=.*\.mlmodel, \.mlpackage, \.onnx, \.pt2 or \.safetensors"):
         export_suffix(path)
 
 

@@ -7,15 +7,18 @@ import pytest
 
 from mlsession.errors import InternalError, InvalidParameter
 from mlsession.export import ExportReport
+from mlsession.export.protocol import Images
 from mlsession.export.verify import (
     TOLERANCE,
     Answers,
     Floats,
+    answers_of,
     network_probabilities,
     probe_images,
     proof_images,
     verify_export,
 )
+from mlsession.testing.clock import FakeClock
 from tests.export.networks import SIDE, SmallClassifier, answers, noise_images
 
 LABELS = ("cat", "dog")
@@ -35,8 +38,11 @@ def verified(
         spec_version=4,
         size_bytes=10,
         exported=Answers(class_labels=class_labels, labels=labels, probabilities=probabilities),
-        class_labels=LABELS,
-        probabilities=trained,
+        trained=Answers(
+            class_labels=LABELS,
+            labels=tuple(LABELS[place] for place in trained.argmax(axis=1)),
+            probabilities=trained,
+        ),
         **options,
     )
 
@@ -45,7 +51,7 @@ def test_agreement_is_reported_with_the_largest_difference() -> None:
     report = verified(TRAINED + np.array([[0, 2e-5], [-5e-5, 0]]))
     assert report.verified
     assert (report.path, report.format, report.spec_version, report.size_bytes) == ("x.mlmodel", "a format", 4, 10)
-    assert report.num_images == 2
+    assert (report.num_images, report.num_labels_equal, report.tolerance) == (2, 2, TOLERANCE)
     assert report.max_difference == pytest.approx(5e-5, rel=1e-3)
 
 
@@ -77,7 +83,8 @@ def test_other_labels_are_our_bug(labels: tuple[str, ...]) -> None:
 
 def test_either_label_is_right_where_rounding_decides() -> None:
     tie = np.array([[0.50004, 0.49996]], np.float32)
-    assert verified(1 - tie, labels=("dog",), trained=tie).verified
+    report = verified(1 - tie, labels=("dog",), trained=tie)
+    assert (report.verified, report.num_labels_equal) == (True, 0)
     near = np.array([[0.5002, 0.4998]], np.float32)
     with pytest.raises(InternalError):
         verified(near, labels=("dog",), trained=near)
@@ -96,6 +103,21 @@ def test_another_number_of_classes_is_our_bug() -> None:
 def test_nothing_is_proved_without_pictures() -> None:
     with pytest.raises(InvalidParameter, match="images"):
         verified(TRAINED[:0], labels=(), trained=TRAINED[:0])
+
+
+def test_the_median_of_single_pictures_is_what_one_takes() -> None:
+    clock = FakeClock()
+    took = iter([100.0, 3.0, 1.0, 2.0])
+
+    def run(picture: Images) -> Floats:
+        clock.sleep(next(took))
+        return np.array([[0.2, 0.8]], np.float32)
+
+    found = answers_of(run, LABELS, noise_images(3), "a runtime", clock)
+    assert (found.seconds, found.runtime, found.labels) == (2.0, "a runtime", ("dog",) * 3)
+    assert found.probabilities.shape == (3, 2)
+    with pytest.raises(InvalidParameter, match="images"):
+        answers_of(run, LABELS, noise_images(3)[:0], "a runtime", clock)
 
 
 def test_the_network_is_asked_for_each_picture() -> None:

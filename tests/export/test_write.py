@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+import json
 import uuid
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from mlsession.export import Encoded, ExportReport, ModelMetadata
 from mlsession.export.coreml import CoreMLExporter
 from mlsession.export.evaluate import evaluate_mlmodel, read_mlmodel
 from mlsession.export.protocol import ExportableModel, Images
-from mlsession.export.write import export_model, write_atomically
+from mlsession.export.write import check_destination, export_model, write_atomically
 from mlsession.export.write_file import put_and_read_back
 from mlsession.store import MemoryStore, open_store
 from tests.export.networks import SIDE, MeanColour, Trained, answers, noise_images
@@ -30,7 +32,9 @@ def test_the_written_file_answers_as_the_model_does(tmp_path: Path) -> None:
     assert (report.path, report.size_bytes, report.num_images, report.verified) == (str(path), len(data), 3, True)
     assert read_mlmodel(data).description.metadata.author == "Ada"
     np.testing.assert_allclose(evaluate_mlmodel(data, images)[1], answers(MODEL.module, images), atol=1e-5)
-    assert [each.name for each in path.parent.iterdir()] == [path.name]
+    beside = path.with_name("Cats & dogs.mlmodel.report.json")
+    assert sorted(path.parent.iterdir()) == sorted([path, beside])
+    assert json.loads(beside.read_text()) == dataclasses.asdict(report)
 
 
 def test_any_store_takes_an_export() -> None:
@@ -54,12 +58,21 @@ def test_an_export_that_differs_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(InternalError, match=r"model\.mlmodel.*nothing was written"):
         exported(str(path), noise_images(3), Forgetful())
     assert path.read_bytes() == b"an older export"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_an_unknown_suffix_is_refused_before_any_work(tmp_path: Path) -> None:
-    with pytest.raises(InvalidParameter, match=r"\.mlmodel, \.mlpackage or \.safetensors"):
-        exported(str(tmp_path / "model.onnx"), noise_images(1))
+    with pytest.raises(InvalidParameter, match=r"\.mlmodel, \.mlpackage, \.onnx, \.pt2 or \.safetensors"):
+        exported(str(tmp_path / "model.h5"), noise_images(1))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", [".mlmodel", ".onnx", ".pt2", ".safetensors"])
+def test_a_folder_is_not_replaced_by_a_file(tmp_path: Path, suffix: str) -> None:
+    folder = tmp_path / f"Model{suffix}"
+    folder.mkdir()
+    with pytest.raises(InvalidParameter, match=f"is a folder, and {suffix} is one file"):
+        check_destination(str(folder))
 
 
 def test_writing_replaces_the_whole_file(tmp_path: Path) -> None:

@@ -82,7 +82,8 @@ def test_a_trained_classifier_leaves_in_every_format_with_the_same_answers(
     described = ml.ModelMetadata(author="A", license="MIT")
     reports = [classifier.write(path, described) for path in (package, single, saved)]
     assert [report.verified for report in reports] == [True] * 3
-    assert [report.num_images for report in reports] == [len(proof_images(32))] * 3
+    assert [report.num_images for report in reports] == [len(proof_images(32)) + 8] * 3
+    assert [report.num_photos for report in reports] == [8] * 3
     # 3.4 million weights in float32 and little else, and rounding alone between the answers.
     assert 13_000_000 < reports[0].size_bytes < 15_000_000
     assert reports[0].max_difference < TOLERANCE / 10
@@ -119,6 +120,6 @@ def test_a_model_in_memory_is_what_is_written(tmp_path: Path) -> None:
 
 
 def test_a_format_that_is_not_known_is_refused_before_any_work(tmp_path: Path) -> None:
-    with pytest.raises(InvalidParameter, match=r"\.mlmodel, \.mlpackage or \.safetensors"):
+    with pytest.raises(InvalidParameter, match=r"\.mlmodel, \.mlpackage, \.onnx, \.pt2 or \.safetensors"):
         exporting.write_model(some_model(), str(tmp_path / "Fruit.h5"), ml.ModelMetadata(), {})
     assert list(tmp_path.iterdir()) == []

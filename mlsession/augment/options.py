@@ -177,6 +177,13 @@ def option_named(name: str) -> AugmentationOption:
     return _KINDS[name]()
 
 
+def name_of(option: AugmentationOption) -> str:
+    """What `option_named` knows it by; of a flip in both directions that of the horizontal one."""
+    if isinstance(option, Flip):
+        return "flip" if option.horizontal else "flip-vertical"
+    return option.kind
+
+
 def augmentation_options(given: Collection[AugmentationOption | str]) -> tuple[AugmentationOption, ...]:
     """Options given by name or as they are, in one order: at most one of a kind, the kinds ascending.
 

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from mlsession.augment.identity import missing_augmenter
 from mlsession.augment.views import Effect
 from mlsession.errors import InternalError
 from mlsession.images.geometry import to_square
@@ -94,12 +95,14 @@ def _fitted(pixels: Pixels, side: int) -> Pixels:
 
 
 def _albumentations() -> ModuleType:
-    """The library, loaded without the question over the network that it asks by itself."""
+    """The library, loaded without the question over the network that it asks by itself. Raises `UsageError`."""
     with _importing:
         before = os.environ.get(_NO_CHECK)
         os.environ[_NO_CHECK] = "1"
         try:
             return importlib.import_module("albumentations")
+        except ImportError as error:
+            raise missing_augmenter(f"which cannot be loaded ({error})") from error
         finally:
             if before is None:
                 del os.environ[_NO_CHECK]

@@ -8,13 +8,13 @@ views. A view is named by what is done to which content: where two sessions do t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
 
-from mlsession.augment.options import AugmentationOption, Blur, Crop, Expose, Flip, Noise, Range, Rotate
+from mlsession.augment.options import AugmentationOption, Blur, Crop, Expose, Flip, Noise, Range, Rotate, name_of
 from mlsession.randomness import keyed_generator
 from mlsession.session.phase import Json
 
@@ -36,7 +36,7 @@ class ViewPlan:
     """The views of each training image."""
 
     options: tuple[AugmentationOption, ...] = ()
-    """As `augmentation_options` gives them."""
+    """As `augmentation_options` or `AutomaticAugmentation` gives them."""
     seed: int = 0
 
     def __len__(self) -> int:
@@ -46,7 +46,16 @@ class ViewPlan:
     def effect(self, digest: bytes, view: int) -> Effect:
         """What makes a view, 1 or more, of the image whose bytes have this SHA-256."""
         option, place = list(_placed(self.options))[view - 1]
-        return _drawn(option, place, keyed_generator(self.seed, "augmentation", digest.hex(), option.kind, place))
+        return drawn(option, place, keyed_generator(self.seed, "augmentation", digest.hex(), option.kind, place))
+
+    def views_of(self, names: Collection[str]) -> tuple[int, ...]:
+        """View 0 and those of the options of these names (`options.name_of`), ascending."""
+        placed = enumerate(_placed(self.options), start=1)
+        return (0, *(view for view, (option, _) in placed if name_of(option) in names))
+
+    def only(self, names: Collection[str]) -> ViewPlan:
+        """The plan of the options of these names: it makes the same views of an image."""
+        return ViewPlan(options=tuple(option for option in self.options if name_of(option) in names), seed=self.seed)
 
     def to_json(self) -> dict[str, Json]:
         """Names the plan: equal for equal plans only."""
@@ -69,7 +78,9 @@ def _placed(options: tuple[AugmentationOption, ...]) -> Iterator[tuple[Augmentat
     return ((option, place) for option in options for place in range(option.views))
 
 
-def _drawn(option: AugmentationOption, place: int, generator: np.random.Generator) -> Effect:
+def drawn(option: AugmentationOption, place: int, generator: np.random.Generator) -> Effect:
+    """What an option does at a place among its views, drawn from that place's slice of its range."""
+
     def sliced(ends: Range) -> float:
         """A value from this view's own slice of a range."""
         low, high = ends

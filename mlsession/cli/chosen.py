@@ -12,13 +12,33 @@ from mlsession.data.folds import FOLDS
 if TYPE_CHECKING:
     from mlsession.heads.chosen import Chosen
     from mlsession.heads.comparison import Comparison
+    from mlsession.heads.forward import ViewsChoice
 
 NAMES: Mapping[str, str] = MappingProxyType({"logistic_regressor": "logistic", "multilayer_perceptron": "mlp"})
 """Kinds of head as `--classifier` calls them."""
 
 
 def chosen_words(chosen: Chosen) -> str:
-    """The kind of classifier and the penalty, what they were chosen by, and how good heads like that were."""
+    """The views, the kind of classifier and the penalty, what they were chosen by, how good heads like that were."""
+    said = [] if chosen.views is None else [_view_words(chosen.views)]
+    # Of a head that leaves nothing to choose the views alone may have been chosen.
+    is_known = chosen.views is not None and chosen.judged and not (chosen.scores or chosen.comparisons)
+    return "; ".join(said if is_known else [*said, _penalty_words(chosen)])
+
+
+def _view_words(views: ViewsChoice) -> str:
+    """Which views are trained on, and how good heads with them and without any were."""
+    kept = ", ".join(views.kept) or "none"
+    if views.best is None or views.difference is None:
+        return f"views {kept}, since there are too few images to choose by"
+    shares = f"none {percent(views.judged[0].accuracy)}, {'+'.join(views.best.views)} {percent(views.best.accuracy)}"
+    points, error = 100 * views.difference.difference, 100 * views.difference.standard_error
+    apart = f"apart by {points:+.2f} points with a standard error of {error:.2f}"
+    return f"views {kept} chosen out of {len(views.judged)} sets: {shares} right, {apart}"
+
+
+def _penalty_words(chosen: Chosen) -> str:
+    """The kind of classifier and the penalty."""
     best = next((score for score in chosen.scores if score.strength == chosen.strength), None)
     by = "the validation images"
     if chosen.kind == "cross-validation":

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
+from mlsession.augment.automatic import options_of
+from mlsession.augment.options import name_of
 from mlsession.augment.sheet import SheetRow, contact_sheet
 from mlsession.augment.transforms import Augmenter
 from mlsession.augment.views import ViewPlan, describe
@@ -41,7 +43,7 @@ class PreviewArguments:
 def augment_preview(given: PreviewArguments) -> int:
     """Writes a PNG with some images and the views that training with this seed makes of them."""
     options, output = typed.storage_options(given.storage_options), given.output
-    plan = ViewPlan(options=typed.augmentation(given.augment), seed=given.seed)
+    plan = ViewPlan(options=options_of(typed.augmentation(given.augment)), seed=given.seed)
     if not 1 <= given.images <= MOST_IMAGES:
         raise InvalidParameter("images", given.images, f"must be a whole number from 1 to {MOST_IMAGES}")
     if not output.lower().endswith(".png"):
@@ -52,7 +54,7 @@ def augment_preview(given: PreviewArguments) -> int:
         rows = list(_rows(index.keys, given.images, plan, reader.read))
     if not rows:
         raise UnusableData(str(source), "none of the images that were tried can be read; see the lines above")
-    words = [option.kind for option in plan.options]
+    words = [name_of(option) for option in plan.options]
     write_atomically(output, contact_sheet(f"{', '.join(words)} (seed {given.seed})", rows), options)
     if given.json:
         print_json({"path": output, "images": [row.name for row in rows], "views": len(plan)})

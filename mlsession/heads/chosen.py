@@ -10,6 +10,7 @@ import numpy as np
 
 from mlsession.errors import InternalError
 from mlsession.heads.comparison import Comparison
+from mlsession.heads.forward import ViewsChoice
 from mlsession.heads.options import HeadOptions, options_from_json
 from mlsession.session.phase import Array, Json, PhaseState
 
@@ -82,6 +83,8 @@ class Chosen:
     """Of each strength of a penalty that was tried, from the strongest."""
     comparisons: Sequence[Comparison] = ()
     """Of each other kind of head that was tried, in turn."""
+    views: ViewsChoice | None = None
+    """Which views of images are fitted to; None where that was not to be chosen."""
     start: Start | None = None
     """A point near the optimum; None: all weights 0."""
 
@@ -103,6 +106,7 @@ class Chosen:
             "temperature": self.temperature,
             "scores": [score.to_json() for score in self.scores],
             "comparisons": [comparison.to_json() for comparison in self.comparisons],
+            **({} if self.views is None else {"views": self.views.to_json()}),
         }
 
     def to_phase_state(self) -> PhaseState:
@@ -116,7 +120,7 @@ class Chosen:
     def from_phase_state(cls, state: PhaseState) -> Chosen:
         """Read `to_phase_state` back. Raises `KeyError`, `TypeError` or `InvalidParameter` for another state."""
         data = cast(dict[str, Json], state.data["chosen"])
-        strength = data["strength"]
+        strength, views = data["strength"], data.get("views")
         start = None
         if f"{START}weights" in state.arrays:
             start = Start(weights=state.arrays[f"{START}weights"], bias=state.arrays[f"{START}bias"])
@@ -129,6 +133,7 @@ class Chosen:
             temperature=float(cast(float, data["temperature"])),
             scores=tuple(Score.from_json(score) for score in cast(list[dict[str, Json]], data["scores"])),
             comparisons=tuple(Comparison.from_json(each) for each in cast(list[dict[str, Json]], data["comparisons"])),
+            views=None if views is None else ViewsChoice.from_json(cast(dict[str, Json], views)),
             start=start,
         )
 

@@ -15,12 +15,8 @@ A contest is a value between two turns; `advance` gives another one.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import cast
-
-import numpy as np
 
 from mlsession.errors import InternalError
-from mlsession.heads.chosen import Chosen
 from mlsession.heads.comparison import Comparison
 from mlsession.heads.folded import FoldedRows
 from mlsession.heads.options import ClassifierOptions, HeadOptions, LogisticRegressor, candidates_of
@@ -28,10 +24,10 @@ from mlsession.heads.paired import paired_difference
 from mlsession.heads.path import Path
 from mlsession.heads.perceptron_trial import PerceptronTrial
 from mlsession.heads.trial import TURN, Outcome, Trial
-from mlsession.session.phase import Json, PhaseState
+from mlsession.session.phase import PhaseState
 
-LEADING = "leading."
-"""Prefix of the arrays of what is kept so far."""
+LEADING = "leading"
+"""What is kept so far, in a state."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -47,7 +43,7 @@ class Contest:
     @classmethod
     def begin(cls, rows: FoldedRows, classes: tuple[str, ...], options: ClassifierOptions, seed: int) -> Contest:
         """Before the first fit."""
-        trials = tuple(_begin(rows, classes, candidate, seed) for candidate in candidates_of(options))
+        trials = tuple(begin_trial(rows, classes, candidate, seed) for candidate in candidates_of(options))
         return cls(num_folds=len(rows.folds), trials=trials)
 
     @property
@@ -102,10 +98,8 @@ class Contest:
         present = self.trials[0].to_phase_state()
         arrays, data = dict(present.arrays), {**present.data, "candidate": self.trials[0].kind}
         if self.leading is not None:
-            chosen = self.leading.chosen.to_phase_state()
-            arrays |= {f"{LEADING}{name}": array for name, array in chosen.arrays.items()}
-            arrays[f"{LEADING}right"] = self.leading.right.astype(np.uint8)
-            data["leading"] = {**chosen.data, "log_loss": self.leading.log_loss}
+            leading = self.leading.stored(LEADING)
+            arrays, data = {**arrays, **leading.arrays}, {**data, **leading.data}
         return PhaseState(arrays, data)
 
     def going_on(self, state: PhaseState) -> Contest:
@@ -114,35 +108,23 @@ class Contest:
         if state.data["candidate"] not in kinds:
             raise InternalError(f"contest state: {state.data['candidate']} is not among {', '.join(kinds)}")
         place = kinds.index(str(state.data["candidate"]))
-        others = {name: array for name, array in state.arrays.items() if not name.startswith(LEADING)}
+        others = {name: array for name, array in state.arrays.items() if not name.startswith(f"{LEADING}.")}
         present = self.trials[place].going_on(PhaseState(others, state.data))
-        return replace(self, trials=(present, *self.trials[place + 1 :]), leading=_leading(state))
+        return replace(self, trials=(present, *self.trials[place + 1 :]), leading=Outcome.restored(LEADING, state))
 
 
 def kept_of(first: Outcome, second: Outcome) -> Outcome:
-    """The second only if it is surely better; with the comparison, and the scores of the penalty, whichever it is."""
+    """The second only if it is surely better; with the comparison, and what was chosen before it, whichever it is."""
     difference = paired_difference(first.right, second.right)
     comparison = Comparison(first=first.rating, second=second.rating, difference=difference)
     kept, before = (second if difference.is_better else first), first.chosen
-    chosen = replace(kept.chosen, scores=before.scores, comparisons=(*before.comparisons, comparison))
+    comparisons = (*before.comparisons, comparison)
+    chosen = replace(kept.chosen, scores=before.scores, comparisons=comparisons, views=before.views)
     return replace(kept, chosen=chosen)
 
 
-def _begin(rows: FoldedRows, classes: tuple[str, ...], options: HeadOptions, seed: int) -> Trial:
+def begin_trial(rows: FoldedRows, classes: tuple[str, ...], options: HeadOptions, seed: int) -> Trial:
+    """A candidate before its first fit."""
     if isinstance(options, LogisticRegressor):
         return Path.begin(rows, classes, options)
     return PerceptronTrial.begin(rows, classes, options, seed)
-
-
-def _leading(state: PhaseState) -> Outcome | None:
-    """What is kept so far in a state."""
-    data = state.data.get("leading")
-    if data is None:
-        return None
-    arrays = {name.removeprefix(LEADING): array for name, array in state.arrays.items() if name.startswith(LEADING)}
-    told = cast(dict[str, Json], data)
-    return Outcome(
-        chosen=Chosen.from_phase_state(PhaseState(arrays, told)),
-        right=arrays["right"].astype(np.bool_),
-        log_loss=float(cast(float, told["log_loss"])),
-    )

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ import numpy.typing as npt
 from mlsession.heads.chosen import Chosen
 from mlsession.heads.comparison import Rating
 from mlsession.heads.options import kind_of
-from mlsession.session.phase import PhaseState
+from mlsession.session.phase import Arrays, Json, PhaseState
 
 TURN = 4e9
 """Multiply-adds of an `advance`, about: half a second of one processor."""
@@ -46,6 +46,33 @@ class Outcome:
         """To be reported."""
         strength = {} if self.chosen.strength is None else {"strength": self.chosen.strength}
         return {**strength, "log_loss": self.log_loss, "accuracy": self.rating.accuracy}
+
+    def stored(self, name: str) -> PhaseState:
+        """The saved form, in memory of its own: arrays whose names begin with `name` and a point, and a value `name`.
+
+        A state may hold several, and other things beside them.
+        """
+        chosen = self.chosen.to_phase_state()
+        arrays = {f"{name}.{inner}": array for inner, array in chosen.arrays.items()}
+        arrays[f"{name}.right"] = self.right.astype(np.uint8)
+        return PhaseState(arrays, {name: {**chosen.data, "log_loss": self.log_loss}})
+
+    @classmethod
+    def restored(cls, name: str, state: PhaseState) -> Outcome | None:
+        """Read `stored` back; None where there is none of this name. Raises `KeyError` or `TypeError`."""
+        if (data := state.data.get(name)) is None:
+            return None
+        arrays, told = of_prefix(state, f"{name}."), cast(dict[str, Json], data)
+        return cls(
+            chosen=Chosen.from_phase_state(PhaseState(arrays, told)),
+            right=arrays["right"].astype(np.bool_),
+            log_loss=float(cast(float, told["log_loss"])),
+        )
+
+
+def of_prefix(state: PhaseState, prefix: str) -> Arrays:
+    """The arrays of a state whose names begin so, by the rest of their names."""
+    return {name.removeprefix(prefix): array for name, array in state.arrays.items() if name.startswith(prefix)}
 
 
 class Trial(Protocol):

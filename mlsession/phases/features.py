@@ -5,8 +5,8 @@ from __future__ import annotations
 import mmap
 import os
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +49,13 @@ class FeatureTable:
     validation: npt.NDArray[np.bool_]
     """[N]: readable rows held out: originals only. Other views of those images are neither this nor `training`."""
 
+    @property
+    def view(self) -> npt.NDArray[np.int64]:
+        """[N]: which view of its image a row is, 0 of the image itself."""
+        firsts = np.flatnonzero(self.original)
+        view: npt.NDArray[np.int64] = np.arange(len(self.original)) - firsts[np.cumsum(self.original) - 1]
+        return view
+
     def rows(self, chosen: npt.NDArray[np.bool_]) -> Iterator[Arrays]:
         """One pass over the chosen rows, in index order: `features` float16 [n, D] and `labels` int64 [n]."""
         for start in range(0, len(self.labels), BLOCK):
@@ -57,6 +64,10 @@ class FeatureTable:
                 block = slice(start, start + BLOCK)
                 yield {"features": self.features[block][mask], "labels": self.labels[block][mask]}
                 let_go(self.features)
+
+    def of_views(self, views: Collection[int]) -> FeatureTable:
+        """The same table, of which only these views are trained on; what is held out stays."""
+        return replace(self, training=self.training & np.isin(self.view, list(views)))
 
     def take(self, rows: npt.NDArray[np.int64]) -> Array:
         """The features of some rows, in their order: float16 [n, D]."""

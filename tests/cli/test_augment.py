@@ -64,6 +64,7 @@ def test_the_sheet_goes_to_any_store(fruits: Path) -> None:
         (("--images", "0"), "must be a whole number from 1 to 40"),
         (("--augment", "spin"), "must be one of blur, crop"),
         (("--augment", ""), "must be one of"),
+        (("--augment", "auto,flip,-crop"), "either names what to choose from"),
         (("--output", "sheet.jpg"), "let the name end in .png"),
     ],
 )
@@ -78,6 +79,8 @@ def test_wrong_use_is_refused(
 def test_names_on_the_command_line() -> None:
     assert augmentation("flip, rotate") == (ml.Flip(), ml.Rotate())
     assert augmentation("flip,flip-vertical") == (ml.Flip(vertical=True),)
+    assert augmentation("auto") == ml.AutomaticAugmentation()
+    assert augmentation("auto, -flip-vertical") == ml.AutomaticAugmentation(exclude={"flip-vertical"})
     with pytest.raises(InvalidParameter):
         augmentation("flip,,rotate")
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from mlsession.cli.chosen import chosen_words
 from mlsession.heads.chosen import Chosen, Score
 from mlsession.heads.comparison import Comparison, Rating
+from mlsession.heads.forward import JudgedSet, ViewsChoice
 from mlsession.heads.options import LogisticRegressor, MultilayerPerceptron
 from mlsession.heads.paired import PairedDifference
 
@@ -47,3 +48,18 @@ def test_a_kind_that_was_chosen() -> None:
     assert chosen_words(compared(perceptron, 6)) == (
         f"classifier mlp {shares} 95.0 % of 100 images right, apart by +5.00 points with a standard error of 2.61"
     )
+
+
+def test_views_that_were_chosen() -> None:
+    sets = [((), 0.9, 0.2), (("crop",), 0.93, 0.19), (("flip",), 0.94, 0.18), (("crop", "flip"), 0.97, 0.15)]
+    judged = tuple(JudgedSet(views=views, accuracy=right, log_loss=loss) for views, right, loss in sets)
+    views = ViewsChoice(judged=judged, difference=PairedDifference(judged=100, gained=8, lost=1), fits=90)
+    shares = "chosen out of 4 sets: none 90.0 %, crop+flip 97.0 % right, apart by +7.00 points with a standard error of"
+    told = chosen_words(replace(PENALTY, views=views))
+    assert told.startswith(f"views crop, flip {shares} 2.93; penalty chosen by 5-fold cross-validation: strength 30")
+    by_chance = replace(views, difference=PairedDifference(judged=100, gained=8, lost=6))
+    assert chosen_words(replace(PENALTY, views=by_chance)).startswith("views none chosen out of 4 sets")
+    perceptron = replace(PENALTY, options=MultilayerPerceptron(), strength=None, scores=(), views=views)
+    assert chosen_words(perceptron) == f"views crop, flip {shares} 2.93"
+    nothing = replace(PENALTY, kind="default", judged=0, strength=None, scores=(), views=ViewsChoice())
+    assert chosen_words(nothing).startswith("views none, since there are too few images to choose by; penalty: the")

@@ -13,6 +13,7 @@ from mlsession.extractors.numerics import torch_numerics
 from mlsession.heads.chosen import Chosen
 from mlsession.heads.contest import Contest, kept_of
 from mlsession.heads.folded import FoldedRows, folded_order, folded_rows
+from mlsession.heads.forward import ViewsChoice
 from mlsession.heads.moments import measure
 from mlsession.heads.options import AutomaticClassifier, HeadOptions, LogisticRegressor, MultilayerPerceptron
 from mlsession.heads.path import Path
@@ -110,12 +111,14 @@ def test_the_second_is_kept_by_the_rule_of_the_paired_difference(gained: int, lo
         return Outcome(chosen=chosen, right=answers, log_loss=0.5)
 
     first = outcome(LogisticRegressor(l2=0.5), slice(0, 20), strength=3.0)
+    first = replace(first, chosen=replace(first.chosen, views=ViewsChoice(fits=7)))
     second = outcome(AUTOMATIC.perceptron, slice(lost, 20 + gained))
     kept = kept_of(first, second)
     expected = second if is_second else first
     assert (kept.chosen.options, kept.chosen.strength) == (expected.chosen.options, expected.chosen.strength)
     assert (kept.right == expected.right).all()
     assert kept.chosen.comparisons[0].kept == kept.rating
+    assert kept.chosen.views == ViewsChoice(fits=7)  # Chosen before, whichever it is.
 
 
 def test_a_perceptron_is_judged_out_of_fold_on_the_same_images(contests: list[Contest]) -> None:

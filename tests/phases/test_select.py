@@ -8,11 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mlsession.augment.options import Blur, Flip
+from mlsession.augment.views import ViewPlan
 from mlsession.extractors.halves import to_half
 from mlsession.extractors.numerics import torch_numerics
 from mlsession.heads.chosen import Chosen
 from mlsession.heads.fitting import begin_fit
 from mlsession.heads.folded import FoldedRows, PickedRows
+from mlsession.heads.forward import ViewsChoice
 from mlsession.heads.options import (
     AutomaticClassifier,
     ClassifierOptions,
@@ -22,6 +25,7 @@ from mlsession.heads.options import (
     kind_of,
 )
 from mlsession.heads.trial import TURN
+from mlsession.heads.view_contest import ViewContest
 from mlsession.phases.features import FeatureTable
 from mlsession.phases.select import ENOUGH_JUDGED, Selecting
 from mlsession.phases.train import TableRows, Training
@@ -33,6 +37,7 @@ from tests.heads.rows import clusters, same_bits
 
 CLASSES = ("cat", "dog", "owl")
 OPTIONS = LogisticRegressor()
+VIEWS = ViewPlan(options=(Blur(views=1), Flip()))
 AUTOMATIC = AutomaticClassifier(perceptron=MultilayerPerceptron(layer_sizes=(8,)))
 
 
@@ -64,8 +69,9 @@ def selecting(
     most_rows: int = 10**6,
     seed: int = 0,
     options: ClassifierOptions = OPTIONS,
+    views: ViewPlan | None = None,
 ) -> Selecting:
-    return Selecting(lambda: rows, CLASSES, options, tune, seed, lambda: torch_numerics(1), turn, most_rows)
+    return Selecting(lambda: rows, CLASSES, options, tune, seed, lambda: torch_numerics(1), turn, most_rows, views)
 
 
 def states(runner: Selecting, state: PhaseState | None = None) -> Iterator[tuple[Step, PhaseState]]:
@@ -271,3 +277,54 @@ def test_validation_images_choose_the_kind_as_well() -> None:
     rows = table()
     (comparison,) = chosen(selecting(rows, "validation", options=AUTOMATIC)).comparisons
     assert comparison.difference.judged == rows.validation.sum()
+
+
+@pytest.mark.parametrize("tune", ["cross-validation", "validation"])
+def test_sets_of_views_are_judged_on_the_same_images_as_if_there_were_no_others(tune: str) -> None:
+    rows = table(images=100, views=3)
+    last = chosen(selecting(rows, tune, views=VIEWS))
+    assert last.views is not None
+    assert [each.views for each in last.views.judged][:3] == [(), ("blur",), ("flip",)]
+    plain = chosen(selecting(rows.of_views((0,)), tune))
+    best = next(score for score in plain.scores if score.strength == plain.strength)
+    assert (last.views.judged[0].log_loss, last.views.judged[0].accuracy) == (best.log_loss, best.accuracy)
+    assert last.judged == plain.judged
+    assert last.views.difference is not None
+    assert last.views.difference.judged == plain.judged
+
+
+def test_views_of_an_image_stay_in_its_fold() -> None:
+    """Also where a sample is taken: of one size for all sets, so all are judged on the same images."""
+    rows = table(images=200, views=3)
+    for most in (10**6, 150):
+        begun = selecting(rows, most_rows=most, views=VIEWS)._begun(rows)
+        assert isinstance(begun, ViewContest)
+        with torch_numerics(1):
+            plain, both = begun.rows_of(()), begun.rows_of(("blur", "flip"))
+        assert (plain.judged_labels == both.judged_labels).all()
+        assert len(both.labels) == 3 * len(plain.labels) <= most
+        for fold in range(len(both.folds)):
+            one, other = both.folds[fold], plain.folds[fold]
+            assert (both.contents[one.start : one.judged] == plain.contents[other.start : other.judged]).all()
+            fitted = PickedRows.fitted(both, fold)
+            assert not np.isin(fitted.contents, both.contents[one.start : one.stop]).any()
+
+
+def test_a_choice_of_views_goes_on_from_any_state() -> None:
+    rows = table(images=40, views=3)
+    unbroken = list(states(selecting(rows, turn=1e5, options=AUTOMATIC, views=VIEWS)))
+    for place in (3, len(unbroken) // 2, len(unbroken) - 2):
+        resumed = selecting(rows, turn=1e5, options=AUTOMATIC, views=VIEWS)
+        step, following = next(iter(states(resumed, reread(unbroken[place][1]))))
+        assert same_bits(following, unbroken[place + 1][1])
+        assert (step.iteration, step.item_count) == (place + 2, unbroken[place + 1][0].item_count)
+    last = chosen_of(reread(unbroken[-1][1]))
+    assert last is not None
+    assert last.views is not None
+    assert last.comparisons
+    assert unbroken[-1][0].item_count == last.views.fits + 5
+
+
+def test_of_too_few_images_no_views_are_chosen() -> None:
+    found = chosen(selecting(table(images=24, views=3), views=VIEWS))
+    assert (found.kind, found.options, found.views) == ("default", OPTIONS, ViewsChoice())

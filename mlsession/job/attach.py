@@ -163,7 +163,7 @@ class _Follower:
 
     def _heed_interruption(self) -> None:
         request = self._stop.request
-        if request is not None and request.kind is StopKind.INTERRUPTED:
+        if request is not None and request.kind is not StopKind.CANCELLED:
             raise request.error()
 
     def _pass_on(self, reason: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ from mlsession.clock import Clock, SystemClock
 from mlsession.errors import Cancelled, Interrupted, SessionTakenOver
 from mlsession.events import Event, JobEnded, JobFinished
 from mlsession.job.attach import FollowOptions, following
+from mlsession.job.callbacks import Callback, CallbackThread
 from mlsession.job.context import JobContext as JobContext
 from mlsession.job.notebook import job_html, show_live
 from mlsession.job.stream import EventReader, EventStream
@@ -34,7 +35,10 @@ class Job(Generic[T]):
     be used from any thread.
     """
 
-    def __init__(self, work: Callable[[JobContext], T], clock: Clock | None = None) -> None:
+    def __init__(
+        self, work: Callable[[JobContext], T], clock: Clock | None = None, callbacks: Sequence[Callback] = ()
+    ) -> None:
+        """`callbacks` are told of all that happens; see `Callback`."""
         self._clock = clock or SystemClock()
         self._stream = EventStream(self._clock)
         self._view = JobView()
@@ -44,6 +48,9 @@ class Job(Generic[T]):
         self._future.set_running_or_notify_cancel()
         self._work = work
         self._start_date = self._clock.now()
+        self._accompanied: list[tuple[CallbackThread, Callable[[], float] | None, Callable[[], None]]] = []
+        if callbacks:
+            self._accompany(callbacks, None, lambda: None)
         self._thread = threading.Thread(target=self._run, name="mlsession-job", daemon=True)
         self._thread.start()
 
@@ -172,19 +179,48 @@ class Job(Generic[T]):
 
     def _run(self) -> None:
         began = self._clock.monotonic()
+        outcome: tuple[T] | None = None
+        error: BaseException | None = None
         try:
-            result = self._work(JobContext(emit=self._emit, stop=self._stop, clock=self._clock))
-        except BaseException as error:
+            context = JobContext(emit=self._emit, stop=self._stop, clock=self._clock, attend=self._attend)
+            outcome = (self._work(context),)
+        except BaseException as raised:
+            error = raised
+        error = self._end_callbacks(error)
+        if outcome is not None and error is None:
+            self._emit(JobFinished(elapsed=self._clock.monotonic() - began))
+            self._stream.close()
+            self._future.set_result(outcome[0])
+        else:
             self._emit(JobEnded(outcome=_outcome(error), reason=str(error)))
             self._stream.close()
             self._future.set_exception(error)
-        else:
-            self._emit(JobFinished(elapsed=self._clock.monotonic() - began))
-            self._stream.close()
-            self._future.set_result(result)
+
+    def _attend(self, callback: Callback, patience: Callable[[], float], on_late: Callable[[], None]) -> None:
+        self._accompany((callback,), patience, on_late)
+
+    def _accompany(
+        self, callbacks: Sequence[Callback], patience: Callable[[], float] | None, on_late: Callable[[], None]
+    ) -> None:
+        def fail(error: BaseException) -> None:
+            self._stop.fail(error, self._clock.monotonic())
+
+        self._accompanied.append((CallbackThread(self, self._stream, callbacks, fail), patience, on_late))
+
+    def _end_callbacks(self, error: BaseException | None) -> BaseException | None:
+        """Waits until all callbacks have heard how the job ends; what ends it now: `error`, or what they raised."""
+        for thread, patience, on_late in self._accompanied:
+            if not thread.end(error, None if patience is None else patience()):
+                on_late()
+            failure = thread.failure
+            if error is None:
+                error = failure
+            elif failure is not None and failure is not error:
+                error.add_note(f"a callback failed, too: {type(failure).__name__}: {failure}")
+        return error
 
 
-def _outcome(error: BaseException) -> str:
+def _outcome(error: BaseException | None) -> str:
     match error:
         case Cancelled():
             return "cancelled"

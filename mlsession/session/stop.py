@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from mlsession.clock import Clock
-from mlsession.errors import Cancelled, DamagedData, Interrupted, JobStopped, KeyMissing
+from mlsession.errors import Cancelled, DamagedData, Interrupted, KeyMissing
 from mlsession.session.log.canonical import canonical_json, parse_object
 from mlsession.session.log.layout import stop_key
 from mlsession.store.protocol import Store
@@ -26,6 +26,8 @@ class StopKind(StrEnum):
     """The caller, or another process through the store."""
     INTERRUPTED = "interrupted"
     """A signal."""
+    FAILED = "failed"
+    """Something that accompanies the job, such as a callback, has failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +36,13 @@ class StopRequest:
     reason: str
     since: float
     """Monotonic seconds."""
+    cause: BaseException | None = None
+    """What has failed."""
 
-    def error(self) -> JobStopped:
+    def error(self) -> BaseException:
         """What a job that stops for this raises."""
+        if self.cause is not None:
+            return self.cause
         return Interrupted(self.reason) if self.kind is StopKind.INTERRUPTED else Cancelled(self.reason)
 
 
@@ -57,13 +63,21 @@ class StopFlag:
         self._request = StopRequest(kind=kind, reason=reason, since=since)
         return True
 
+    def fail(self, cause: BaseException, since: float) -> bool:
+        """Asks to save and stop, and to raise `cause` then; False if somebody had asked already."""
+        if self._request is not None:
+            return False
+        reason = f"{type(cause).__name__}: {cause}"
+        self._request = StopRequest(kind=StopKind.FAILED, reason=reason, since=since, cause=cause)
+        return True
+
     def seconds_left(self, grace_seconds: float, clock: Clock) -> float | None:
         """What is left of the grace time; None while nobody has asked."""
         request = self._request
         return None if request is None else max(request.since + grace_seconds - clock.monotonic(), 0.0)
 
     def check(self) -> None:
-        """Raises `Cancelled` or `Interrupted` if somebody has asked."""
+        """Raises `Cancelled`, `Interrupted` or what has failed, if somebody has asked."""
         if self._request is not None:
             raise self._request.error()
 

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mlsession.errors import InvalidParameter
+from mlsession.session.loggers import LoggerName, logger_choices
+from mlsession.session.parameters import SessionParameters
+
+
+class Fake:
+    """As far as it goes, a logger."""
+
+    def log_hyperparams(self, params: dict[str, Any]) -> None: ...
+    def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None: ...
+    def save(self) -> None: ...
+    def finalize(self, status: str) -> None: ...
+
+
+def test_names_and_loggers_one_or_several() -> None:
+    assert logger_choices(None) == ()
+    assert logger_choices("csv") == (LoggerName(kind="csv"),)
+    assert logger_choices("csv:my logs") == (LoggerName(kind="csv", directory="my logs"),)
+    assert logger_choices("mlflow:sqlite:///x.db") == (LoggerName(kind="mlflow", directory="sqlite:///x.db"),)
+    given = Fake()
+    assert logger_choices(given) == (given,)
+    assert logger_choices(["wandb", given, "csv:a", "csv:b"])[1] is given
+    assert str(LoggerName.parse("csv:C:\\logs")) == "csv:C:\\logs"
+
+
+@pytest.mark.parametrize(
+    ("choice", "reason"),
+    [
+        ("tb", "must be csv, tensorboard, mlflow, wandb"),
+        ("csv:", "name a folder after the colon"),
+        ("csv:s3://bucket/logs", "must be one of this machine"),
+        (["csv", "csv"], "is given twice"),
+        (Fake, "must be a Logger of Lightning"),
+        (3, "must be a Logger of Lightning"),
+        ([None], "must be a Logger of Lightning"),
+    ],
+)
+def test_what_is_none_is_refused(choice: Any, reason: str) -> None:
+    with pytest.raises(InvalidParameter, match=reason):
+        SessionParameters("session", logger=choice)

@@ -1,11 +1,12 @@
 """The saved form of a classifier: one safetensors file that holds the head, and what it belongs to as JSON.
 
     tensors    of the head: `weight`, `bias`, or `layers.0.weight`, `layers.0.bias`, `layers.1.weight`, ...; float32
+               of a fine-tuned network those that were tuned: `network.` and their names; float32
     metadata   "mlsession": canonical JSON with format, labels, head, temperature, feature_extractor,
                extractor_identity, precision, metadata
 
-The extractor's weights are not in the file: they are named by digest, and come with their package, from the hub of
-their library, or out of a file that the reader names.
+The extractor's other weights are not in the file: they are named by digest, and come with their package, from the hub
+of their library, or out of a file that the reader names.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from collections.abc import Mapping
 
 from safetensors.numpy import save as save_arrays
 
-from mlsession.classifier.model import ImageModel
+from mlsession.classifier.model import NETWORK_PREFIX, ImageModel
 from mlsession.errors import DamagedData, InvalidParameter, ModelNotFound, NewerFormat
-from mlsession.extractors.catalog import extractor_from_json
+from mlsession.extractors.catalog import FeatureExtractorSpec, extractor_from_json
 from mlsession.extractors.runtime import PRECISIONS, PrecisionChoice
+from mlsession.extractors.tuned import TunedExtractor
 from mlsession.heads.kinds import head_from_tensors
 from mlsession.heads.protocol import Head
 from mlsession.session.log.blobs import as_written, decode_arrays, decode_metadata
@@ -43,7 +45,7 @@ def encode_model(model: ImageModel, metadata: Mapping[str, Json]) -> bytes:
         "precision": model.precision,
         "metadata": dict(metadata),
     }
-    return save_arrays(dict(model.head.tensors()), {_MEMBER: canonical_json(about).decode()})
+    return save_arrays(dict(model.tensors()), {_MEMBER: canonical_json(about).decode()})
 
 
 def decode_model(
@@ -59,19 +61,14 @@ def decode_model(
 
     Raises `DamagedData`, `NewerFormat`, and `ModelNotFound` where this version has not its kind of head or extractor.
     """
-    tensors = decode_arrays(data, name)
+    tensors, tuned = _of_head_and_network(decode_arrays(data, name))
     about = _about(data, name)
     _check_format(about, name)
     extractor = about.get("feature_extractor")
     if not isinstance(extractor, dict):
         raise DamagedData(name, "its labels or extractor are missing")
     labels = _labels(about.get("labels"), name)
-    try:
-        spec = extractor_from_json(extractor, extractor_weights, storage_options)
-    except InvalidParameter as error:
-        if error.parameter == "extractor_weights":
-            raise
-        raise ModelNotFound(f"{name} needs an extractor that this version of mlsession has not: {error}") from error
+    spec = _extractor(extractor, tuned, name, extractor_weights, storage_options)
     if about.get("extractor_identity") != spec.identity:
         raise ModelNotFound(
             f"{name} was trained on features of {about.get('extractor_identity')!r}, "
@@ -88,6 +85,34 @@ def decode_model(
         temperature=_temperature(about.get("temperature", 1.0), name),
         precision=_precision(about, name),
     )
+
+
+def _of_head_and_network(tensors: Arrays) -> tuple[Arrays, Arrays]:
+    head = {name: array for name, array in tensors.items() if not name.startswith(NETWORK_PREFIX)}
+    tuned = {name.removeprefix(NETWORK_PREFIX): array for name, array in tensors.items() if name not in head}
+    return head, tuned
+
+
+def _extractor(
+    stored: Mapping[str, Json],
+    tuned: Arrays,
+    name: str,
+    weights: str | None,
+    storage_options: Mapping[str, object] | None,
+) -> FeatureExtractorSpec:
+    try:
+        spec = extractor_from_json(stored, weights, storage_options, tuned)
+    except DamagedData as damage:
+        raise DamagedData(name, f"of {damage.key}, {damage.reason}") from damage
+    except InvalidParameter as error:
+        if error.parameter == "extractor_weights":
+            raise
+        if error.parameter.startswith("tensors"):
+            raise DamagedData(name, str(error)) from error
+        raise ModelNotFound(f"{name} needs an extractor that this version of mlsession has not: {error}") from error
+    if tuned and not isinstance(spec, TunedExtractor):
+        raise DamagedData(name, f"it holds tensors of a fine-tuned network, and names {spec.name}")
+    return spec
 
 
 def _temperature(value: Json, name: str) -> float:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from mlsession.extractors.catalog import FeatureExtractorSpec, load_extractor, runtime_for
 from mlsession.extractors.protocol import FeatureExtractor
 from mlsession.extractors.runtime import PrecisionChoice, Runtime
+from mlsession.extractors.tuned import TunedExtractor, tensor_digest
 from mlsession.heads.protocol import Head
 from mlsession.processor import this_processor
 from mlsession.session.phase import Arrays
 
 if TYPE_CHECKING:
     import torch
+
+
+NETWORK_PREFIX = "network."
+"""Before the names of tensors of a fine-tuned network, beside those of the head."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -49,10 +51,16 @@ class ImageModel:
         """Height and width in pixels of the pictures that it takes."""
         return self.feature_extractor.input_side
 
+    def tensors(self) -> Arrays:
+        """All that was trained: the head's, and with `NETWORK_PREFIX` those of a fine-tuned extractor; float32."""
+        spec = self.feature_extractor
+        tuned = spec.tensors if isinstance(spec, TunedExtractor) else {}
+        return {**self.head.tensors(), **{f"{NETWORK_PREFIX}{name}": tensor for name, tensor in tuned.items()}}
+
     @property
     def digest(self) -> str:
         """SHA-256 over the trained tensors; see `tensor_digest`."""
-        return tensor_digest(self.head.tensors())
+        return tensor_digest(self.tensors())
 
     def network(self) -> torch.nn.Module:
         """float32 [N, 3, side, side] RGB pixels from 0 to 255 -> class probabilities float32 [N, K].
@@ -61,21 +69,9 @@ class ImageModel:
         """
         from torch import nn
 
+        return nn.Sequential(self.exact_network(), self.head.module(), nn.Softmax(dim=1)).eval()
+
+    def exact_network(self) -> torch.nn.Module:
+        """The extractor's network in float32; see `FeatureExtractor.network`."""
         exact = runtime_for(self.feature_extractor, "torch", "float32")
-        extractor = load_extractor(self.feature_extractor, exact)
-        return nn.Sequential(extractor.network(), self.head.module(), nn.Softmax(dim=1)).eval()
-
-
-def tensor_digest(tensors: Arrays) -> str:
-    """SHA-256, in hex, over tensors in name order: for each its name, dtype, shape and little-endian bytes.
-
-    Each of the first three goes in as UTF-8 and a zero byte.
-    """
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        array = np.ascontiguousarray(tensors[name])
-        little = array.astype(array.dtype.newbyteorder("<"), copy=False)
-        shape = ",".join(str(length) for length in array.shape)
-        digest.update(f"{name}\0{array.dtype.name}\0{shape}\0".encode())
-        digest.update(little.tobytes())
-    return digest.hexdigest()
+        return load_extractor(self.feature_extractor, exact).network()

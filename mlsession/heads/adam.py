@@ -21,14 +21,18 @@ def adam_step(
     *,
     step: int,
     learning_rate: float,
+    sizes: torch.Tensor | None = None,
 ) -> None:
     """Moves `point` [P] against `gradient` [P], and its moments `first` and `second` [P] along, all in place.
 
-    `step` counts from 1, this one included: the moments began at 0, and their bias is corrected by it.
+    `step` counts from 1, this one included: the moments began at 0, and their bias is corrected by it. `sizes` [P]
+    multiply the learning rate of each element; without them all have the same.
     """
     first.mul_(FIRST_DECAY).add_(gradient, alpha=1 - FIRST_DECAY)
     second.mul_(SECOND_DECAY).addcmul_(gradient, gradient, value=1 - SECOND_DECAY)
     spread = second.div(1 - SECOND_DECAY**step).sqrt_().add_(EPSILON)
+    if sizes is not None:
+        spread.div_(sizes)
     point.addcdiv_(first, spread, value=-learning_rate / (1 - FIRST_DECAY**step))
 
 

@@ -1,6 +1,7 @@
 """Evaluating: what the trained head says of every training, validation and test image, and what that amounts to.
 
     for each block of the corpus's images, as they are (no augmented view of them): predict
+        of a fine-tuned network, for each batch of them: read, extract, predict
     for each batch of test images: read, extract, predict
     last: metrics of each part
 
@@ -20,17 +21,21 @@ import numpy as np
 import numpy.typing as npt
 
 from mlsession.data.digests import DIGEST_BYTES, DigestMap
+from mlsession.errors import ModifiedTrainingData
 from mlsession.heads.protocol import Head
 from mlsession.metrics.evaluation import EvaluationSums
 from mlsession.metrics.images import result_columns
-from mlsession.phases.corpus import Part
+from mlsession.phases.corpus import Corpus, Part
 from mlsession.phases.evaluated import MEASURED, PARTS, Leaked, encode_sums, leaked_of, sums_of
 from mlsession.phases.features import BLOCK, FeatureTable
-from mlsession.phases.featurize import Featurizer, readable_rows
+from mlsession.phases.featurize import readable_rows
 from mlsession.phases.pictures import BATCH
+from mlsession.phases.sharing import FeatureSource
 from mlsession.session.log.blobs import as_written
 from mlsession.session.log.members import as_count, as_list
 from mlsession.session.phase import Array, Arrays, Json, Notice, PhaseState, Step
+
+_CURE = "put the images back as they were, or start a new session folder"
 
 
 @dataclass(slots=True)
@@ -45,6 +50,15 @@ class _Done:
     iteration: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookedAtAgain:
+    """The corpus's images where the network is another one than that whose features were extracted."""
+
+    corpus: Corpus
+    featurizer: FeatureSource
+    """Of the network that there is now."""
+
+
 class Evaluating:
     """The runner of the evaluating phase."""
 
@@ -54,15 +68,18 @@ class Evaluating:
         head: Head,
         load_table: Callable[[], FeatureTable],
         test: Part | None,
-        featurizer: Featurizer,
+        featurizer: FeatureSource,
         numerics: Callable[[], AbstractContextManager[None]],
+        again: LookedAtAgain | None = None,
     ) -> None:
+        """`featurizer` is for the test images; the corpus's own features are those extracted, or made `again`."""
         self._classes = classes
         self._head = head
         self._load_table = load_table
         self._test = test
         self._featurizer = featurizer
         self._numerics = numerics
+        self._again = again
         self._trained_on = DigestMap(np.empty((0, DIGEST_BYTES), dtype=np.uint8))
 
     def run(self, state: PhaseState | None) -> Iterator[Step]:
@@ -73,7 +90,7 @@ class Evaluating:
             done = self._restore(state)
             tests = 0 if self._test is None else len(self._test.keys)
             originals = np.flatnonzero(table.original)
-            blocks = -(-len(originals) // BLOCK)
+            blocks = -(-len(originals) // (BLOCK if self._again is None else BATCH))
             total = blocks + -(-tests // BATCH)
             for adds, notices in self._turns(table, originals, blocks, done):
                 done.iteration += 1
@@ -108,11 +125,8 @@ class Evaluating:
         self, table: FeatureTable, originals: npt.NDArray[np.int64], blocks: int, done: _Done
     ) -> Iterator[tuple[Arrays, tuple[Notice, ...]]]:
         first_test = max(done.iteration - blocks, 0) * BATCH
-        for block in range(done.iteration, blocks):
-            rows = originals[block * BLOCK : (block + 1) * BLOCK]
-            done.items += len(rows)
-            rows = rows[(table.training | table.validation)[rows]]
-            part, features = table.validation[rows].astype(np.uint8), table.take(rows).astype(np.float32)
+        for rows, features in self._corpus_turns(table, originals, range(done.iteration, blocks), done):
+            part = table.validation[rows].astype(np.uint8)
             adds = self._predict(features, part, table.image[rows], table.labels[rows], done)
             self._count_leaked(table.digests[adds["row"]], adds, done)
             yield adds, ()
@@ -121,6 +135,25 @@ class Evaluating:
                 yield from self._test_turns(self._test, first_test, done)
             finally:
                 self._featurizer.close()
+
+    def _corpus_turns(
+        self, table: FeatureTable, originals: npt.NDArray[np.int64], turns: range, done: _Done
+    ) -> Iterator[tuple[npt.NDArray[np.int64], Array]]:
+        """For each of some turns the rows of the table to predict, int64 [n], and their features, float32 [n, D]."""
+        used = table.training | table.validation
+        if self._again is not None:
+            try:
+                for images, features in _made_again(self._again, table, turns.start * BATCH, done):
+                    rows = originals[images]
+                    yield rows[used[rows]], features[used[rows]]
+            finally:
+                self._again.featurizer.close()
+            return
+        for turn in turns:
+            rows = originals[turn * BLOCK : (turn + 1) * BLOCK]
+            done.items += len(rows)
+            rows = rows[used[rows]]
+            yield rows, table.take(rows).astype(np.float32)
 
     def _test_turns(self, test: Part, first: int, done: _Done) -> Iterator[tuple[Arrays, tuple[Notice, ...]]]:
         rows = range(first, len(test.keys))
@@ -156,6 +189,23 @@ class Evaluating:
         for name in MEASURED:
             chosen = known & (adds["part"] == PARTS.index(name))
             done.leaked[name] = done.leaked[name].add(int(chosen.sum()), int((chosen & (adds["rank"] == 0)).sum()))
+
+
+def _made_again(
+    again: LookedAtAgain, table: FeatureTable, first: int, done: _Done
+) -> Iterator[tuple[npt.NDArray[np.int64], Array]]:
+    """For each batch of the corpus's images from `first` on those that can be read, and their features.
+
+    Raises `ModifiedTrainingData` for an image that is not what was extracted.
+    """
+    corpus = again.corpus
+    for pictures in again.featurizer.batches(range(first, len(corpus)), corpus.key, corpus.bytes_of):
+        done.items += len(pictures)
+        for picture in pictures:
+            if picture.digest != table.digests[picture.row].tobytes():
+                key = corpus.key(picture.row)
+                raise ModifiedTrainingData(added=(), removed=(), relabeled=(), replaced=(key,), cure=_CURE)
+        yield readable_rows(pictures)
 
 
 def _accuracies(done: _Done) -> dict[str, float]:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from safetensors.numpy import save
 
 from mlsession.classifier.format import FORMAT, decode_model, encode_model
+from mlsession.classifier.model import ImageModel
 from mlsession.errors import DamagedData, ModelNotFound, NewerFormat
+from mlsession.extractors.catalog import scene_print
+from mlsession.extractors.tuned import TunedExtractor, tensor_digest
 from mlsession.heads.protocol import Head
 from mlsession.session.log.blobs import decode_arrays
 from mlsession.session.log.canonical import canonical_json
-from mlsession.session.phase import Json
+from mlsession.session.phase import Arrays, Json
 from tests.classifier.heads import LABELS, WIDTH, drawn, logistic, model, perceptron
 
 
@@ -109,3 +113,55 @@ def test_refuses_other_files() -> None:
 def test_a_newer_format_is_told_before_anything_else_is_looked_at() -> None:
     with pytest.raises(NewerFormat):
         decode_model(written(logistic(), format=9, labels=None, head="forest", feature_extractor=None), "file")
+
+
+def tuned() -> ImageModel:
+    """The last layer of the network is another."""
+    tensors = {"head.convolution.bias": drawn(WIDTH), "head.convolution.weight": drawn(WIDTH, 320, 1, 1)}
+    spec = TunedExtractor(base=scene_print(), tensors=tensors)
+    return replace(model(logistic()), feature_extractor=spec)
+
+
+def test_a_fine_tuned_network_goes_round() -> None:
+    before = tuned()
+    data = encode_model(before, {})
+    again = decode_model(data, "file")
+    assert again.feature_extractor == before.feature_extractor
+    assert isinstance(again.feature_extractor, TunedExtractor)
+    assert isinstance(before.feature_extractor, TunedExtractor)
+    for name, tensor in before.feature_extractor.tensors.items():
+        np.testing.assert_array_equal(again.feature_extractor.tensors[name], tensor)
+    assert again.head.tensors().keys() == before.head.tensors().keys()
+    assert again.digest == before.digest != model(logistic()).digest
+    stored = decode_arrays(data, "file")
+    assert tensor_digest(stored) == before.digest
+    assert {name for name in stored if name.startswith("network.")} == {
+        "network.head.convolution.bias",
+        "network.head.convolution.weight",
+    }
+    # Four bytes for each tuned number, and little else.
+    assert 0 < len(data) - 4 * sum(tensor.size for tensor in stored.values()) < 2_000
+
+
+def written_tuned(tensors: Arrays, **changes: Json) -> bytes:
+    spec = tuned().feature_extractor
+    members = about(logistic(), feature_extractor=spec.to_json(), extractor_identity=spec.identity, **changes)
+    return save({**logistic().tensors(), **tensors}, {"mlsession": canonical_json(members).decode()})
+
+
+def test_refuses_other_tuned_tensors_than_were_written() -> None:
+    tensors = {name: tensor for name, tensor in tuned().tensors().items() if name.startswith("network.")}
+    assert decode_model(written_tuned(tensors), "file").digest == tuned().digest
+    name = "network.head.convolution.bias"
+    for damaged, reason in (
+        ({}, "are missing"),
+        ({**tensors, name: -tensors[name]}, r"file is damaged: of scene_print:2 \(fine-tuned\), its tensors are"),
+        ({**tensors, name: tensors[name].astype(np.float16)}, "must be float32"),
+        ({**tensors, "network.more": tensors[name]}, "its tensors are"),
+    ):
+        with pytest.raises(DamagedData, match=reason):
+            decode_model(written_tuned(damaged), "file")
+    with pytest.raises(DamagedData, match="holds tensors of a fine-tuned network, and names scene_print:2"):
+        decode_model(
+            save({**logistic().tensors(), **tensors}, {"mlsession": canonical_json(about(logistic())).decode()}), "file"
+        )

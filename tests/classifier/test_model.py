@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from mlsession.classifier.model import tensor_digest
 from mlsession.classifier.predictor import Predictor
+from mlsession.extractors.tuned import tensor_digest
 from mlsession.heads.protocol import Head
 from mlsession.randomness import keyed_generator
 from tests.classifier.heads import logistic, model, perceptron

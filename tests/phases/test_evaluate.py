@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mlsession.errors import ModifiedTrainingData
 from mlsession.heads.linear import LogisticHead
 from mlsession.metrics.report import ClassifierMetrics
-from mlsession.phases.corpus import Part
-from mlsession.phases.evaluate import Evaluating
+from mlsession.phases.corpus import Corpus, Part
+from mlsession.phases.evaluate import Evaluating, LookedAtAgain
 from mlsession.phases.evaluated import PARTS, Leaked, leaked_of, metrics_of, results_of
 from mlsession.phases.features import BLOCK, FeatureTable
 from mlsession.phases.featurize import Featurizer
@@ -165,3 +166,61 @@ def test_images_to_measure_on_that_are_also_trained_on_are_counted(head: Logisti
     assert found["test"] == Leaked(images=6, right=int((tested["rank"][tested["row"] % 7 % 4 == 0] == 0).sum()))
     resumed = taken(runner(head, lambda: replace(known, digests=contents)), decode_state(steps[2][1], "state"))
     assert resumed[-1][1] == steps[-1][1]
+
+
+def small_table(corpus: Corpus) -> FeatureTable:
+    """One row for each image of a corpus: features of another network, which nobody may ask for."""
+    count = len(corpus)
+    held_out, readable = np.arange(count) % 3 == 0, np.array([key != "torn" for key in corpus.training.keys])
+    digests = [hashlib.sha256(corpus.bytes_of(row)).digest() for row in range(count)]
+    return FeatureTable(
+        features=np.full((count, DIMENSION), np.nan, dtype=np.float16),
+        labels=corpus.labels,
+        image=np.arange(count),
+        digests=np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(count, 32),
+        original=np.ones(count, dtype=np.bool_),
+        training=readable & ~held_out,
+        validation=readable & held_out,
+    )
+
+
+def looking_again(head: LogisticHead, corpus: Corpus, known: FeatureTable) -> Evaluating:
+    featurizer, other = (Featurizer(Means, DIMENSION, 32, cache=None) for _ in range(2))  # type: ignore[arg-type]
+    again = LookedAtAgain(corpus=corpus, featurizer=other)
+    return Evaluating(CLASSES, head, lambda: known, corpus.training, featurizer, nullcontext, again)
+
+
+def test_images_are_looked_at_again_where_the_network_is_another(head: LogisticHead) -> None:
+    photos = [str(photo) for photo in sorted((PHOTOS / "test" / "Kiwi").iterdir())[:3]]
+    keys = [*photos, "torn"] * 5
+    part = Part(
+        keys=keys,
+        labels=np.arange(len(keys)) % len(CLASSES),
+        read=lambda key: b"no picture" if key == "torn" else Path(key).read_bytes(),
+    )
+    corpus = Corpus(classes=CLASSES, training=part)
+    known = small_table(corpus)
+    unbroken = taken(looking_again(head, corpus, known), None)
+    assert [step.item_count for step, _ in unbroken] == [16, 20, 36, 40]  # Two batches of the corpus, two of the test.
+    past = Adds([step.adds for step, _ in unbroken])
+    tested = results_of(past, "test")
+    for name, chosen in (("training", known.training), ("validation", known.validation)):
+        found = results_of(past, name)  # type: ignore[arg-type]
+        assert found["row"].tolist() == np.flatnonzero(chosen).tolist()
+        same = np.isin(tested["row"], found["row"])
+        np.testing.assert_allclose(found["top_confidence"], tested["top_confidence"][same], rtol=1e-6)
+    assert metrics_of(decode_state(unbroken[-1][1], "state"), CLASSES)["training"].count == known.training.sum()
+    for done, (_, state) in enumerate(unbroken[:-1], start=1):
+        resumed = taken(looking_again(head, corpus, known), decode_state(state, "state"))
+        assert [after for _, after in resumed] == [after for _, after in unbroken[done:]]
+
+
+def test_an_image_that_is_not_what_was_extracted_is_named(head: LogisticHead) -> None:
+    photos = [str(photo) for photo in sorted((PHOTOS / "test" / "Kiwi").iterdir())[:3]]
+    part = Part(keys=photos, labels=np.arange(3), read=lambda key: Path(key).read_bytes())
+    corpus = Corpus(classes=CLASSES, training=part)
+    known = small_table(corpus)
+    changed = replace(known, digests=known.digests[[0, 2, 1]])
+    with pytest.raises(ModifiedTrainingData) as raised:
+        taken(looking_again(head, corpus, changed), None)
+    assert raised.value.replaced == (photos[1],)

@@ -1,0 +1,299 @@
+"""Finetuning: the network is trained on with its head, image by image; kept if validation says that it is better.
+
+    for each epoch:
+        for each step of its images, in the order of (seed, epoch):     read and decoded ahead, in threads
+            change each as (seed, epoch, image) says, blend them as (seed, epoch, step) says
+            gradient of the mean loss, in parts; summed over the devices; one step of AdamW
+        for some of the validation images at a time: their logits, with the average of the weights if one is kept
+    fit a temperature on the validation images; compare with the head alone
+
+A turn is one optimiser step, or one look at some validation images. Nothing is drawn from a generator that has a state,
+so a state of a turn is the weights, their moments and how many turns are done: a run that is killed anywhere goes on
+with the same bits on a CPU. Another number of processors changes the speed alone; of devices, also the last bits: they
+work on slices of the same steps. Without memory for a part the parts are made half as large, and the step is done
+again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from torch import nn
+
+from mlsession.augment.epochs import EpochPlan
+from mlsession.augment.options import AugmentationOption
+from mlsession.devices.world import Solo, World
+from mlsession.errors import UnusableData, UsageError
+from mlsession.events import Event, MicroBatchHalved
+from mlsession.extractors.allocator import keep_freed_memory
+from mlsession.extractors.catalog import FeatureExtractorSpec
+from mlsession.extractors.trainable import trainable_network
+from mlsession.finetuning.course import Course, Turn, batch_size_for, share_of
+from mlsession.finetuning.options import FineTune
+from mlsession.finetuning.runtime import TuningRuntime
+from mlsession.finetuning.scaling import FIRST, LossScale
+from mlsession.finetuning.schedule import learning_rate_factor
+from mlsession.finetuning.tuner import Part, free_memory, is_out_of_memory, tuning_numerics
+from mlsession.heads.class_weight import class_weights
+from mlsession.heads.protocol import Head
+from mlsession.images.decode import STRICT, ReadingRules
+from mlsession.phases.corpus import Corpus
+from mlsession.phases.features import FeatureTable
+from mlsession.phases.tuning.images import PictureStream, TuningImages
+from mlsession.phases.tuning.model import TuningModel
+from mlsession.phases.tuning.parts import parts_of
+from mlsession.phases.tuning.state import Progress, progress_of
+from mlsession.phases.tuning.turns import TurnPictures
+from mlsession.phases.tuning.verdict import Verdict, finished_state, judge, judged_head, pass_metrics
+from mlsession.processor import usable_processors
+from mlsession.session.phase import Array, PhaseState, Step
+
+CPU_PART = 8
+"""Images of a part on the CPU: what larger ones gain in a network they lose in the caches, and in threads without work.
+
+Measured with EfficientNet-Lite0: 95 ms of one core for an image, with 4 and with 8 of them in a part."""
+_NO_VALIDATION = (
+    "fine-tuning is kept only if validation images say that it is better, and there are none; hold some out "
+    "(validation, --validation 0.1), or choose keep='always'"
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TuningWork:
+    """What is tuned, on what, and how."""
+
+    options: FineTune
+    runtime: TuningRuntime
+    corpus: Corpus
+    load_table: Callable[[], FeatureTable]
+    """What extracting has left."""
+    head: Callable[[], Head]
+    """What training has left: where the head begins, and what the tuned model must be better than."""
+    augmentation: tuple[AugmentationOption, ...]
+    """What is done to the images of each epoch, see `augment.epochs`."""
+    seed: int
+    emit: Callable[[Event], None]
+    rules: ReadingRules = STRICT
+    build: Callable[[FeatureExtractorSpec], nn.Module] = trainable_network
+    """Makes the network to tune, see `extractors.trainable`."""
+
+
+class FineTuning:
+    """The runner of the finetuning phase; the same on every rank of a world."""
+
+    def __init__(self, work: TuningWork, world: World | None = None, neighbours: int = 1) -> None:
+        """`neighbours`: processes of the world that share this machine's processors."""
+        self._work = work
+        self._world = Solo() if world is None else world
+        self._neighbours = neighbours
+
+    def run(self, state: PhaseState | None) -> Iterator[Step]:
+        """Raises `UnusableData` without validation images that it needs, `UsageError` without memory for one image."""
+        if self._work.runtime.gpu is None:
+            keep_freed_memory()
+        with tuning_numerics(self._work.runtime):
+            run = _Run(self._work, self._world, self._neighbours, state)
+            last = False
+            try:
+                # A phase that has ended is not run again, so there is a turn left.
+                while not last and self._world.agree(True):
+                    step = run.advance()
+                    last = step.last
+                    yield step
+            except GeneratorExit:
+                if not last and self._world.rank == 0:
+                    self._world.agree(False)
+                raise
+            finally:
+                run.close()
+
+
+class _Run:
+    """One attempt at the phase."""
+
+    def __init__(self, work: TuningWork, world: World, neighbours: int, state: PhaseState | None) -> None:
+        self._work, self._world, self._options = work, world, work.options
+        table, head = work.load_table(), work.head()
+        self._images = TuningImages.of(table)
+        if not len(self._images.validation) and self._options.keep != "always":
+            raise UnusableData("validation", _NO_VALIDATION)
+        labels = work.corpus.labels
+        self._labels = labels[self._images.training]
+        self._truth = labels[self._images.validation]
+        self._num_classes = head.num_classes
+        counts = np.bincount(self._labels, minlength=head.num_classes)
+        weights = class_weights(counts, work.corpus.classes, self._options.head.class_weight)
+        self._weights = weights * (counts.sum() / float(counts @ weights))
+        size = self._options.batch_size
+        self._course = Course(
+            epochs=self._options.epochs,
+            training=len(self._labels),
+            validation=len(self._truth),
+            batch_size=batch_size_for(len(self._labels)) if size == "auto" else size,
+        )
+        self._model = TuningModel(
+            work.build(self._options.feature_extractor),
+            head,
+            self._options,
+            work.runtime,
+            workers=max(usable_processors() // neighbours, 1),
+        )
+        self._progress = self._restored(state, head, table)
+        plan = EpochPlan(options=work.augmentation, seed=work.seed)
+        side = self._options.feature_extractor.input_side
+        stream = PictureStream(work.corpus, self._images, plan, side, work.rules, neighbours)
+        self._pictures = TurnPictures(self._course, self._images, stream, self._options.mixup, work.seed, world)
+
+    def close(self) -> None:
+        """Ends the threads that read ahead."""
+        self._pictures.close()
+
+    def advance(self) -> Step:
+        """The next turn."""
+        progress, course = self._progress, self._course
+        turn = course.turn(progress.turns)
+        if turn.is_step:
+            self._train(turn)
+        else:
+            self._check(turn)
+        progress.turns += 1
+        if turn.ends_epoch:
+            self._end_epoch()
+        last = progress.turns == course.turns
+        verdict = self._verdict() if last else None
+        return Step(
+            iteration=progress.turns,
+            total=course.turns,
+            item_count=course.images_before(progress.turns),
+            total_items=course.images,
+            metrics=self._metrics(verdict),
+            snapshot=self._snapshot if verdict is None else partial(finished_state, progress, verdict),
+            last=last,
+        )
+
+    def _restored(self, state: PhaseState | None, head: Head, table: FeatureTable) -> Progress:
+        is_scaled = self._work.runtime.precision == "16-mixed"
+        if state is not None:
+            self._model.restore(state)
+            return progress_of(state, is_scaled=is_scaled)
+        scale = LossScale(factor=FIRST, is_fixed=False) if is_scaled else LossScale()
+        before = judged_head(head, table, self._truth) if len(self._truth) else None
+        return Progress(micro_batch=self._first_part(), scale=scale, head_only=before)
+
+    def _first_part(self) -> int:
+        """Images of a part to begin with: as many as asked for; else by rule on the CPU, all on a GPU."""
+        largest = -(-self._course.batch_size // self._world.size)
+        if self._options.gradient_accumulation != "auto":
+            return -(-largest // self._options.gradient_accumulation)
+        return min(largest, CPU_PART) if self._work.runtime.gpu is None else largest
+
+    def _train(self, turn: Turn) -> None:
+        progress, course, options = self._progress, self._course, self._options
+        images = self._pictures.of_step(turn)
+        parts = partial(
+            parts_of, images, self._pictures.taken(turn), self._labels, self._weights, options.label_smoothing
+        )
+        loss, right = self._summed(parts, len(images.places))
+        gradient = self._model.point.gradient
+        if progress.scale.factor != 1:
+            gradient.div_(progress.scale.factor)
+        number, steps = turn.epoch * course.steps + turn.place, course.epochs * course.steps
+        rate = options.learning_rate * learning_rate_factor(number, steps, options.warmup, options.schedule)
+        is_finite = self._model.update(progress.updates, rate)
+        progress.scale = progress.scale.after(is_finite=is_finite)
+        progress.updates += is_finite
+        if turn.place == 0:
+            progress.loss, progress.right, progress.seen = 0.0, 0, 0
+        progress.loss += loss
+        progress.right += right
+        progress.seen += len(images.places)
+
+    def _summed(self, parts: Callable[[int], list[Part]], count: int) -> tuple[float, int]:
+        """The gradient of a step's `count` images, over all devices; the sum of their losses, and how many are right.
+
+        Whoever runs out of memory says so where the gradients are added up, so that all do the step again alike.
+        """
+        point, progress = self._model.point, self._progress
+        while True:
+            point.summed.zero_()
+            reason = ""
+            try:
+                self._model.tuner.gradients(point, parts(progress.micro_batch), count, progress.scale.factor)
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                reason = str(error)
+            if reason:
+                point.summed.zero_()
+                point.tail[2] = 1
+                free_memory(self._work.runtime)
+            self._world.sum(point.summed)
+            loss, right, failed = point.tail.tolist()
+            if not failed:
+                return loss, round(right)
+            self._halve(reason or "another device is out of memory")
+
+    def _halve(self, reason: str) -> None:
+        progress, before = self._progress, self._progress.micro_batch
+        if before == 1:
+            cure = "tune fewer blocks (unfreeze), take a smaller network, or a machine with more of it"
+            raise UsageError(f"finetuning: there is not enough memory for a single image ({reason}); {cure}")
+        progress.micro_batch = before // 2
+        self._work.emit(
+            MicroBatchHalved(
+                original=before, new=progress.micro_batch, batch_size=self._course.batch_size, reason=reason
+            )
+        )
+
+    def _check(self, turn: Turn) -> None:
+        progress, places, world = self._progress, self._course.checked(turn), self._world
+        if turn.place == 0:
+            progress.logits = []
+        mine = share_of(len(places), world.rank, world.size)
+        found = np.zeros((len(places), self._num_classes), dtype=np.float32)
+        pixels = self._pictures.taken(turn)
+        if len(pixels):
+            with self._model.judged():
+                found[mine] = self._model.tuner.logits(pixels, progress.micro_batch)
+        progress.logits.append(self._gathered(found))
+
+    def _gathered(self, found: Array) -> Array:
+        """The rows of all ranks: each has zeros for those of the others."""
+        if self._world.size == 1:
+            return found
+        summed = self._model.on_device(found.ravel())
+        self._world.sum(summed)
+        gathered: Array = summed.cpu().numpy().reshape(found.shape)
+        return gathered
+
+    def _end_epoch(self) -> None:
+        progress = self._progress
+        found = {"loss": progress.loss / progress.seen, "accuracy": progress.right / progress.seen}
+        if len(self._truth):
+            found |= pass_metrics(np.concatenate(progress.logits), self._truth)
+        for name, value in found.items():
+            progress.epochs[name].append(value)
+
+    def _verdict(self) -> Verdict:
+        progress = self._progress
+        logits = np.concatenate(progress.logits) if progress.logits else None
+        comparison, temperature = judge(progress.head_only, logits, self._truth)
+        kept = self._options.keep == "always" or (comparison is not None and comparison.is_better)
+        with self._model.judged():
+            tensors = self._model.tensors() if kept else {}
+            head = self._model.head().tempered(temperature) if kept else None
+        return Verdict(comparison=comparison, temperature=temperature, tensors=tensors, head=head)
+
+    def _metrics(self, verdict: Verdict | None) -> dict[str, float]:
+        progress = self._progress
+        found = {"loss": progress.loss / progress.seen, "accuracy": progress.right / progress.seen}
+        for name in ("validation_loss", "validation_accuracy"):
+            if progress.epochs[name]:
+                found[name] = progress.epochs[name][-1]
+        return found if verdict is None else {**found, **verdict.metrics()}
+
+    def _snapshot(self) -> PhaseState:
+        return self._progress.to_phase_state(self._model.vectors())

@@ -1,0 +1,1 @@
+"""The parts of the finetuning phase; see `phases.finetune` for how they work together."""

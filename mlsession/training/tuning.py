@@ -1,0 +1,89 @@
+"""What a session tunes its network with: recorded when it is made, looked up again when it goes on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+
+from mlsession.augment.options import Flip, augmentation_options
+from mlsession.errors import UnusableData
+from mlsession.events import Event, NumericsChanged
+from mlsession.extractors.runtime import Surroundings, recorded_device
+from mlsession.finetuning.options import FineTune
+from mlsession.finetuning.runtime import TuningRuntime, chosen_tuning, tuning_of
+from mlsession.session.log.blobs import as_written
+from mlsession.session.log.members import as_object
+from mlsession.session.phase import Json
+from mlsession.training.parameters import ModelParameters
+
+FINETUNING = "finetuning"
+"""The member of a session's numerics id that says what the network is tuned with; absent where it is not."""
+OPTIONS = tuple(item.name for item in fields(FineTune) if item.name not in ("feature_extractor", "classifier"))
+"""Of `FineTune`, but for those that every training has."""
+
+
+def tuning_here(parameters: ModelParameters) -> dict[str, Json]:
+    """That member for a session that is made on this machine; {} without fine-tuning. Raises `InvalidParameter`."""
+    if not isinstance(parameters.algorithm, FineTune):
+        return {}
+    around = Surroundings.here(parameters.accelerator)
+    return {FINETUNING: dict(chosen_tuning(parameters.precision, around).numerics(around))}
+
+
+def recorded_tuning(numerics: Mapping[str, Json], emit: Callable[[Event], None]) -> TuningRuntime:
+    """What the session with this numerics id tunes with; what of it is not as recorded is told.
+
+    Raises `IncompatibleParameters` if it cannot be had here, `DamagedData`.
+    """
+    with as_written("the session's numerics"):
+        recorded = as_object(numerics[FINETUNING])
+        around = Surroundings.here(recorded_device(recorded))
+        runtime = tuning_of(recorded, around)
+    for what, new in runtime.numerics(around).items():
+        original = recorded.get(what)
+        if original != new:
+            emit(NumericsChanged(what=f"{FINETUNING}.{what}", original=str(original), new=new))
+    return runtime
+
+
+def check_validation(parameters: ModelParameters, images: int) -> None:
+    """Raises `UnusableData` where fine-tuning needs validation images, and of `images` ones none is held out."""
+    algorithm, validation = parameters.algorithm, parameters.validation
+    if not isinstance(algorithm, FineTune) or algorithm.keep == "always" or validation.source is not None:
+        return
+    if not validation.ratio_for(images):
+        raise UnusableData(
+            "validation",
+            f"fine-tuning is kept only if validation images say that it is better, and of {images:,} images none is "
+            "held out; hold some out (Validation.split(0.2), --validation 0.2), or keep it always (keep='always')",
+        )
+
+
+def tuning_words(options: FineTune) -> Mapping[str, str | tuple[str, ...]] | None:
+    """What says these on a command line, but for what is the default; None where nothing can."""
+    usual, said = FineTune(), dict[str, str | tuple[str, ...]]({"--fine-tune": ""})
+    further: list[str] = []
+    for name in OPTIONS:
+        value = getattr(options, name)
+        if value == getattr(usual, name):
+            continue
+        text = _named(value) if name == "augmentation" else json.dumps(value).strip('"')
+        if text is None:
+            return None
+        if name in ("epochs", "learning_rate", "batch_size", "unfreeze"):
+            said[f"--{name.replace('_', '-')}"] = text
+        else:
+            further.append(f"{name.replace('_', '-')}={text}")
+    return {**said, "--fine-tune-option": tuple(further)} if further else said
+
+
+def _named(options: object) -> str | None:
+    """Options of augmentation by their names; None where they are not the usual ones of these names."""
+    if not isinstance(options, tuple):
+        return None
+    names: list[str] = []
+    for option in options:
+        flips = [("flip", option.horizontal), ("flip-vertical", option.vertical)] if isinstance(option, Flip) else []
+        names += [name for name, is_on in flips if is_on] if flips else [option.kind]
+    return (",".join(names) or "none") if augmentation_options(names) == options else None

@@ -6,7 +6,7 @@ AZURITE := .venv/azurite/.ready
 # Idle OpenMP threads that spin take the cores from the tests beside them; results do not depend on it.
 QUIET := GOMP_SPINCOUNT=0
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench bench-gpu clean
 
 demo: $(READY)
 	$(BIN)/mlsession train examples/data/train --test examples/data/test --session demo/fruit.mlsession \
@@ -22,6 +22,10 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/run.py
+
+# On a machine without a GPU it says so, and runs a small sample on the CPU.
+bench-gpu: $(READY)
+	$(BIN)/python benchmarks/devices.py
 
 # torch and torchvision in one command, so that the two builds fit together.
 $(READY): pyproject.toml constraints.txt

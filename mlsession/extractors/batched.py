@@ -58,9 +58,7 @@ class BatchedExtractor:
 
     def extract(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         side = self.input_side
-        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (side, side, 3):
-            found = f"{images.dtype} {list(images.shape)}"
-            raise InvalidParameter("images", found, f"must be uint8 [N, {side}, {side}, 3]")
+        check_pictures(images, side)
         rows = np.empty((len(images), self.dimension), np.float32)
         batch = np.zeros((BATCH_SIZE, side, side, 3), np.uint8)
         for start in range(0, len(images), BATCH_SIZE):
@@ -71,13 +69,20 @@ class BatchedExtractor:
         return rows
 
 
+def check_pictures(images: npt.NDArray[np.uint8], side: int) -> None:
+    """Raises `InvalidParameter` for another shape or dtype than uint8 [N, side, side, 3]."""
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (side, side, 3):
+        found = f"{images.dtype} {list(images.shape)}"
+        raise InvalidParameter("images", found, f"must be uint8 [N, {side}, {side}, 3]")
+
+
 def extraction_numerics(
     runtime: Runtime, library: str | None = None, kernels: str | None = None
 ) -> dict[str, str | int]:
     """See `FeatureExtractor.numerics`."""
     return {
         **runtime.numerics(),
-        "batch_size": BATCH_SIZE,
+        "batch_size": runtime.batch_size,
         "decoder": _decoder(),
         "preparation": PREPARATION,
         **({} if library is None else {"library": library}),

@@ -6,27 +6,26 @@ import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
+from mlsession.devices.accelerators import AcceleratorChoice
 from mlsession.errors import InvalidParameter
-from mlsession.extractors.batched import BatchedExtractor, Run, extraction_numerics
-from mlsession.extractors.embedded import DEFAULT_REVISION, Lite1, ScenePrint
+from mlsession.extractors import embedded_networks
+from mlsession.extractors.batched import extraction_numerics
+from mlsession.extractors.embedded import DEFAULT_REVISION, EmbeddedExtractor, Lite1, ScenePrint
+from mlsession.extractors.feeding import FedExtractor
 from mlsession.extractors.library import LibraryExtractor, TimmExtractor, TorchvisionExtractor
-from mlsession.extractors.lite_plan import plan_of
-from mlsession.extractors.lite_weights import folded_kernels, published_tensors
 from mlsession.extractors.protocol import FeatureExtractor, OwnExtractor
 from mlsession.extractors.runtime import BackendChoice, PrecisionChoice, Runtime, Surroundings, chosen_runtime
+from mlsession.extractors.tuned import KIND, TunedExtractor, check_digest
+from mlsession.session.phase import Arrays
 from mlsession.store import is_local, local_path
-
-if TYPE_CHECKING:
-    from torch import nn
 
 Library = TypeVar("Library", bound=LibraryExtractor)
 
-EmbeddedExtractor: TypeAlias = ScenePrint | Lite1
-"""One whose weights come with a Python package."""
-
-FeatureExtractorSpec: TypeAlias = ScenePrint | Lite1 | TimmExtractor | TorchvisionExtractor | OwnExtractor
+FeatureExtractorSpec: TypeAlias = (
+    ScenePrint | Lite1 | TimmExtractor | TorchvisionExtractor | TunedExtractor | OwnExtractor
+)
 """Any extractor as an option value: frozen, storable, and loaded by `load_extractor`."""
 
 NAMES: Mapping[str, EmbeddedExtractor] = MappingProxyType(
@@ -100,12 +99,16 @@ def extractor_from_json(
     value: Mapping[str, object],
     location: str | None = None,
     storage_options: Mapping[str, object] | None = None,
+    tensors: Arrays | None = None,
 ) -> FeatureExtractorSpec:
     """What `to_json` gave, with the weights of a library's network at `location`; nothing is read yet.
 
-    Raises `InvalidParameter` for a kind or revision that this version does not have.
+    `tensors` are those of a `TunedExtractor`. Raises `InvalidParameter` for a kind or revision that this version does
+    not have, `DamagedData` for other tensors than were tuned.
     """
     kind, revision = value.get("kind"), value.get("revision")
+    if kind == KIND:
+        return _tuned(value, location, storage_options, tensors or {})
     if isinstance(kind, str) and kind in LIBRARIES:
         absolute = None if location is None else _absolute(location)
         return LIBRARIES[kind].from_json(value).at(absolute, storage_options)
@@ -121,85 +124,98 @@ def extractor_from_json(
     return found
 
 
+def _tuned(
+    value: Mapping[str, object],
+    location: str | None,
+    storage_options: Mapping[str, object] | None,
+    tensors: Arrays,
+) -> TunedExtractor:
+    base = value.get("base")
+    if not isinstance(base, Mapping) or base.get("kind") == KIND:
+        raise InvalidParameter("feature_extractor", dict(value), "does not say what was tuned")
+    found = extractor_from_json(base, location, storage_options)
+    if not tensors:
+        raise InvalidParameter("tensors", f"of {found.name}", "are missing; give the fine-tuned extractor again")
+    assert not isinstance(found, TunedExtractor | OwnExtractor)  # The catalogue has neither by name.
+    tuned = TunedExtractor(base=found, tensors=tensors)
+    check_digest(tuned, value)
+    return tuned
+
+
 def weights_place(spec: FeatureExtractorSpec) -> tuple[str | None, Mapping[str, object]]:
     """The file that the weights of an extractor are in, if its name does not settle that, and fsspec's options."""
-    return (spec.location, spec.storage_options) if isinstance(spec, LibraryExtractor) else (None, {})
+    base = base_of(spec)
+    return (base.location, base.storage_options) if isinstance(base, LibraryExtractor) else (None, {})
+
+
+def base_of(spec: FeatureExtractorSpec) -> FeatureExtractorSpec:
+    """What a fine-tuned extractor was before; any other is its own base."""
+    return spec.base if isinstance(spec, TunedExtractor) else spec
 
 
 def runtime_for(
-    spec: FeatureExtractorSpec, backend: BackendChoice = "auto", precision: PrecisionChoice = "auto"
+    spec: FeatureExtractorSpec,
+    backend: BackendChoice = "auto",
+    precision: PrecisionChoice = "auto",
+    accelerator: AcceleratorChoice = "cpu",
 ) -> Runtime:
-    """What runs it here, by rule; see `runtime`. Raises `InvalidParameter`."""
-    return chosen_runtime(backend, precision, Surroundings.here(), is_own_network=isinstance(spec, EmbeddedExtractor))
+    """What runs it here, by rule; see `runtime`. Raises `InvalidParameter`.
+
+    The CPU unless told otherwise: to start a GPU takes seconds, which only many pictures bring back.
+    """
+    if isinstance(spec, OwnExtractor):
+        if accelerator in ("gpu", "cuda", "mps"):
+            reason = f"{spec.name} brings its network along, and runs it where it chooses; leave this out"
+            raise InvalidParameter("accelerator", accelerator, reason)
+        accelerator = "cpu"
+    return chosen_runtime(
+        backend,
+        precision,
+        Surroundings.here(accelerator),
+        is_own_network=isinstance(base_of(spec), EmbeddedExtractor),
+        accelerator=accelerator,
+    )
 
 
 def numerics_of(spec: FeatureExtractorSpec, runtime: Runtime) -> Mapping[str, str | int]:
     """What `FeatureExtractor.numerics` will say; a network is only loaded where that cannot be known otherwise."""
-    if isinstance(spec, EmbeddedExtractor):
-        return extraction_numerics(runtime, kernels=_kernels(runtime))
-    return load_extractor(spec, runtime).numerics()
+    if isinstance(base_of(spec), EmbeddedExtractor):
+        return extraction_numerics(runtime, kernels=embedded_networks.kernels_of(runtime))
+    extractor = load_extractor(spec, runtime)
+    try:
+        return extractor.numerics()
+    finally:
+        close_extractor(extractor)
 
 
 def load_extractor(spec: FeatureExtractorSpec, runtime: Runtime | None = None) -> FeatureExtractor:
     """The network behind `spec`, ready to extract, run by `runtime` (None: what `runtime_for` chooses).
 
-    It computes in the thread that calls it: several of them work in several threads. The process's allocator is set to
-    keep freed memory (see `allocator`), which makes extraction with torch up to twice as fast. Raises `ModelNotFound`,
-    `DamagedData`, and `IncompatibleParameters` for a file of other weights than `spec` names.
+    On the CPU it computes in the thread that calls it: several of them work in several threads. On a GPU one serves all
+    threads; `close_extractor` ends it. The process's allocator is set to keep freed memory (see `allocator`), which
+    makes extraction with torch up to twice as fast. Raises `ModelNotFound`, `DamagedData`, `InvalidParameter` where a
+    GPU has no room for the network, and `IncompatibleParameters` for a file of other weights than `spec` names.
     """
     runtime = runtime_for(spec) if runtime is None else runtime
     if runtime.backend == "torch":
         from mlsession.extractors.allocator import keep_freed_memory
 
         keep_freed_memory()
-    if isinstance(spec, LibraryExtractor):
+    base, tuned = base_of(spec), spec if isinstance(spec, TunedExtractor) else None
+    if isinstance(base, LibraryExtractor):
         from mlsession.extractors.library_networks import loaded
 
-        return loaded(spec, runtime)
-    if isinstance(spec, EmbeddedExtractor):
-        return _embedded(spec, runtime)
+        return loaded(base, runtime, tuned)
+    if isinstance(base, EmbeddedExtractor):
+        return embedded_networks.loaded(base, runtime, tuned)
+    assert isinstance(spec, OwnExtractor)
     return spec.load()
 
 
-def _embedded(spec: EmbeddedExtractor, runtime: Runtime) -> FeatureExtractor:
-    kernels = folded_kernels(plan_of(spec.variant), published_tensors(spec.variant))
-
-    def network() -> nn.Module:
-        from mlsession.extractors.lite import build_network
-
-        return build_network(spec.variant, kernels)
-
-    if runtime.backend == "openvino":
-        from mlsession.extractors.openvino_lite import LiteRunner
-
-        run: Run = LiteRunner(spec.variant, kernels, runtime)
-    elif _kernels(runtime) is not None:
-        from mlsession.extractors.lite_fused import FusedRunner
-
-        run = FusedRunner(spec.variant, kernels, runtime.precision)
-    else:
-        from mlsession.extractors.network import runner
-
-        run = runner(network(), runtime.precision)
-    return BatchedExtractor(
-        name=spec.name,
-        identity=spec.identity,
-        dimension=spec.dimension,
-        input_side=spec.input_side,
-        runtime=runtime,
-        run=run,
-        network=network,
-        kernels=_kernels(runtime),
-    )
-
-
-def _kernels(runtime: Runtime) -> str | None:
-    """What torch runs mlsession's own networks with, if not with its public operators."""
-    if runtime.backend != "torch":
-        return None
-    from mlsession.extractors.lite_fused import FUSED, has_fused_kernels
-
-    return FUSED if has_fused_kernels() else None
+def close_extractor(extractor: FeatureExtractor) -> None:
+    """Ends the thread of an extractor on a GPU; those on the CPU have none."""
+    if isinstance(extractor, FedExtractor):
+        extractor.close()
 
 
 def _resolved(

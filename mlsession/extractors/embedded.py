@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TypeAlias
 
 from mlsession.errors import InvalidParameter
 from mlsession.extractors.framing import picture_side
@@ -129,6 +130,10 @@ class Lite1:
     def to_json(self) -> dict[str, Json]:
         """For a session's record; `extractor_from_json` takes it back."""
         return {"kind": "lite1"}
+
+
+EmbeddedExtractor: TypeAlias = ScenePrint | Lite1
+"""One whose weights come with a Python package."""
 
 
 def _identity(name: str, variant: LiteVariant) -> str:

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from mlsession.errors import IncompatibleParameters, ModelNotFound
 from mlsession.extractors.backbone import Backbone
-from mlsession.extractors.batched import BatchedExtractor
 from mlsession.extractors.library import FILE, TENSORS, LibraryExtractor
-from mlsession.extractors.network import Framed, frozen, random_generator_kept, runner
+from mlsession.extractors.network import Framed, extractor_of, frozen, random_generator_kept, retuned
+from mlsession.extractors.protocol import FeatureExtractor
 from mlsession.extractors.runtime import Runtime
+from mlsession.extractors.tuned import TunedExtractor
 from mlsession.extractors.weights import check_suffix, read_file, read_tensors, tensors_digest
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
 Spec = TypeVar("Spec", bound=LibraryExtractor)
 
@@ -60,8 +62,28 @@ def resolved(
     )
 
 
-def loaded(spec: LibraryExtractor, runtime: Runtime) -> BatchedExtractor:
-    """The network behind a value, with the very weights that it names.
+def loaded(spec: LibraryExtractor, runtime: Runtime, tuned: TunedExtractor | None = None) -> FeatureExtractor:
+    """The network behind a value, with the very weights that it names, or `tuned` ones; raises as `backbone_of`.
+
+    Raises `InvalidParameter` for tuned tensors of another network.
+    """
+    network: nn.Module = Framed(backbone_of(spec).network, spec.network_side, spec.mean, spec.std)
+    if tuned is not None:
+        network = retuned(network, tuned.tensors, tuned.name)
+    called = spec if tuned is None else tuned
+    return extractor_of(
+        frozen(network),
+        name=called.name,
+        identity=called.identity,
+        dimension=spec.dimension,
+        input_side=spec.input_side,
+        runtime=runtime,
+        library=_library(spec.library).version,
+    )
+
+
+def backbone_of(spec: LibraryExtractor) -> Backbone:
+    """The network behind a value as its library makes it, with the very weights that it names.
 
     Raises `ModelNotFound` where they cannot be had, `IncompatibleParameters` if those at hand are others or the
     installed library makes another network of them.
@@ -74,17 +96,7 @@ def loaded(spec: LibraryExtractor, runtime: Runtime) -> BatchedExtractor:
         raise _incompatible(
             "dimension", spec.dimension, dimension, f"install the version that it was made with, not {library.version}"
         )
-    network = frozen(Framed(backbone.network, spec.network_side, spec.mean, spec.std))
-    return BatchedExtractor(
-        name=spec.name,
-        identity=spec.identity,
-        dimension=spec.dimension,
-        input_side=spec.input_side,
-        runtime=runtime,
-        run=runner(network, runtime.precision),
-        network=lambda: network,
-        library=library.version,
-    )
+    return backbone
 
 
 def _checked_tensors(spec: LibraryExtractor, library: _Library) -> Mapping[str, torch.Tensor]:

@@ -85,10 +85,15 @@ class LitePlan:
 
     def convolutions(self) -> Iterator[Convolution]:
         """All of them, in order."""
-        yield self.stem
-        for block in self.blocks:
-            yield from block.convolutions
-        yield self.head
+        return (each for _, each in self.modules())
+
+    def modules(self) -> Iterator[tuple[str, Convolution]]:
+        """All of them, in order, each with the name of its module in `lite.EfficientNetLite`."""
+        yield "stem.convolution", self.stem
+        for place, block in enumerate(self.blocks):
+            for inner, each in enumerate(block.convolutions):
+                yield f"blocks.{place}.convolutions.{inner}.convolution", each
+        yield "head.convolution", self.head
 
 
 def plan_of(variant: LiteVariant) -> LitePlan:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from mlsession.extractors.embedded import LiteVariant
 from mlsession.extractors.lite_plan import Convolution, LitePlan, plan_of
+from mlsession.extractors.tuned import check_tensors
 from mlsession.extractors.weights import packaged_bytes
 
 Floats = npt.NDArray[np.float32]
@@ -62,6 +63,31 @@ def published_tensors(variant: LiteVariant) -> Mapping[str, Floats]:
 def folded_kernels(plan: LitePlan, tensors: Mapping[str, Floats]) -> Mapping[str, Kernel]:
     """By the name of the convolution; `tensors` are those that `published_tensors` gives, or of the same names."""
     return {each.name: _folded(each, tensors) for each in plan.convolutions()}
+
+
+def tuned_kernels(
+    plan: LitePlan, kernels: Mapping[str, Kernel], tuned: Mapping[str, Floats], name: str
+) -> Mapping[str, Kernel]:
+    """The kernels with some of their tensors replaced, named as `lite.EfficientNetLite` does; all memory is new.
+
+    `name` is the extractor's, for messages. Raises `InvalidParameter` for tensors of another network.
+    """
+    check_tensors(
+        {
+            f"{module}.{part}": tensor.shape
+            for module, each in plan.modules()
+            for part, tensor in (("weight", kernels[each.name].weight), ("bias", kernels[each.name].bias))
+        },
+        tuned,
+        name,
+    )
+    return {
+        each.name: Kernel(
+            weight=np.array(tuned.get(f"{module}.weight", kernels[each.name].weight), order="C"),
+            bias=np.array(tuned.get(f"{module}.bias", kernels[each.name].bias)),
+        )
+        for module, each in plan.modules()
+    }
 
 
 def _folded(convolution: Convolution, tensors: Mapping[str, Floats]) -> Kernel:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
+from mlsession.extractors.batched import BatchedExtractor
+from mlsession.extractors.feeding import FedExtractor
 from mlsession.extractors.framing import first_pixel
 from mlsession.extractors.numerics import torch_numerics
-from mlsession.extractors.runtime import Precision
+from mlsession.extractors.runtime import Precision, Runtime
+from mlsession.extractors.tuned import check_tensors
+from mlsession.session.phase import Arrays
 
 _WHITE = 255.0
 
@@ -60,10 +65,52 @@ def runner(network: nn.Module, precision: Precision) -> Callable[[npt.NDArray[np
     return run
 
 
+def extractor_of(
+    network: nn.Module,
+    *,
+    name: str,
+    identity: str,
+    dimension: int,
+    input_side: int,
+    runtime: Runtime,
+    library: str | None = None,
+) -> BatchedExtractor | FedExtractor:
+    """A `frozen` network as an extractor on torch: on the CPU one for each thread, on a GPU one for all.
+
+    See `BatchedExtractor` for the rest, and `FedExtractor` for what it raises.
+    """
+    made = (
+        FedExtractor if runtime.gpu is not None else partial(BatchedExtractor, run=runner(network, runtime.precision))
+    )
+    return made(
+        name=name,
+        identity=identity,
+        dimension=dimension,
+        input_side=input_side,
+        runtime=runtime,
+        network=lambda: network,
+        library=library,
+    )
+
+
 def frozen(network: nn.Module) -> nn.Module:
     """The network made ready to extract with: eval mode, no gradients, float32, channels last in memory."""
     network.requires_grad_(False)
     return network.eval().float().to(memory_format=torch.channels_last)
+
+
+def retuned(network: nn.Module, tensors: Arrays, name: str) -> nn.Module:
+    """The network itself, with some tensors of its `state_dict()` replaced by copies of those of a `TunedExtractor`.
+
+    `name` is the extractor's, for messages. Raises `InvalidParameter` for tensors of another network.
+    """
+    state = network.state_dict()
+    check_tensors({each: tuple(tensor.shape) for each, tensor in state.items()}, tensors, name)
+    with torch.no_grad():
+        for each, tensor in tensors.items():
+            state[each].copy_(torch.from_numpy(np.array(tensor)))
+    # Some networks keep what they have computed from their parameters in evaluation mode, until the mode changes.
+    return network.train().eval()
 
 
 @contextmanager

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from mlsession.extractors.catalog import load_extractor, scene_print
+from mlsession.extractors.numerics import torch_numerics
 from mlsession.extractors.protocol import FeatureExtractor
 from mlsession.extractors.runtime import Runtime
 from mlsession.processor import this_processor
@@ -48,3 +51,10 @@ def exact(request: pytest.FixtureRequest) -> FeatureExtractor:
 def images() -> npt.NDArray[np.uint8]:
     """uint8 [12, 256, 256, 3]: real photos of four labels; no multiple of the batch size."""
     return np.concatenate([prepared(label)[:3] for label in ("Banana", "Kiwi", "Lemon", "Tomato")])
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """torch's threads wait by spinning, which on a busy machine takes many times as long."""
+    with torch_numerics(1):
+        yield

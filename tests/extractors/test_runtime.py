@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import pytest
 
+from mlsession.devices.accelerators import AcceleratorChoice, Gpu
 from mlsession.errors import IncompatibleParameters, InvalidParameter
 from mlsession.extractors.runtime import (
     BACKENDS,
+    GPU_BATCH_SIZE,
     PRECISIONS,
     BackendChoice,
     PrecisionChoice,
+    Runtime,
     Surroundings,
     chosen_runtime,
+    plain_precision,
+    recorded_device,
     recorded_runtime,
 )
 from mlsession.processor import Processor, told_sets, usable_processors, whole_processors
@@ -19,10 +24,13 @@ from mlsession.processor import Processor, told_sets, usable_processors, whole_p
 NEW = Processor(machine="x86_64", sets=("avx2", "avx512f", "avx512_bf16", "amx_bf16"))
 OLD = Processor(machine="x86_64", sets=("avx2",))
 ARM = Processor(machine="arm64")
+GPU = Gpu(device="cuda", name="A (9.0)", libraries="cuda 12.8 cudnn 91002", has_bfloat16=True, place="cuda:0")
+OLD_GPU = Gpu(device="cuda", name="B (7.5)", libraries="cuda 12.8 cudnn 91002", has_bfloat16=False, place="cuda:0")
+APPLE = Gpu(device="mps", name="C", libraries="macos 15.1", has_bfloat16=False, place="mps")
 
 
-def where(processor: Processor, has_openvino: bool = True) -> Surroundings:
-    return Surroundings(processor=processor, has_openvino=has_openvino)
+def where(processor: Processor, has_openvino: bool = True, gpu: Gpu | None = None) -> Surroundings:
+    return Surroundings(processor=processor, has_openvino=has_openvino, gpu=gpu)
 
 
 @pytest.mark.parametrize(
@@ -64,6 +72,80 @@ def test_what_cannot_be_had_is_refused(
 ) -> None:
     with pytest.raises(InvalidParameter, match=message):
         chosen_runtime(backend, precision, surroundings, is_own_network=is_own)
+
+
+@pytest.mark.parametrize(
+    ("gpu", "is_own", "accelerator", "backend", "precision", "expected"),
+    [
+        (GPU, True, "auto", "auto", "auto", ("torch", "cuda", "bfloat16")),
+        (GPU, False, "auto", "auto", "auto", ("torch", "cuda", "bfloat16")),
+        (GPU, True, "gpu", "torch", "float32", ("torch", "cuda", "float32")),
+        (GPU, True, "gpu", "auto", "32-true", ("torch", "cuda", "float32")),
+        (GPU, True, "cuda", "auto", "bf16-true", ("torch", "cuda", "bfloat16")),
+        (GPU, True, "cuda", "auto", "16-mixed", ("torch", "cuda", "bfloat16")),
+        (OLD_GPU, True, "cuda", "auto", "auto", ("torch", "cuda", "float32")),
+        (OLD_GPU, False, "cuda", "auto", "bf16-mixed", ("torch", "cuda", "float32")),
+        (APPLE, True, "mps", "auto", "auto", ("torch", "mps", "float32")),
+        (GPU, True, "auto", "openvino", "auto", ("openvino", "cpu", "bfloat16")),
+        (GPU, True, "cpu", "auto", "auto", ("openvino", "cpu", "bfloat16")),
+        (None, True, "cpu", "auto", "bf16-true", ("openvino", "cpu", "bfloat16")),
+    ],
+)
+def test_the_rule_with_a_gpu(
+    gpu: Gpu | None,
+    is_own: bool,
+    accelerator: AcceleratorChoice,
+    backend: BackendChoice,
+    precision: PrecisionChoice,
+    expected: tuple[str, str, str],
+) -> None:
+    around = where(NEW, gpu=gpu)
+    found = chosen_runtime(backend, precision, around, is_own_network=is_own, accelerator=accelerator)
+    assert (found.backend, found.device, found.precision) == expected
+    assert found.batch_size == (4 if found.device == "cpu" else GPU_BATCH_SIZE)
+    # What is recorded of it is had again there, and says what it needs elsewhere.
+    recorded = {**found.numerics(), "batch_size": found.batch_size}
+    assert recorded_device(recorded) == found.device
+    assert recorded_runtime(recorded, around) == found
+    if found.device != "cpu":
+        with pytest.raises(IncompatibleParameters, match=f"accelerator was '{found.device}'.*go on where there is one"):
+            recorded_runtime(recorded, where(NEW))
+
+
+def test_a_session_of_the_cpu_stays_there() -> None:
+    recorded = {"backend": "torch 2.15.0 cpu", "precision": "float32", "batch_size": 4}
+    assert recorded_runtime(recorded, where(NEW, gpu=GPU)) == Runtime(backend="torch", precision="float32")
+
+
+def test_a_smaller_batch_of_a_gpu_is_kept() -> None:
+    recorded = {"backend": "torch 2.15.0 cuda", "precision": "float32", "batch_size": 16}
+    assert recorded_runtime(recorded, where(NEW, gpu=GPU)).batch_size == 16
+    with pytest.raises(IncompatibleParameters, match=r"precision was 'bfloat16'.*B \(7\.5\)"):
+        recorded_runtime({**recorded, "precision": "bfloat16"}, where(NEW, gpu=OLD_GPU))
+    with pytest.raises(IncompatibleParameters, match="accelerator was 'cuda'"):
+        recorded_runtime(recorded, where(NEW, gpu=APPLE))
+
+
+@pytest.mark.parametrize(
+    ("gpu", "accelerator", "backend", "precision", "message"),
+    [
+        (None, "gpu", "auto", "auto", "accelerator='gpu': torch .* finds none on this machine"),
+        (GPU, "gpu", "openvino", "auto", "backend='openvino'.*the CPU only"),
+        (OLD_GPU, "auto", "auto", "bf16-true", r"precision='bfloat16': B \(7\.5\) has no instructions"),
+        (GPU, "tpu", "auto", "auto", "accelerator='tpu': must be one of"),
+    ],
+)
+def test_what_a_gpu_cannot_do_is_refused(
+    gpu: Gpu | None, accelerator: AcceleratorChoice, backend: BackendChoice, precision: PrecisionChoice, message: str
+) -> None:
+    with pytest.raises(InvalidParameter, match=message):
+        chosen_runtime(backend, precision, where(NEW, gpu=gpu), is_own_network=True, accelerator=accelerator)
+
+
+def test_lightnings_words_are_ours() -> None:
+    assert [plain_precision(each) for each in PRECISIONS] == [
+        *("auto", "float32", "bfloat16", "float32", "bfloat16", "bf16-mixed", "16-mixed")
+    ]
 
 
 @pytest.mark.parametrize(("backend", "precision"), [("cuda", "auto"), ("auto", "int8"), (None, "auto"), ("auto", 16)])

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TypeVar
 
 from mlsession.errors import UsageError
 from mlsession.events import SessionCreated
+from mlsession.job.callbacks import Callback
 from mlsession.job.job import Job, JobContext
 from mlsession.session.attempt import Surroundings, advance_session, retry_teller
 from mlsession.session.drive import DriveOptions
 from mlsession.session.identity import Identity, check_compatible
 from mlsession.session.liveness import this_process
 from mlsession.session.log.journal import LogState
+from mlsession.session.loggers import LoggerName, logger_choices
 from mlsession.session.opening import OpenOptions, create_session, find_session
 from mlsession.session.parameters import SessionParameters
 from mlsession.session.phase import Json, Task
@@ -23,6 +26,8 @@ from mlsession.store.protocol import Store
 from mlsession.store.retrying import RetryingStore
 
 T = TypeVar("T")
+LOGGER_SECONDS = 120.0
+"""How long a job that is not asked to stop waits for its loggers at its end: some talk to a server."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,22 +54,25 @@ def run_task(
     task: Task[T],
     session: SessionParameters,
     parameters: Mapping[str, Json],
+    callbacks: Sequence[Callback] = (),
 ) -> Job[T]:
     """Starts, resumes or returns the result of a task: the same call for all three.
 
     `parameters` are what matters to the result: a session made with others is refused with `IncompatibleParameters`.
-    The job raises, through `Job.result`, what `advance_session` raises.
+    `callbacks` are told of all that happens. The job raises, through `Job.result`, what `advance_session` raises.
     """
+    check_loggers(session)
     place = SessionPlace.of(session)
     identity = Identity(task=task.name, phases=task.phases, parameters=parameters)
 
     def work(context: JobContext) -> T:
         known = ensure_session(place, session, context, identity)
+        start_logging(place, session, context, known)
         return advance_session(
             task, surroundings(place, session, context), open_options(session), drive_options(session), known
         )
 
-    return Job(work)
+    return Job(work, callbacks=callbacks)
 
 
 def ensure_session(
@@ -136,3 +144,43 @@ def drive_options(session: SessionParameters) -> DriveOptions:
         grace_seconds=session.grace_seconds,
         retention=session.retention,
     )
+
+
+def check_loggers(session: SessionParameters) -> None:
+    """Raises `InvalidParameter` where what a logger takes that is asked for by its name is not installed."""
+    names = [choice for choice in logger_choices(session.logger) if isinstance(choice, LoggerName)]
+    if names:
+        from mlsession.loggers.bound import check_installed
+
+        for name in names:
+            check_installed(name)
+
+
+def start_logging(
+    place: SessionPlace, session: SessionParameters, context: JobContext, known: LogState
+) -> Callable[[Mapping[str, float], int], None]:
+    """Lets the loggers that are asked for follow the job; nothing of them is imported if there are none.
+
+    What is returned takes what the session came to, by name, and the step to log it at.
+    """
+    choices = logger_choices(session.logger)
+    if not choices:
+        return lambda figures, step: None
+    from mlsession.loggers.earlier import earlier_figures
+    from mlsession.loggers.logging import SessionLogging
+    from mlsession.loggers.run import run_of
+
+    def patience() -> float:
+        left = context.stop.seconds_left(session.grace_seconds, context.clock)
+        return LOGGER_SECONDS if left is None else max(left, 1.0)
+
+    def conclude(figures: Mapping[str, float], step: int) -> None:
+        for each in all_logging:
+            each.conclude(figures, step)
+
+    run = run_of(known, place.url, place.temporary)
+    earlier = partial(earlier_figures, place.open, session)
+    all_logging = [SessionLogging(choice, run, context.emit, earlier) for choice in choices]
+    for each in all_logging:
+        context.attend(each, patience, each.be_late)
+    return conclude

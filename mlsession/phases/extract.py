@@ -25,8 +25,9 @@ import numpy.typing as npt
 from mlsession.errors import UnreadableImage, UnusableData
 from mlsession.phases.contents import Contents, copies_among, original_facts
 from mlsession.phases.corpus import Corpus
-from mlsession.phases.featurize import Featurizer, Picture
+from mlsession.phases.featurize import Picture
 from mlsession.phases.pictures import BATCH
+from mlsession.phases.sharing import FeatureSource
 from mlsession.session.log.blobs import as_written
 from mlsession.session.log.members import as_count, as_list
 from mlsession.session.phase import Array, Arrays, Json, Notice, Past, PhaseState, Step
@@ -62,7 +63,7 @@ class Extracting:
     def __init__(
         self,
         corpus: Corpus,
-        featurizer: Featurizer,
+        featurizer: FeatureSource,
         split: Split,
         past: Past,
         fail_on_bad_image: bool = False,

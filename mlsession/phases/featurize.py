@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ from mlsession.images.decode import STRICT, ReadingRules
 from mlsession.phases.cache import view_key
 from mlsession.phases.claims import Claims
 from mlsession.phases.donation import FeatureRows
-from mlsession.phases.pictures import BATCH, Read, worked_batches
+from mlsession.phases.pictures import BATCH, WHOLE, Read, Share, worked_batches
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -82,11 +82,13 @@ class Featurizer:
         augmenter: str = "",
         is_shared: Callable[[], bool] | None = None,
         rules: ReadingRules = STRICT,
+        workers: int | None = None,
+        release: Callable[[], None] | None = None,
     ) -> None:
         """`load_extractor` is called in each worker that needs one, from several threads at once.
 
         `views` are those of training images; `augmenter` is the `augmenter_identity` that makes them; `is_shared` is of
-        the sources, see `worked_batches`.
+        the sources, see `worked_batches`, and so are `workers`; `release` ends what the extractors hold.
         """
         self._load_extractor = load_extractor
         self._dimension = dimension
@@ -95,6 +97,9 @@ class Featurizer:
         self._augmenter_identity = augmenter
         self._is_shared = is_shared
         self._maker = ViewMaker(self._views, side, rules)
+        self._num_workers = workers
+        self._release = release
+        self._batches: Generator[tuple[Picture, ...], None, None] | None = None
         self._workers = threading.local()
         self._claims = Claims()
         self.num_reused = 0
@@ -118,18 +123,45 @@ class Featurizer:
 
         Raises what reading raises; an image that cannot be decoded is a picture with a reason.
         """
+        for pictures in self.worked(rows, key_of, bytes_of, size, augmented, WHOLE):
+            self.keep(pictures)
+            yield pictures
+
+    def worked(
+        self,
+        rows: range,
+        key_of: Callable[[int], str],
+        bytes_of: Callable[[int], bytes],
+        size: int,
+        augmented: bool,
+        share: Share,
+    ) -> Iterator[tuple[Picture, ...]]:
+        """The same of a share of the batches, and without keeping anything: `keep` or `forget` each one."""
         views = range(self.num_views if augmented else 1)
 
         def work(batch: Sequence[tuple[int, Read]]) -> tuple[Picture, ...]:
             return self._worked([(row, key_of(row), read()) for row, read in batch], views)
 
-        for pictures in worked_batches(rows, bytes_of, work, size, is_shared=self._is_shared):
-            for picture in pictures:
-                self._keep(picture)
-            yield pictures
+        self._batches = worked_batches(rows, bytes_of, work, size, self._num_workers, self._is_shared, share)
+        return self._batches
+
+    def keep(self, pictures: Sequence[Picture]) -> None:
+        """Counts what was at hand, and hands what is new to the cache: of each batch in order."""
+        for picture in pictures:
+            self._keep(picture)
+
+    def forget(self, pictures: Sequence[Picture]) -> None:
+        """Leaves it to another process to keep them."""
+        for picture in pictures:
+            for view in picture.made:
+                self._claims.forget(self._key(picture.digest, view))
 
     def close(self) -> None:
-        """Writes what the cache still holds back."""
+        """Writes what the cache still holds back, and ends what the extractors hold."""
+        if self._batches is not None:
+            self._batches.close()  # So that no worker asks an extractor that is gone.
+        if self._release is not None:
+            self._release()
         if self._cache is not None:
             self._cache.close()
 

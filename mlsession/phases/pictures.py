@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -46,6 +46,24 @@ Read: TypeAlias = Callable[[], bytes]
 """Waits for the bytes of an image; raises what reading it raised."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """Which batches a process works on: of `size` processes, batch b is worked by rank b mod `size`."""
+
+    rank: int = 0
+    size: int = 1
+    neighbours: int = 1
+    """Processes that share this machine's processors, this one included."""
+
+    def of(self, workers: int) -> int:
+        """Of the threads that a machine has use for, those of this process."""
+        return max(workers // self.neighbours, 1)
+
+
+WHOLE = Share()
+"""All of them in one process."""
+
+
 def worked_batches(
     rows: range,
     read: Callable[[int], bytes],
@@ -53,16 +71,19 @@ def worked_batches(
     size: int = BATCH,
     workers: int | None = None,
     is_shared: Callable[[], bool] | None = None,
-) -> Iterator[Result]:
+    share: Share = WHOLE,
+) -> Generator[Result, None, None]:
     """`work` on `rows` in batches of `size`; the results in order, a few batches ahead of the caller.
+
+    With a `share` only on its batches, which are what they are for one process.
 
     `is_shared` tells, once there is something to read, whether many reads at once cost no more than few; left out,
     they do. Whatever `read`, `work` or it raises is raised here, at its batch's turn. The numbers of workers and of
     readers change the speed alone.
     """
-    if not rows:
+    if len(rows) <= share.rank * size:
         return
-    count = workers or min(usable_processors(), MOST_WORKERS)
+    count = share.of(workers or min(usable_processors(), MOST_WORKERS))
     shared = is_shared is not None and is_shared()
     num_readers, at_once = readers_for(count, shared), 1 if shared else AT_ONCE
     ahead = max(BATCHES_AHEAD, -(-num_readers // size))
@@ -70,7 +91,7 @@ def worked_batches(
     readers = ThreadPoolExecutor(max_workers=num_readers, thread_name_prefix="mlsession-reading")
     working = ThreadPoolExecutor(max_workers=count, thread_name_prefix="mlsession-working")
     waiting: deque[Future[Result]] = deque()
-    starts = iter(range(0, len(rows), size))
+    starts = iter(range(share.rank * size, len(rows), share.size * size))
     try:
         while True:
             while len(waiting) < count + ahead and (first := next(starts, None)) is not None:

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from mlsession.devices.choice import DevicesChoice, StrategyChoice, check_devices
 from mlsession.errors import InvalidParameter
+from mlsession.session.loggers import LoggerChoice, logger_choices
 from mlsession.session.policy import Automatic, EveryIterations, EverySeconds, SavePolicy
 from mlsession.session.retention import Retention
 from mlsession.store.retrying import Backoff
@@ -65,6 +67,18 @@ class SessionParameters:
     """
     verify_content: bool = False
     """Whether every image is read and compared with what was extracted, however unchanged its file looks."""
+    logger: LoggerChoice = None
+    """What the course of the training is logged with: a `Logger` of Lightning, the name of one ("csv", "tensorboard",
+    "mlflow", "wandb", with a folder as in "csv:logs"), or several. Nothing of it is stored; see docs/loggers.md."""
+    devices: DevicesChoice = 1
+    """How many processes train it, one for each GPU; "auto" for all GPUs of this machine. See docs/devices.md.
+
+    What comes out is the same for any number: images are extracted once, and saved in the same steps.
+    """
+    num_nodes: int = 1
+    """How many machines: more than 1 takes a launcher on each of them, which is told by docs/devices.md."""
+    strategy: StrategyChoice = "auto"
+    """How they share a network that is fine-tuned: "ddp", each has all of it."""
     storage_options: Mapping[str, object] = field(default_factory=dict, repr=False)
     """For fsspec: credentials, endpoints; `FreshOptions` for credentials with an end. Never stored, never printed."""
 
@@ -79,7 +93,8 @@ class SessionParameters:
             _whole("iterations", self.iterations)
         if self.on_modified_data not in ("fail", "update", "ignore"):
             raise InvalidParameter("on_modified_data", self.on_modified_data, "must be 'fail', 'update' or 'ignore'")
-        _ = self.save_policy, self.retention
+        check_devices(self.devices, self.num_nodes, self.strategy)
+        _ = self.save_policy, self.retention, logger_choices(self.logger)
 
     @property
     def save_policy(self) -> SavePolicy:

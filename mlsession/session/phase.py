@@ -33,6 +33,7 @@ class Phase(StrEnum):
     EXTRACTING = "extracting"
     SELECTING = "selecting"
     TRAINING = "training"
+    FINETUNING = "finetuning"
     EVALUATING = "evaluating"
     INFERENCING = "inferencing"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from functools import cached_property
 from pathlib import Path
@@ -16,11 +16,11 @@ from mlsession.events import Event
 from mlsession.export.metadata import ModelMetadata
 from mlsession.export.report import ExportReport
 from mlsession.job.attach import FollowOptions, following
+from mlsession.job.callbacks import Callback
 from mlsession.job.job import Job, JobContext
-from mlsession.job.run import SessionPlace, drive_options, surroundings
+from mlsession.job.run import SessionPlace, check_loggers, start_logging
 from mlsession.metrics.images import TOP
 from mlsession.metrics.report import ClassifierMetrics
-from mlsession.session.attempt import advance_session
 from mlsession.session.checkpoint import Checkpoint
 from mlsession.session.deletion import DeletedSession, delete_session
 from mlsession.session.integrity import Repair
@@ -28,16 +28,18 @@ from mlsession.session.parameters import SessionParameters
 from mlsession.session.session import TrainingSession
 from mlsession.training.evaluation import Evaluation, evaluate_source
 from mlsession.training.exporting import core_ml_model, write_model
+from mlsession.training.launching import driven, prepare_for_workers
+from mlsession.training.logged import concluding
+from mlsession.training.outcome import Trained
 from mlsession.training.overlap import check_apart
 from mlsession.training.parameters import ModelParameters
 from mlsession.training.predicting import PredictingClassifier
 from mlsession.training.prepare import made_session, prepared, restored
 from mlsession.training.record import ClassifierRecord, Findings
 from mlsession.training.repairing import repair_training_session
-from mlsession.training.request import Request
+from mlsession.training.request import Request, recorded_request
 from mlsession.training.restore import from_checkpoint, load_model
 from mlsession.training.results import StoredResults
-from mlsession.training.task import Trained
 
 if TYPE_CHECKING:
     from coremltools.models import MLModel
@@ -74,7 +76,8 @@ class Classifier(PredictingClassifier):
         results = None
         if place is not None and trained.evaluation is not None:
             results = StoredResults(place=place, checkpoint=trained.evaluation)
-        findings = Findings(metrics=trained.metrics, history=trained.history, results=results)
+        views = None if parameters is None else trained.views
+        findings = Findings(metrics=trained.metrics, history=trained.history, views=views, results=results)
         classifier = cls.__new__(cls)
         ClassifierRecord.__init__(classifier, Predictor(trained.model), parameters, findings)
         return classifier
@@ -88,8 +91,9 @@ class Classifier(PredictingClassifier):
         parameters: ModelParameters | None = None,
         session: SessionParameters | None = None,
         testing: DataSource | None = None,
+        callbacks: Sequence[Callback] = (),
     ) -> Job[Classifier]:
-        """Starts, resumes or extends a training: the same call for all three.
+        """Starts, resumes or extends a training: the same call for all three; `callbacks` are told of all that happens.
 
         The job raises, through `result()`: `UnusableData`, `IncompatibleParameters`, `ModifiedTrainingData`,
         `SessionInUse`, `ForeignFiles`, `NewerFormat`, `Cancelled`, `Interrupted`, `SessionTakenOver`, and any
@@ -99,11 +103,27 @@ class Classifier(PredictingClassifier):
 
         def work(context: JobContext) -> Classifier:
             with prepared(request, context) as (task, opening, known):
-                around = surroundings(request.place, request.session, context)
-                trained = advance_session(task, around, opening, drive_options(request.session), known)
+                conclude = start_logging(request.place, request.session, context, known)
+                trained = driven(task, request, opening, known, context)
+            conclude(*concluding(trained))
             return cls._of(trained, task.parameters, request.place)
 
-        return Job(work)
+        return Job(work, callbacks=callbacks)
+
+    @classmethod
+    def prepare(
+        cls,
+        data: DataSource,
+        parameters: ModelParameters | None = None,
+        session: SessionParameters | None = None,
+        testing: DataSource | None = None,
+    ) -> Job[None]:
+        """Does of a training what comes before it runs: `mlsession worker` runs it then, in any number of processes.
+
+        What is asked for is in the session afterwards. The job raises what that of `train` raises before it works.
+        """
+        request = _request(data, parameters, session, testing)
+        return Job(lambda context: prepare_for_workers(request, context))
 
     @classmethod
     def make_training_session(
@@ -144,7 +164,12 @@ class Classifier(PredictingClassifier):
         return repair_training_session(session, SystemClock(), on_event or (lambda event: None))
 
     @classmethod
-    def resume(cls, session: TrainingSession, extractor_weights: str | Path | None = None) -> Job[Classifier]:
+    def resume(
+        cls,
+        session: TrainingSession,
+        extractor_weights: str | Path | None = None,
+        callbacks: Sequence[Callback] = (),
+    ) -> Job[Classifier]:
         """Goes on with a session, with the data, parameters and test set that it recorded; see `train`.
 
         `extractor_weights` is a file, for an extractor of timm or torchvision whose weights lie elsewhere now; others
@@ -152,15 +177,17 @@ class Classifier(PredictingClassifier):
         """
         weights = None if extractor_weights is None else str(extractor_weights)
         place = SessionPlace(url=session.url, storage_options=session.parameters.storage_options)
+        check_loggers(session.parameters)
 
         def work(context: JobContext) -> Classifier:
             session.refresh()
             with restored(session, context, weights) as (task, opening, known):
-                around = surroundings(place, session.parameters, context)
-                trained = advance_session(task, around, opening, drive_options(session.parameters), known)
+                conclude = start_logging(place, session.parameters, context, known)
+                trained = driven(task, recorded_request(session, weights), opening, known, context)
+            conclude(*concluding(trained))
             return cls._of(trained, task.parameters, place)
 
-        return Job(work)
+        return Job(work, callbacks=callbacks)
 
     @classmethod
     def attach(
@@ -229,13 +256,16 @@ class Classifier(PredictingClassifier):
         metadata: ModelMetadata | None = None,
         storage_options: Mapping[str, object] | None = None,
     ) -> ExportReport:
-        """Writes the classifier, atomically, to a path or URL that ends in `.mlmodel`, `.mlpackage` or `.safetensors`.
+        """Writes the classifier, atomically, in the format that a path or URL ends with; docs/exports.md has them all.
 
-        The export's answers are compared with the classifier's first. Raises `InvalidParameter` for another ending or
-        for what the format cannot express, `InternalError` if the answers differ, and `StoreError`.
+            .mlmodel .mlpackage .onnx .pt2 .safetensors      and those of other packages
+
+        The export's answers are compared with the classifier's first, on photos of its session where they can be read;
+        the report is also written beside it. Raises `InvalidParameter` for another ending or for what the format cannot
+        express, `UsageError` where a package is missing, `InternalError` if the answers differ, and `StoreError`.
         """
-        metrics = self._findings.metrics
-        return write_model(self._predictor.model, str(url), metadata or ModelMetadata(), metrics, storage_options)
+        found, about = self._findings, metadata or ModelMetadata()
+        return write_model(self._predictor.model, str(url), about, found.metrics, storage_options, found.results)
 
     @property
     def model(self) -> MLModel:
@@ -257,6 +287,7 @@ def _request(
     testing: DataSource | None,
 ) -> Request:
     chosen, model = session or SessionParameters(), parameters or ModelParameters()
+    check_loggers(chosen)
     if chosen.url is not None:
         check_apart(str(chosen.url), tuple(filter(None, (data, model.validation.source, testing))))
     return Request(

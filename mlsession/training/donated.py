@@ -9,10 +9,11 @@ from mlsession.errors import DamagedData
 from mlsession.phases.cache import view_key
 from mlsession.phases.donation import DonatedRows, collect_rows
 from mlsession.phases.recorded import AUGMENTER
-from mlsession.session.donor import Donor, check_alike
+from mlsession.session.donor import DONOR, Donor, check_alike
 from mlsession.session.identity import Identity
-from mlsession.session.log.blobs import as_written
+from mlsession.session.log.blobs import as_written, read_blob
 from mlsession.session.log.members import as_count
+from mlsession.session.log.records import BlobRef
 from mlsession.session.parameters import SessionParameters
 from mlsession.session.past import StoredPast
 from mlsession.session.phase import Arrays, Phase
@@ -20,6 +21,24 @@ from mlsession.session.session import TrainingSession
 from mlsession.store import open_store
 from mlsession.store.protocol import Store
 from mlsession.training.parameters import recorded_views
+
+
+def donation_of(
+    session: TrainingSession,
+    own: Callable[[], Store],
+    storage_options: Mapping[str, object],
+    store: Store,
+    attachments: Mapping[str, BlobRef],
+) -> Callable[[], DonatedRows] | None:
+    """What reads the donor that the `attachments` of an opening in `store` name, if they do; see `donated_rows`."""
+    if DONOR not in attachments:
+        return None
+    named, identity = attachments[DONOR], session.identity
+
+    def read() -> DonatedRows:
+        return donated_rows(Donor.decode(read_blob(store, named)), identity, own, storage_options)
+
+    return read
 
 
 def donated_rows(

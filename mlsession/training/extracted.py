@@ -51,3 +51,9 @@ def say_retries(tell: Tell, event: Event) -> None:
     """Of all events those that explain why nothing happens."""
     if isinstance(event, StoreRetried):
         tell(f"{event.operation} failed ({event.reason}); try {event.attempt + 1} in {event.delay:.1f} s")
+
+
+def reading_features(session: TrainingSession) -> str:
+    """What is said before the features of a session are read: they are not those of a network that it has tuned."""
+    tuned = ", those of before fine-tuning" if Phase.FINETUNING in session.identity.phases else ""
+    return f"reading the features of the session{tuned}"

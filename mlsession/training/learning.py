@@ -22,7 +22,8 @@ from mlsession.job.context import JobContext
 from mlsession.phases.features import FeatureTable, load_features
 from mlsession.session.phase import Phase
 from mlsession.session.session import TrainingSession
-from mlsession.training.extracted import Tell, extracted_session, say_retries
+from mlsession.training.extracted import Tell, extracted_session, reading_features, say_retries
+from mlsession.training.outcome import kept_views
 from mlsession.training.prepare import recorded
 from mlsession.training.task import ImageClassification
 
@@ -56,9 +57,9 @@ def learning_curve(
         extracted_session(session, "ask for its learning curve", storage_options) as opened,
         recorded(opened, context) as task,
     ):
-        tell("reading the features of the session")
+        tell(reading_features(opened))
         table, seed = load_features(opened.past, task.corpus.labels), task.parameters.seed
-        everything, unjudged = _material(table, task)
+        everything, unjudged = _material(table, task, _views(opened, task))
         _check_enough(everything, opened.url)
         chosen = sample(everything.labels, everything.digests, most_images, seed)
         material = everything if len(chosen) == len(everything) else _part(everything, chosen)
@@ -74,7 +75,17 @@ def learning_curve(
         return _curve(opened.url, everything, material, judged, unjudged, turns, seed)
 
 
-def _material(table: FeatureTable, task: ImageClassification) -> tuple[Material, tuple[str, ...]]:
+def _views(session: TrainingSession, task: ImageClassification) -> tuple[int, ...] | None:
+    """The views that the session trains on; None: all there are."""
+    if not task.parameters.chooses_views:
+        return None
+    kept = kept_views(session.past, task.parameters) if Phase.SELECTING in session.timeline.newest else None
+    return task.parameters.views.views_of(kept or ())
+
+
+def _material(
+    table: FeatureTable, task: ImageClassification, views: tuple[int, ...] | None
+) -> tuple[Material, tuple[str, ...]]:
     """The readable images of the training source, those held out among them; and the classes with too few of them."""
     classes, count = task.corpus.classes, len(task.corpus.training.keys)
     readable = np.zeros(len(table.digests), dtype=np.bool_)
@@ -88,7 +99,8 @@ def _material(table: FeatureTable, task: ImageClassification) -> tuple[Material,
     readable &= kept[of_images]
     unjudged = tuple(name for name, is_kept in zip(classes, kept.tolist(), strict=True) if not is_kept)
     places = np.cumsum(readable) - 1
-    rows = np.flatnonzero(readable[table.image])
+    used = readable[table.image]
+    rows = np.flatnonzero(used if views is None else used & np.isin(table.view, views))
     material = Material(
         table=table,
         rows=rows,

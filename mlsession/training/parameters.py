@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, cast
 
-from mlsession.augment.options import AugmentationOption, augmentation_options, option_from_json
+from mlsession.augment.automatic import (
+    Augmentation,
+    AutomaticAugmentation,
+    augmentation_from_json,
+    augmentation_of,
+    augmentation_to_json,
+    options_of,
+)
 from mlsession.augment.views import ViewPlan
 from mlsession.data.validation import Validation, ValidationKind
+from mlsession.devices.accelerators import AcceleratorChoice
 from mlsession.errors import InvalidParameter
 from mlsession.extractors.catalog import FeatureExtractorSpec, extractor_from_json, scene_print
 from mlsession.extractors.library import LibraryExtractor
-from mlsession.extractors.runtime import BackendChoice, PrecisionChoice, check_choices
+from mlsession.extractors.runtime import MIXED, BackendChoice, PrecisionChoice, check_choices, plain_precision
+from mlsession.finetuning.options import FineTune
 from mlsession.heads.options import (
     AutomaticClassifier,
     ClassifierOptions,
@@ -21,7 +30,7 @@ from mlsession.heads.options import (
     classifier_from_json,
 )
 from mlsession.session.log.blobs import as_written
-from mlsession.session.log.members import as_integer, as_list, as_object, as_text
+from mlsession.session.log.members import as_integer, as_text
 from mlsession.session.phase import Json
 from mlsession.store import redact
 
@@ -41,8 +50,8 @@ def relocated(settings: Mapping[str, Json], extractor_weights: str | None) -> Ma
 def recorded_views(stored: Mapping[str, Json]) -> ViewPlan:
     """The views of each training image in what a session fixes, whatever its extractor. Raises `DamagedData`."""
     with as_written("the session's parameters"):
-        options = [option_from_json(as_object(option)) for option in as_list(stored.get("augmentation", []))]
-        return ViewPlan(options=augmentation_options(options), seed=as_integer(stored["seed"]))
+        choice = augmentation_from_json(stored.get("augmentation", []))
+        return ViewPlan(options=options_of(choice), seed=as_integer(stored["seed"]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +76,9 @@ class TransferLearning:
         return cast(ClassifierOptions, self.classifier)  # "auto" has become one of them above.
 
 
+Algorithm: TypeAlias = TransferLearning | FineTune
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelParameters:
     """What matters to the trained model; all but `max_iterations` is fixed for a session's life."""
@@ -75,28 +87,38 @@ class ModelParameters:
     max_iterations: int = DEFAULT_ITERATIONS
     """The most training iterations; `SessionParameters.iterations` overrides it. May be raised later."""
     seed: int = 0
-    augmentation: Collection[AugmentationOption | str] = ()
+    augmentation: Augmentation = ()
     """Views of training images to train on as well: names (`mlsession.augment.options.NAMES`) or options.
 
-    Kept as a tuple of options in one order. Extracting takes 1 + the sum of their views as long.
+    Kept as a tuple of options in one order. Extracting takes 1 + the sum of their views as long. "auto", or an
+    `AutomaticAugmentation`: those of its options that make the classifier better, as `tune` finds.
     """
-    algorithm: TransferLearning = field(default_factory=TransferLearning)
+    algorithm: Algorithm = field(default_factory=TransferLearning)
+    """`TransferLearning`, or `FineTune` to go on with the network itself."""
     tune: Tune = "cross-validation"
     """What the penalty of a `LogisticRegressor` without `l2`, and its temperature, are chosen on, and the kind of an
-    `AutomaticClassifier`; see `phases.select`.
+    `AutomaticClassifier`, and the views of an `AutomaticAugmentation`; see `phases.select`.
 
     "cross-validation": on the training images, in five folds. "validation": on the images held out for validation,
     which then say less about how good the classifier is. "off": nothing is chosen, and the defaults are taken. Of
-    another classifier there is nothing to choose, and a session does not fix it.
+    another classifier with given views there is nothing to choose, and a session does not fix it.
     """
     on_bad_image: Literal["skip", "fail"] = "skip"
     """Whether an image that cannot be read is left out and named, or ends the job."""
     allow_truncated: bool = False
     """Whether of an image that is cut short the part that is there is taken; see `mlsession.images.decode`."""
     precision: PrecisionChoice = "auto"
-    """Of the extractor's network; see `mlsession.extractors.runtime`. The choice of "auto" is recorded and kept."""
+    """Of the extractor's network, in our words or Lightning's; see `mlsession.extractors.runtime`. Kept in ours.
+
+    The choice of "auto" is recorded and kept. "bf16-mixed" and "16-mixed" are of fine-tuning alone.
+    """
     backend: BackendChoice = "auto"
     """What runs the extractor's network; likewise."""
+    accelerator: AcceleratorChoice = "auto"
+    """Where networks are run, in Lightning's words; likewise. See `mlsession.devices.accelerators`.
+
+    Heads are trained on the CPU in any case: their work is small, and its bits are then the same on all machines.
+    """
 
     def __post_init__(self) -> None:
         if isinstance(self.max_iterations, bool) or not isinstance(self.max_iterations, int) or self.max_iterations < 1:
@@ -108,6 +130,11 @@ class ModelParameters:
         if self.tune == "off" and isinstance(self.algorithm.head, AutomaticClassifier):
             reason = "a classifier is chosen by how good it is on held-out images; name one, or tune on some"
             raise InvalidParameter("tune", self.tune, reason)
+        # Two sets of the same options are the same parameters, however they are written.
+        object.__setattr__(self, "augmentation", augmentation_of(self.augmentation))
+        if self.tune == "off" and self.chooses_views:
+            reason = "views are chosen by how good heads are on held-out images; name some, or tune on some images"
+            raise InvalidParameter("tune", self.tune, reason)
         if self.tune == "validation" and self.validation.kind is ValidationKind.NONE:
             reason = "there are no validation images to choose on; give some, or choose by 'cross-validation'"
             raise InvalidParameter("tune", self.tune, reason)
@@ -115,14 +142,25 @@ class ModelParameters:
             raise InvalidParameter("on_bad_image", self.on_bad_image, "must be 'skip' or 'fail'")
         if not isinstance(self.allow_truncated, bool):
             raise InvalidParameter("allow_truncated", self.allow_truncated, "must be True or False")
-        check_choices(self.backend, self.precision)
-        # Two sets of the same options are the same parameters, however they are written.
-        object.__setattr__(self, "augmentation", augmentation_options(self.augmentation))
+        check_choices(self.backend, self.precision, self.accelerator)
+        object.__setattr__(self, "precision", plain_precision(self.precision))
+        needs_validation = isinstance(self.algorithm, FineTune) and self.algorithm.keep != "always"
+        if needs_validation and self.validation.kind is ValidationKind.NONE:
+            reason = "fine-tuning is kept only if validation images say it is better; give some, or keep='always'"
+            raise InvalidParameter("validation", "none", reason)
+        if self.precision in MIXED and type(self.algorithm) is TransferLearning:
+            reason = "is of fine-tuning; to extract features say 'bf16-true' or '32-true', or leave it out"
+            raise InvalidParameter("precision", self.precision, reason)
 
     @property
     def views(self) -> ViewPlan:
-        """The views of each training image."""
-        return ViewPlan(options=augmentation_options(self.augmentation), seed=self.seed)
+        """The views of each training image that are made; where they are to be chosen, those of all candidates."""
+        return ViewPlan(options=options_of(augmentation_of(self.augmentation)), seed=self.seed)
+
+    @property
+    def chooses_views(self) -> bool:
+        """Whether it is to be chosen which of the views are trained on."""
+        return isinstance(self.augmentation, AutomaticAugmentation)
 
     @property
     def selects(self) -> bool:
@@ -133,26 +171,30 @@ class ModelParameters:
     def _can_select(self) -> bool:
         """Whether `tune` makes a difference."""
         head = self.algorithm.head
+        if self.chooses_views:
+            return True
         return isinstance(head, AutomaticClassifier) or (isinstance(head, LogisticRegressor) and head.l2 is None)
 
     def to_json(self) -> dict[str, Json]:
         """What a session fixes. A validation source is compared by its images, so its URL is left out."""
         validation = self.validation.to_json()
         validation.pop("source", None)
-        options = self.views.options
+        augmentation = augmentation_to_json(augmentation_of(self.augmentation))
         return {
             "validation": validation,
             "seed": self.seed,
-            **({"augmentation": [option.to_json() for option in options]} if options else {}),
+            **({"augmentation": augmentation} if augmentation else {}),
             "algorithm": {
                 "feature_extractor": {**self.algorithm.feature_extractor.to_json(), "identity": self._identity},
                 "classifier": self.algorithm.head.to_json(),
+                **({"finetune": self.algorithm.tuning_json()} if isinstance(self.algorithm, FineTune) else {}),
             },
             **({"tune": self.tune} if self._can_select else {}),
             "on_bad_image": self.on_bad_image,
             **({"allow_truncated": True} if self.allow_truncated else {}),
             **({} if self.precision == "auto" else {"precision": self.precision}),
             **({} if self.backend == "auto" else {"backend": self.backend}),
+            **({} if self.accelerator == "auto" else {"accelerator": self.accelerator}),
         }
 
     @property
@@ -196,21 +238,31 @@ class ModelParameters:
         if validation["kind"] == ValidationKind.DATA.value:
             validation = {**validation, "source": settings["validation_source"]}
         iterations, seed = settings.get("iterations"), stored["seed"]
-        augmentation = cast(list[dict[str, Json]], stored.get("augmentation", []))
         if not isinstance(seed, int):
             raise ValueError("the seed is no whole number")
         return cls(
             validation=Validation.from_json(validation),
             max_iterations=iterations if isinstance(iterations, int) else DEFAULT_ITERATIONS,
             seed=seed,
-            augmentation=[option_from_json(option) for option in augmentation],
-            algorithm=TransferLearning(
-                feature_extractor=extractor_from_json(algorithm["feature_extractor"], weights, storage_options),
-                classifier=classifier_from_json(algorithm["classifier"]),
+            augmentation=augmentation_from_json(stored.get("augmentation", [])),
+            algorithm=_algorithm(
+                extractor_from_json(algorithm["feature_extractor"], weights, storage_options),
+                classifier_from_json(algorithm["classifier"]),
+                algorithm.get("finetune"),
             ),
             tune=cast(Tune, stored.get("tune", "cross-validation")),  # Checked when it is made.
             on_bad_image="fail" if stored["on_bad_image"] == "fail" else "skip",
             allow_truncated=stored.get("allow_truncated", False) is True,
             precision=cast(PrecisionChoice, stored.get("precision", "auto")),
             backend=cast(BackendChoice, stored.get("backend", "auto")),
+            accelerator=cast(AcceleratorChoice, stored.get("accelerator", "auto")),
         )
+
+
+def _algorithm(
+    extractor: FeatureExtractorSpec, classifier: ClassifierOptions, finetune: Mapping[str, Json] | None
+) -> Algorithm:
+    """As stored; `finetune` is what is tuned besides the head, if that is."""
+    if finetune is None:
+        return TransferLearning(feature_extractor=extractor, classifier=classifier)
+    return FineTune.from_tuning_json(finetune, extractor, classifier)

@@ -17,6 +17,9 @@ from mlsession.training.pictures import read_views
 from mlsession.training.record import ClassifierRecord
 
 if TYPE_CHECKING:
+    from torch import nn
+
+    from mlsession.classifier.plain import Output
     from mlsession.inference.images import ImagesInput
     from mlsession.inference.report import PredictionReport
     from mlsession.job.job import Job
@@ -41,7 +44,7 @@ class PredictingClassifier(ClassifierRecord):
 
         Arrays are uint8 [H, W, 3], RGB, upright. `top` is how many labels to rank; `storage_options` are fsspec's, for
         a URL. `average_views` averages the probabilities over views of the image: {"flip"} over itself and its mirror
-        image, "training" over the views that training images had; see docs/predict.md.
+        image, "training" over the views that it was trained on; see docs/predict.md.
         Raises `UnreadableImage`, and `StoreError` where the bytes cannot be had.
         """
         return self.predictions([image], top, storage_options, average_views=average_views)[0]
@@ -63,12 +66,35 @@ class PredictingClassifier(ClassifierRecord):
             found.append(prediction_of(self.classes, probabilities, ranked))
         return found
 
+    def to_torch(self, output: Output = "probabilities") -> nn.Module:
+        """The classifier as a plain `torch.nn.Module`, in `eval` mode, in memory of its own.
+
+            module = classifier.to_torch()
+            with torch.inference_mode():
+                probabilities = module(pixels)
+
+        It takes float32 [N, 3, side, side], RGB pixels from 0 to 255, and gives float32 [N, K], in the order of
+        `classes`: "probabilities", or with `output="logits"` what a softmax makes them of (the temperature is in it).
+        Crop and normalisation are inside. It is run, trained, compiled, and saved with `torch.save` like any other
+        module, and needs nothing of mlsession then; docs/lightning.md has an example.
+
+        Raises `InvalidParameter` for another `output`, and `ModelNotFound` where the weights of an extractor are gone.
+        """
+        from mlsession.classifier.plain import plain_module
+
+        return plain_module(self._predictor.model, output)
+
+    @property
+    def side(self) -> int:
+        """Height and width in pixels of the pictures that its network takes; see `to_torch`."""
+        return self._predictor.model.side
+
     def check_views(self, average_views: AverageViews) -> None:
         """Raises `InvalidParameter` where `average_views` is nothing that `predict` could take of this classifier."""
         self._views(average_views)
 
     def _views(self, choice: AverageViews) -> ViewPlan:
-        return averaged_views(choice, None if self.model_parameters is None else self.model_parameters.views)
+        return averaged_views(choice, self._findings.views)
 
     def make_prediction_job(
         self,

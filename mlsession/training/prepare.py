@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
@@ -14,12 +14,9 @@ from mlsession.errors import ModifiedTrainingData
 from mlsession.job.context import JobContext
 from mlsession.job.run import ensure_session
 from mlsession.phases.corpus import Corpus
-from mlsession.phases.donation import DonatedRows
 from mlsession.session.attempt import retry_teller
-from mlsession.session.donor import DONOR, Donor
 from mlsession.session.identity import Identity
 from mlsession.session.liveness import this_process
-from mlsession.session.log.blobs import read_blob
 from mlsession.session.log.journal import LogState
 from mlsession.session.log.records import BlobRef
 from mlsession.session.opening import Emit, OpenOptions, attach
@@ -30,11 +27,13 @@ from mlsession.store.retrying import RetryingStore
 from mlsession.training.brief import tell_findings
 from mlsession.training.changes import check_unchanged, extracted_digests, renewed
 from mlsession.training.corrected import corrections_to_keep, cure_without_corrections
-from mlsession.training.donated import donated_rows
+from mlsession.training.donated import donation_of
 from mlsession.training.indexes import read_index
 from mlsession.training.inputs import TEST_INDEX, attached_sides, images_digest
 from mlsession.training.layout import listed_request
 from mlsession.training.request import (
+    NO_ACCESS,
+    Access,
     Indexes,
     Request,
     cache_opener,
@@ -115,22 +114,25 @@ def prepared(request: Request, context: JobContext) -> Iterator[tuple[ImageClass
 
 @contextmanager
 def restored(
-    session: TrainingSession, context: JobContext, extractor_weights: str | None = None
+    session: TrainingSession,
+    context: JobContext,
+    extractor_weights: str | None = None,
+    access: Access = NO_ACCESS,
+    is_prepared: bool = False,
 ) -> Iterator[tuple[ImageClassification, OpenOptions, LogState]]:
     """The same from the store alone: data, parameters and test set as the session recorded them.
 
     `extractor_weights` says where the weights of its extractor lie, if not where they did.
 
-    The data are listed and compared only while some of them are still to be extracted, or if they are to be verified.
-    Where changed ones are taken
-    on, so is the test set of today.
+    The data are listed and compared only while some of them are still to be extracted and it is not `is_prepared`, or
+    if they are to be verified. Where changed ones are taken on, so is the test set of today.
     """
-    request = recorded_request(session, extractor_weights)
+    request = recorded_request(session, extractor_weights, access)
     with ExitStack() as stack:
         readers = _readers(request, stack, context)
         extracted = session.timeline.newest.get(Phase.EXTRACTING)
         looks = extracted is None or not extracted.ended or extracted.inputs != images_digest(session.attachments)
-        if looks or session.parameters.verify_content:
+        if (looks and not is_prepared) or session.parameters.verify_content:
             found = list_sources(request, context.read_policy(request.session))
             revision, test = _revision_of(request, session, found, readers), found.test
             request = with_kept_corrections(request, session, revision, test, context.emit)
@@ -144,12 +146,14 @@ def restored(
 
 
 @contextmanager
-def recorded(session: TrainingSession, context: JobContext) -> Iterator[ImageClassification]:
+def recorded(
+    session: TrainingSession, context: JobContext, access: Access = NO_ACCESS
+) -> Iterator[ImageClassification]:
     """The task of what the session's newest attempt worked on, whatever has become of the data; only reads.
 
     Raises `DamagedData`, and `UnusableData` for a session that does not say where its data are.
     """
-    request = recorded_request(session)
+    request = recorded_request(session, access=access)
     with ExitStack() as stack:
         readers, store = _readers(request, stack, context), stack.enter_context(closing(request.place.open()))
         revision, test = recorded_revision(session), _recorded_test(request, session)
@@ -254,22 +258,8 @@ def _task(
         open_cache=cache_opener(request),
         cache_size=request.session.cache_size,
         sides=lambda: attached_sides(store, attachments),
-        donation=_donation(request, session, store, attachments),
+        donation=donation_of(session, request.place.open, request.session.storage_options, store, attachments),
     )
-
-
-def _donation(
-    request: Request, session: TrainingSession, store: Store, attachments: Mapping[str, BlobRef]
-) -> Callable[[], DonatedRows] | None:
-    if DONOR not in attachments:
-        return None
-    named, identity = attachments[DONOR], session.identity
-
-    def read() -> DonatedRows:
-        donor = Donor.decode(read_blob(store, named))
-        return donated_rows(donor, identity, request.place.open, request.session.storage_options)
-
-    return read
 
 
 def _patient(store: Store, request: Request, context: JobContext) -> Store:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlsession.advising.advice import Verdict
+from mlsession.augment.views import ViewPlan
 from mlsession.classifier.predictor import Predictor
 from mlsession.display.html import card, facts
 from mlsession.errors import UsageError
@@ -30,6 +31,8 @@ class Findings:
     """By part; parts without images, or not evaluated, are absent."""
     history: Mapping[str, list[float]] = field(default_factory=dict)
     """Metrics of training by iteration."""
+    views: ViewPlan | None = None
+    """Those of training images that it was trained on; None where nobody knows."""
     results: StoredResults | None = None
     """Where the results of each image lie; None if it was not evaluated."""
 
@@ -118,7 +121,7 @@ class ClassifierRecord:
     def plot_history(
         self, path: str | Path | None = None, storage_options: Mapping[str, object] | None = None
     ) -> Figure:
-        """The learning curve; see `mlsession.plot_history`."""
+        """The course of its training; see `mlsession.plot_history`."""
         from mlsession.plots.history import plot_history
 
         return plot_history(self.history, path, storage_options=storage_options)

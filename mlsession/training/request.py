@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import TypeAlias
 
 from mlsession.data.index import ImageIndex
 from mlsession.data.source import DataSource
@@ -18,9 +20,15 @@ from mlsession.store import Store, is_local, join_url, open_store, parent_url
 from mlsession.store.reading import ReadPolicy
 from mlsession.training.corrected import corrections_to_keep, recorded_corrections
 from mlsession.training.inputs import TEST_INDEX, TRAINING_INDEX, VALIDATION_INDEX
-from mlsession.training.parameters import ModelParameters, relocated
+from mlsession.training.parameters import EXTRACTOR_WEIGHTS, ModelParameters, relocated
+from mlsession.training.tuning import check_validation
 
 CACHE_NAME = ".mlsession-cache"
+
+Access: TypeAlias = Mapping[str, Mapping[str, object]]
+"""fsspec's options for what a session reads from, by the setting that says where it lies; those of the session reach
+what is not named."""
+NO_ACCESS: Access = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,11 +96,12 @@ def list_sources(request: Request, policy: ReadPolicy) -> Indexes:
 
 
 def check_labels(request: Request, images: Indexes) -> None:
-    """Raises `UnusableData` for labels of other images that the training images have not.
+    """Raises `UnusableData` for labels of other images that the training images have not, and see `check_validation`.
 
     And `InvalidParameter` where a class weight is given for such a label.
     """
     check_weighted(request.parameters.algorithm.head.class_weight, images.training.classes)
+    check_validation(request.parameters, len(images.training))
     for source, index in ((request.validation, images.validation), (request.testing, images.test)):
         unknown = sorted(set(index.classes) - set(images.training.classes)) if index else []
         if unknown:
@@ -102,7 +111,9 @@ def check_labels(request: Request, images: Indexes) -> None:
             )
 
 
-def recorded_request(session: TrainingSession, extractor_weights: str | None = None) -> Request:
+def recorded_request(
+    session: TrainingSession, extractor_weights: str | None = None, access: Access = NO_ACCESS
+) -> Request:
     """What a session was last asked for; its own storage options also reach the data and the extractor's weights."""
     options, settings = session.parameters.storage_options, session.settings
     held = session.identity.attachments.keys() | session.attachments.keys()
@@ -113,13 +124,15 @@ def recorded_request(session: TrainingSession, extractor_weights: str | None = N
             return None
         # A session that was made and not opened yet has no index of the test set.
         listed = (lambda: ImageIndex.from_bytes(session.attachment(index))) if index in held else None
-        source = DataSource.from_json(stored, options, listed)
+        source = DataSource.from_json(stored, access.get(name, options), listed)
         return replace(source, corrections=recorded_corrections(session, index))
 
     data = source("training_source", TRAINING_INDEX)
     if data is None:
         raise UnusableData(session.url, "the session does not say where its data are; call train with the data")
-    parameters = ModelParameters.from_json(session.identity.parameters, relocated(settings, extractor_weights), options)
+    of_weights = access.get(EXTRACTOR_WEIGHTS, options)
+    settings = relocated(settings, extractor_weights)
+    parameters = ModelParameters.from_json(session.identity.parameters, settings, of_weights)
     if parameters.validation.source is not None and (held_out := source("validation_source", VALIDATION_INDEX)):
         parameters = replace(parameters, validation=Validation.data(held_out))
     return Request(

@@ -16,7 +16,6 @@ from mlsession.errors import (
     SessionNotFound,
 )
 from mlsession.job.run import SessionPlace
-from mlsession.session.log.records import CheckpointEntry
 from mlsession.session.parameters import SessionParameters
 from mlsession.session.past import StoredPast
 from mlsession.session.phase import Phase
@@ -25,8 +24,8 @@ from mlsession.session.standing import valid_commits
 from mlsession.store import open_store, parent_url, redact, url_name
 from mlsession.training.indexes import read_index
 from mlsession.training.inputs import TRAINING_INDEX
+from mlsession.training.outcome import Trained, trained
 from mlsession.training.parameters import ModelParameters, relocated
-from mlsession.training.task import Trained, trained
 
 _CHECKPOINT = re.compile(r"(?P<session>.*)/log/(?P<number>\d{10})\.json")
 
@@ -73,12 +72,6 @@ def newest_trained(session: TrainingSession, extractor_weights: str | None = Non
     return _restored(session, session.past, extractor_weights)
 
 
-def is_evaluated(phases: tuple[str, ...], newest: Mapping[str, CheckpointEntry]) -> bool:
-    """Whether the newest evaluation is complete and of the newest training state; `phases` are the session's."""
-    valid = valid_commits(phases, newest, lambda phase: newest[phase].inputs)
-    return Phase.EVALUATING in valid and valid[Phase.EVALUATING].ended
-
-
 def _restored(session: TrainingSession, past: StoredPast, extractor_weights: str | None) -> Restored:
     options = session.parameters.storage_options
     settings = relocated(session.settings, extractor_weights)
@@ -97,14 +90,15 @@ def _when_trained(session: TrainingSession, past: StoredPast) -> StoredPast:
         )
     if TRAINING_INDEX not in session.attachments:
         return past  # They never changed.
-    return session.at_checkpoint(
-        max(newest[phase].number for phase in (Phase.TRAINING, Phase.EVALUATING) if phase in newest)
-    )
+    later = (Phase.TRAINING, Phase.FINETUNING, Phase.EVALUATING)
+    return session.at_checkpoint(max(newest[phase].number for phase in later if phase in newest))
 
 
 def _trained(session: TrainingSession, past: StoredPast, parameters: ModelParameters) -> Trained:
     classes = read_index(session, TRAINING_INDEX, past).index.classes
-    return trained(past, parameters, classes, evaluated=is_evaluated(session.identity.phases, past.newest))
+    valid = valid_commits(session.identity.phases, past.newest, lambda phase: past.newest[phase].inputs)
+    evaluated = Phase.EVALUATING in valid and valid[Phase.EVALUATING].ended
+    return trained(past, parameters, classes, evaluated=evaluated, finetuned=Phase.FINETUNING in valid)
 
 
 def _session(url: str, storage_options: Mapping[str, object]) -> TrainingSession:

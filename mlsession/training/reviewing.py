@@ -29,7 +29,7 @@ from mlsession.reviewing.report import ReviewReport
 from mlsession.reviewing.rows import SOURCES, ReviewRows, RowsGathered, add_extracted
 from mlsession.session.session import TrainingSession
 from mlsession.training.corrected import recorded_corrections
-from mlsession.training.extracted import Tell, extracted_session, say_retries
+from mlsession.training.extracted import Tell, extracted_session, reading_features, say_retries
 from mlsession.training.inputs import TRAINING_INDEX
 from mlsession.training.prepare import recorded
 from mlsession.training.said import training_line
@@ -106,7 +106,7 @@ def _rows(
     tell: Tell,
 ) -> ReviewRows:
     """The features of all sources; test images that cannot be read are added to `skipped`."""
-    tell("reading the features of the session")
+    tell(reading_features(session))
     gathered = RowsGathered(len(task.corpus) + (0 if test is None else len(test.keys)))
     add_extracted(gathered, session.past, task.corpus.labels, len(task.corpus.training.keys))
     if test is not None:

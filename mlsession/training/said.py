@@ -6,16 +6,19 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields
 
 from mlsession.advising.commands import TrainingLine
-from mlsession.augment.options import Flip, augmentation_options
+from mlsession.augment.automatic import AUTO, augmentation_named
+from mlsession.augment.options import NAMES, Flip, augmentation_options, name_of
 from mlsession.data.rows import COLUMNS
 from mlsession.data.validation import ValidationKind
 from mlsession.extractors.catalog import NAMES as EXTRACTORS
 from mlsession.extractors.library import LibraryExtractor
+from mlsession.finetuning.options import FineTune
 from mlsession.heads.options import AutomaticClassifier, HeadOptions, LogisticRegressor, MultilayerPerceptron
 from mlsession.session.phase import Json
 from mlsession.session.session import TrainingSession
 from mlsession.training.inputs import CORRECTIONS, TRAINING_INDEX
 from mlsession.training.parameters import DEFAULT_ITERATIONS, EXTRACTOR_WEIGHTS, ModelParameters
+from mlsession.training.tuning import tuning_words
 
 _FOLDER = "folder"
 """What labels images if nothing else is said."""
@@ -85,12 +88,15 @@ def _options(
         "--iterations": "" if iterations == DEFAULT_ITERATIONS else str(iterations),
         "--seed": str(parameters.seed) if parameters.seed else "",
     }
-    for name in ("tune", "on_bad_image", "precision", "backend"):
+    for name in ("tune", "on_bad_image", "precision", "backend", "accelerator"):
         value = getattr(parameters, name, None)
         if value != getattr(usual, name, None):
             plain[f"--{name.replace('_', '-')}"] = str(value)
     further = {name: value for name, value in plain.items() if value}
-    said: _Said = {**held_out, **extractor, **head, **augmented, **further}
+    tuned = tuning_words(algorithm) if isinstance(algorithm, FineTune) else {}
+    if tuned is None:
+        return None
+    said: _Said = {**held_out, **extractor, **head, **tuned, **augmented, **further}
     return {**said, "--allow-truncated": ""} if parameters.allow_truncated else said
 
 
@@ -159,6 +165,10 @@ def _is_usual(options: HeadOptions, but: set[str]) -> bool:
 
 def _augmentation(parameters: ModelParameters) -> dict[str, str] | None:
     options, names = parameters.views.options, list[str]()
+    if parameters.chooses_views:
+        names = [name_of(option) for option in options]
+        said = [AUTO, *(names if len(names) < len(NAMES) else [])]
+        return {"--augment": ",".join(said)} if augmentation_named(said) == parameters.augmentation else None
     for option in options:
         if isinstance(option, Flip):
             names += [*(["flip"] if option.horizontal else []), *(["flip-vertical"] if option.vertical else [])]

@@ -8,13 +8,13 @@ from datetime import datetime
 
 from mlsession.advising.advice import Verdict
 from mlsession.advising.verdict import advise
-from mlsession.classifier.model import tensor_digest
 from mlsession.data.index import ImageIndex
 from mlsession.errors import DamagedData, InvalidParameter, UsageError
 from mlsession.heads.chosen import Chosen
 from mlsession.metrics.report import ClassifierMetrics
 from mlsession.phases.evaluated import PARTS, leaked_of, metrics_of
-from mlsession.phases.trained import chosen_of, trained_head
+from mlsession.phases.finetuned import FineTuned
+from mlsession.phases.trained import chosen_of
 from mlsession.scanning.finding import Finding, in_order
 from mlsession.session.checkpoint import Checkpoint
 from mlsession.session.cost import SavingCost
@@ -24,39 +24,13 @@ from mlsession.session.session import TrainingSession, history_of
 from mlsession.session.standing import valid_commits
 from mlsession.session.status import Status
 from mlsession.training.brief import brief_findings, copied_findings, leaked_finding
+from mlsession.training.counts import ImageCounts as ImageCounts
+from mlsession.training.counts import SkippedImage as SkippedImage
 from mlsession.training.evidence import gather_evidence
 from mlsession.training.indexes import read_index
 from mlsession.training.inputs import TEST_INDEX, TRAINING_INDEX, VALIDATION_INDEX, images_digest
+from mlsession.training.outcome import digest_of
 from mlsession.training.task import TASK, index_digest
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageCounts:
-    """Images by their use. Before extracting has ended `train` counts the images as they were listed."""
-
-    train: int
-    validation: int | None
-    """None while the images to hold out have not been chosen: that is done when extracting ends."""
-    test: int
-    """Those listed; once evaluated, those that could be read."""
-    skipped: int
-    """Those of any source that cannot be read, as far as they have been looked at."""
-
-    def to_json(self) -> dict[str, Json]:
-        return {"train": self.train, "validation": self.validation, "test": self.test, "skipped": self.skipped}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SkippedImage:
-    """An image that cannot be read, with the reason; `path` is relative to the root of its source."""
-
-    path: str
-    source: str
-    """"training", "validation" (images of their own) or "test"."""
-    reason: str
-
-    def to_json(self) -> dict[str, Json]:
-        return {"path": self.path, "source": self.source, "reason": self.reason}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -89,8 +63,10 @@ class SessionSummary:
     """What limits the model, and what to do next; None before it was evaluated. See docs/advice.md."""
     selection: Chosen | None = None
     """What was chosen before training, and on what; None before that, and where nothing is to be chosen."""
+    finetuning: FineTuned | None = None
+    """How fine-tuning has ended; None before that, and without any."""
     model_digest: str | None
-    """`tensor_digest` of the trained head; None before training has ended."""
+    """`tensor_digest` of all that was trained, see `ImageModel.digest`; None before that has ended."""
     history: Mapping[str, list[float]]
     """See `TrainingSession.history`."""
     saving_cost: SavingCost | None
@@ -132,6 +108,7 @@ class SessionSummary:
             metrics=look.metrics(),
             advice=look.advice(skipped),
             selection=look.selection(),
+            finetuning=look.finetuning(),
             model_digest=look.model_digest(),
             history=history_of(look.states[Phase.TRAINING]) if Phase.TRAINING in look.states else {},
             saving_cost=session.saving_cost,
@@ -157,6 +134,7 @@ class SessionSummary:
             "metrics": {part: self.metrics[part].to_json() if part in self.metrics else None for part in PARTS},
             "advice": None if self.advice is None else self.advice.to_json(),
             "selection": None if self.selection is None else self.selection.to_json(),
+            "finetuning": None if self.finetuning is None else self.finetuning.to_json(),
             "model_digest": self.model_digest,
             "skipped": [image.to_json() for image in self.skipped],
             "findings": [finding.summary() for finding in self.findings],
@@ -236,9 +214,14 @@ class _Look:
         state = self._ended(Phase.SELECTING)
         return chosen_of(state) if state else None
 
+    def finetuning(self) -> FineTuned | None:
+        state = self._ended(Phase.FINETUNING)
+        return None if state is None else FineTuned.of(state)
+
     def model_digest(self) -> str | None:
-        state = self._ended(Phase.TRAINING)
-        return tensor_digest(trained_head(state).tensors()) if state else None
+        tunes = Phase.FINETUNING in self._session.identity.phases
+        state, tuned = self._ended(Phase.TRAINING), self._ended(Phase.FINETUNING) if tunes else PhaseState()
+        return None if state is None or tuned is None else digest_of(state, tuned)
 
     def _split(self) -> tuple[int, int | None]:
         """Images to train on and to validate on."""

@@ -5,55 +5,44 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from mlsession.augment.identity import augmenter_identity
-from mlsession.classifier.model import ImageModel
+from mlsession.augment.identity import installed_augmenter
 from mlsession.data.digests import DigestMap
 from mlsession.data.index import ImageIndex
 from mlsession.data.reader import SourceReader
 from mlsession.data.resplit import split_with_past
-from mlsession.errors import DamagedData, InternalError
+from mlsession.devices.crew import Crew
+from mlsession.devices.world import Solo, World
+from mlsession.errors import InternalError
 from mlsession.events import DonorFailed, Event
 from mlsession.extractors.allocator import give_back_freed_memory
-from mlsession.extractors.catalog import numerics_of, runtime_for
+from mlsession.extractors.catalog import FeatureExtractorSpec, numerics_of, runtime_for
 from mlsession.extractors.numerics import THREADS, torch_numerics, training_numerics
-from mlsession.metrics.report import ClassifierMetrics
+from mlsession.finetuning.options import FineTune
+from mlsession.images.decode import ReadingRules
 from mlsession.phases.corpus import Corpus, Part
 from mlsession.phases.donation import DonatedRows, Donation, FeatureRows
-from mlsession.phases.evaluated import metrics_of
 from mlsession.phases.featurize import Featurizer
+from mlsession.phases.leading import Led
 from mlsession.phases.recorded import ALLOWED, AUGMENTER, EXTRACTOR, TRUNCATED, RecordedExtractor
-from mlsession.phases.trained import chosen_of, is_fitted, temperature_of, trained_head
-from mlsession.session.log.blobs import as_written
-from mlsession.session.log.layout import record_key
-from mlsession.session.log.members import as_count, as_object
+from mlsession.phases.trained import chosen_of, is_fitted, trained_head
 from mlsession.session.parameters import CACHE_BYTES
 from mlsession.session.phase import Json, Past, Phase, PhaseRunner, PhaseState
-from mlsession.session.session import history_of
 from mlsession.store.protocol import Store
 from mlsession.training.inputs import no_sides
+from mlsession.training.numerics import TRAINING, recorded_threads, tell_changes
+from mlsession.training.outcome import Trained, kept_views, trained, trained_model
 from mlsession.training.parameters import ModelParameters
+from mlsession.training.sources import CORPUS, TEST, TUNED_CORPUS, TUNED_TEST, shared
+from mlsession.training.tuning import recorded_tuning, tuning_here
 
 TASK = "image-classification"
-TRAINING = "training"
-"""The member that says what a head is trained with; see `training_numerics`."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Trained:
-    """What a session has made, as far as it has come."""
-
-    model: ImageModel
-    metrics: Mapping[str, ClassifierMetrics]
-    """By part: training, validation, test; parts without images, or not evaluated yet, are absent."""
-    history: Mapping[str, list[float]] = field(default_factory=dict)
-    """See `TrainingSession.history`."""
-    evaluation: int | None = None
-    """The number of the checkpoint that ended its evaluation; None if it was not evaluated."""
+SHARED = (Phase.EXTRACTING, Phase.FINETUNING, Phase.EVALUATING)
+"""Phases that all processes take part in, if there are several."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -80,12 +69,13 @@ class ImageClassification:
     """By content, which side of the split it was on before the images changed: 1 for held out."""
     donation: Callable[[], DonatedRows] | None = None
     """Reads the rows of the extraction that is taken over, if there is one."""
+    crew: Crew | None = None
+    """The processes that train it together, if there are several; rank 0 drives the session."""
 
     @property
     def threads(self) -> int:
         """Intra-op threads of training, as recorded."""
-        with as_written("the session's numerics"):
-            return as_count(as_object(self.numerics[TRAINING])["threads"])
+        return recorded_threads(self.numerics)
 
     @property
     def name(self) -> str:
@@ -101,7 +91,17 @@ class ImageClassification:
     def is_complete(self, phase: str, state: PhaseState) -> bool:
         return phase != Phase.TRAINING or is_fitted(state, self.limit)
 
+    @property
+    def world(self) -> World:
+        """The same, also of one process."""
+        return Solo() if self.crew is None else self.crew
+
     def runner(self, phase: str, past: Past) -> PhaseRunner:
+        runner = self._runner(phase, past)
+        is_led = self.world.size > 1 and self.world.rank == 0 and phase in SHARED
+        return Led(phase, runner, past, self.world) if is_led else runner
+
+    def _runner(self, phase: str, past: Past) -> PhaseRunner:
         give_back_freed_memory()  # Of the phase before; of listing the images, before the first.
         match phase:
             case Phase.EXTRACTING:
@@ -110,12 +110,15 @@ class ImageClassification:
                 return self._selecting(past)
             case Phase.TRAINING:
                 return self._training(past)
+            case Phase.FINETUNING:
+                return self._finetuning(past)
             case Phase.EVALUATING:
                 return self._evaluating(past)
         raise InternalError(f"image classification has no phase {phase}")
 
     def result(self, past: Past) -> Trained:
-        return trained(past, self.parameters, self.corpus.classes, evaluated=True)
+        finetuned = Phase.FINETUNING in self.phases
+        return trained(past, self.parameters, self.corpus.classes, evaluated=True, finetuned=finetuned)
 
     def _extracting(self, past: Past) -> PhaseRunner:
         from mlsession.phases.extract import Extracting
@@ -128,7 +131,7 @@ class ImageClassification:
 
         return Extracting(
             self.corpus,
-            self.featurizer(self.donation, self.corpus.is_shared),
+            shared(self, self.featurizer(self.donation, self.corpus.is_shared), CORPUS),
             split,
             past,
             fail_on_bad_image=self.parameters.on_bad_image == "fail",
@@ -138,6 +141,7 @@ class ImageClassification:
         from mlsession.phases.features import load_features
         from mlsession.phases.select import Selecting
 
+        tell_changes(Phase.SELECTING, self.numerics, self.emit)
         return Selecting(
             lambda: load_features(past, self.corpus.labels),
             self.corpus.classes,
@@ -145,14 +149,21 @@ class ImageClassification:
             self.parameters.tune,
             self.parameters.seed,
             self._numerics,
+            views=self.parameters.views if self.parameters.chooses_views else None,
         )
 
     def _training(self, past: Past) -> PhaseRunner:
-        from mlsession.phases.features import load_features
+        from mlsession.phases.features import FeatureTable, load_features
         from mlsession.phases.train import Training
 
+        tell_changes(Phase.TRAINING, self.numerics, self.emit)
+
+        def load_table() -> FeatureTable:
+            table, kept = load_features(past, self.corpus.labels), kept_views(past, self.parameters)
+            return table if kept is None else table.of_views(self.parameters.views.views_of(kept))
+
         return Training(
-            lambda: load_features(past, self.corpus.labels),
+            load_table,
             self.corpus.classes,
             self.parameters.algorithm.head,
             self.parameters.seed,
@@ -161,17 +172,50 @@ class ImageClassification:
             lambda: chosen_of(past.state(Phase.SELECTING)) if Phase.SELECTING in self.phases else None,
         )
 
+    def _finetuning(self, past: Past) -> PhaseRunner:
+        from mlsession.phases.features import load_features
+        from mlsession.phases.finetune import FineTuning, TuningWork
+
+        options = self.parameters.algorithm
+        if not isinstance(options, FineTune):
+            raise InternalError("a session without fine-tuning has no such phase")
+        kept = kept_views(past, self.parameters)
+        views = self.parameters.views if kept is None else self.parameters.views.only(kept)
+        work = TuningWork(
+            options=options,
+            runtime=recorded_tuning(self.numerics, self.emit),
+            corpus=self.corpus,
+            load_table=lambda: load_features(past, self.corpus.labels),
+            head=lambda: trained_head(past.state(Phase.TRAINING)),
+            augmentation=options.augmentation_of(views.options),
+            seed=self.parameters.seed,
+            emit=self.emit,
+            rules=ReadingRules(allow_truncated=self.parameters.allow_truncated),
+        )
+        return FineTuning(work, self.world, neighbours=1 if self.crew is None else self.crew.local_size)
+
     def _evaluating(self, past: Past) -> PhaseRunner:
-        from mlsession.phases.evaluate import Evaluating
+        from mlsession.phases.evaluate import Evaluating, LookedAtAgain
         from mlsession.phases.features import load_features
 
+        model = trained_model(past, self.parameters, self.corpus.classes, finetuned=Phase.FINETUNING in self.phases)
+        is_shared, again = self.test.is_shared if self.test else None, None
+        if model.feature_extractor == self.parameters.algorithm.feature_extractor:
+            featurizer = shared(self, self.featurizer(is_shared=is_shared), TEST)
+        else:
+            # Each image once, and no other session asks for them: these features are not worth a place in the cache.
+            spec, corpus = model.feature_extractor, self.corpus
+            featurizer = shared(self, self.tuned_featurizer(spec, is_shared), TUNED_TEST)
+            remade = shared(self, self.tuned_featurizer(spec, corpus.is_shared), TUNED_CORPUS)
+            again = LookedAtAgain(corpus=corpus, featurizer=remade)
         return Evaluating(
             self.corpus.classes,
-            trained_head(past.state(Phase.TRAINING)),
+            model.head,
             lambda: load_features(past, self.corpus.labels),
             self.test,
-            self.featurizer(is_shared=self.test.is_shared if self.test else None),
+            featurizer,
             self._numerics,
+            again,
         )
 
     def _numerics(self) -> AbstractContextManager[None]:
@@ -193,46 +237,27 @@ class ImageClassification:
             rows = Donation(donation, lambda reason: self.emit(DonorFailed(reason=reason)), cache)
         return extractor.featurizer(cache, rows, self.parameters.views, is_shared)
 
+    def tuned_featurizer(self, spec: FeatureExtractorSpec, is_shared: Callable[[], bool] | None = None) -> Featurizer:
+        """The same by the fine-tuned network `spec`, run as the session has recorded of the one that it was."""
+        return replace(self._extractor, spec=spec).featurizer(None, is_shared=is_shared)
+
 
 def phases_of(parameters: ModelParameters) -> tuple[Phase, ...]:
-    """The phases of a training, in order: `selecting` only where there is something to select."""
+    """The phases of a training, in order: `selecting` and `finetuning` only where there is something to do."""
     selecting = (Phase.SELECTING,) if parameters.selects else ()
-    return (Phase.EXTRACTING, *selecting, Phase.TRAINING, Phase.EVALUATING)
-
-
-def trained(past: Past, parameters: ModelParameters, classes: tuple[str, ...], evaluated: bool) -> Trained:
-    """The classifier that a training state holds, with its metrics if it was `evaluated`. Raises `DamagedData`."""
-    key = record_key(past.newest_commit(Phase.TRAINING))
-    state, spec = past.state(Phase.TRAINING), parameters.algorithm.feature_extractor
-    with as_written(key):
-        head, temperature, history = trained_head(state), temperature_of(state), history_of(state)
-    if (len(classes), spec.dimension) != (head.num_classes, head.num_features):
-        wanted = f"{len(classes)} labels and {spec.dimension} features"
-        raise DamagedData(key, f"{wanted}, and its head is of {head.num_classes} and {head.num_features}")
-    evaluation = past.newest_commit(Phase.EVALUATING) if evaluated else None
-    metrics: Mapping[str, ClassifierMetrics] = {}
-    if evaluation is not None:
-        with as_written(record_key(evaluation)):
-            metrics = metrics_of(past.state(Phase.EVALUATING), classes)
-    model = ImageModel(
-        labels=classes, feature_extractor=spec, head=head, temperature=temperature, precision=parameters.precision
-    )
-    return Trained(
-        model=model,
-        metrics=metrics,
-        history=history,
-        evaluation=evaluation,
-    )
+    finetuning = (Phase.FINETUNING,) if isinstance(parameters.algorithm, FineTune) else ()
+    return (Phase.EXTRACTING, *selecting, Phase.TRAINING, *finetuning, Phase.EVALUATING)
 
 
 def numerics_here(parameters: ModelParameters) -> dict[str, Json]:
     """The numerics id of a session that is made on this machine."""
     spec = parameters.algorithm.feature_extractor
-    runtime = runtime_for(spec, parameters.backend, parameters.precision)
+    runtime = runtime_for(spec, parameters.backend, parameters.precision, parameters.accelerator)
     return {
         EXTRACTOR: {**numerics_of(spec, runtime), **({TRUNCATED: ALLOWED} if parameters.allow_truncated else {})},
         TRAINING: dict(training_numerics(THREADS)),
-        **({AUGMENTER: augmenter_identity()} if len(parameters.views) > 1 else {}),
+        **tuning_here(parameters),
+        **({AUGMENTER: installed_augmenter()} if len(parameters.views) > 1 else {}),
     }
 
 

@@ -83,7 +83,7 @@ def test_what_a_reader_has_taken_with_a_row_that_fails_is_not_read() -> None:
 def test_who_stops_early_leaves_nothing_behind() -> None:
     batches = worked_batches(range(1000), content, joined, 4, 2)
     assert next(batches)[0] == (0, b"0.")
-    batches.close()  # type: ignore[attr-defined]
+    batches.close()
 
 
 @pytest.mark.parametrize("workers", [1, 4])

@@ -34,7 +34,7 @@ LAZY = ("encodings.ascii", "encodings.idna", "traceback", "linecache")
 """What Python imports in the midst of things, and could not as a user who may not read where it lies."""
 LIBRARIES = ("torch", "safetensors.numpy", "PIL.Image", "pandas", "pyarrow.compute", "rich.progress", "s3fs")
 CLIENTS = ("adlfs", "fsspec.implementations.ftp", "gcsfs.extended_gcsfs", "s3fs", "tests.recovery.victims")
-PARTS = ("cli", "heads", "metrics", "phases", "training", "extractors.embedded")
+PARTS = ("cli", "finetuning", "heads", "metrics", "phases", "training", "extractors.embedded")
 """Of the package, what a training with the embedded extractor imports."""
 
 

@@ -1,0 +1,60 @@
+"""What has gone wrong in one process, told to another: as JSON, and as the error that one raises for it."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from mlsession.errors import (
+    CredentialsExpired,
+    DamagedData,
+    InternalError,
+    KeyMissing,
+    MLSessionError,
+    StoreDenied,
+    StoreError,
+    StoreFull,
+    StoreUnavailable,
+    UsageError,
+)
+from mlsession.session.phase import Json
+
+_STORE: Mapping[str, type[StoreError]] = MappingProxyType(
+    {
+        each.__name__: each
+        for each in (StoreError, KeyMissing, StoreDenied, StoreFull, StoreUnavailable, CredentialsExpired)
+    }
+)
+_MOST_TEXT = 4_000
+"""Characters that are told; an error's text may hold whole arrays."""
+
+
+def failure_to_json(error: BaseException) -> dict[str, Json]:
+    """What another process needs to raise the like."""
+    kind = type(error).__name__
+    text = str(error) if isinstance(error, MLSessionError) else f"{kind}: {error}"
+    whose = "usage" if isinstance(error, UsageError) else "ours" if isinstance(error, MLSessionError) else "unforeseen"
+    key = getattr(error, "key", "") if isinstance(error, StoreError | DamagedData) else ""
+    reason = error.reason if isinstance(error, DamagedData) else ""
+    return {
+        "kind": kind,
+        "text": text[:_MOST_TEXT],
+        "whose": whose,
+        "key": str(key),
+        "reason": reason[:_MOST_TEXT],
+        "host": platform.node(),
+    }
+
+
+def failure_from_json(told: Mapping[str, Json], who: str) -> MLSessionError:
+    """The error to raise for it: of the same class where that says what to do, else of the root of those like it."""
+    kind, text, whose = (str(told.get(name, "")) for name in ("kind", "text", "whose"))
+    where = f"{who} on {told.get('host') or 'another machine'}: {text}"
+    if kind in _STORE:
+        return _STORE[kind](where, str(told.get("key", "")))
+    if kind == DamagedData.__name__:
+        return DamagedData(str(told.get("key", "")), str(told.get("reason", "")))
+    if whose == "usage":
+        return UsageError(where)
+    return MLSessionError(where) if whose == "ours" else InternalError(where)

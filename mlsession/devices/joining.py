@@ -1,0 +1,45 @@
+"""Joining the processes that a launcher started into one world."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from mlsession.devices.crew import Crew
+from mlsession.devices.placement import Placement
+from mlsession.errors import WorkerLost
+
+_FOR_EVER = timedelta(days=365)
+"""Rank 0 may fit a head for hours while the others wait. A process that dies is noticed all the same."""
+
+
+@contextmanager
+def joined(placement: Placement, heed: Callable[[], None] = lambda: None) -> Iterator[Crew]:
+    """The world of a process, once all of its processes have come; `heed`: see `Group`. Imports torch.
+
+    Of ranks on GPUs each must see its own alone (`visible_device`) before torch looks for them. Raises `WorkerLost`
+    where it cannot be joined.
+    """
+    import torch
+    import torch.distributed as distributed
+
+    from mlsession.devices.group import Group
+
+    os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"] = placement.address, str(placement.port)
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # That nobody named a device to it: each process has one.
+            distributed.init_process_group(backend, rank=placement.rank, world_size=placement.size, timeout=_FOR_EVER)
+    except (RuntimeError, ValueError) as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        where = f"{placement.address}:{placement.port}"
+        raise WorkerLost(f"rank {placement.rank} could not join the others at {where} ({first})") from error
+    world = distributed.group.WORLD
+    assert world is not None
+    yield Group(world, placement.local_size, heed)
+    # Not where something went wrong: a message may be under way for ever, and the process is about to end.
+    distributed.destroy_process_group()

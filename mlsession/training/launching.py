@@ -1,0 +1,199 @@
+"""A training by several processes of this machine: this one prepares it, starts them, and says how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import replace
+
+from mlsession.data.source import DataSource
+from mlsession.data.sources.datasets import ByDataset
+from mlsession.devices.choice import device_count
+from mlsession.devices.failures import failure_from_json
+from mlsession.errors import Cancelled, InternalError, Interrupted, InvalidParameter, SessionFailed, WorkerLost
+from mlsession.events import Event, SessionOpened
+from mlsession.extractors.catalog import FeatureExtractorSpec, extractor_from_json, weights_place
+from mlsession.job.context import JobContext
+from mlsession.job.launch import Ended, run_workers
+from mlsession.job.run import drive_options, surroundings
+from mlsession.session.attempt import advance_session, finished_result
+from mlsession.session.identity import opened_attachments
+from mlsession.session.log.journal import LogState
+from mlsession.session.log.records import Outcome
+from mlsession.session.opening import OpenOptions, open_session, require_session
+from mlsession.session.stop import StopRequest, request_stop
+from mlsession.store.location import redact, schemes_of
+from mlsession.store.protocol import Store
+from mlsession.training.outcome import Trained
+from mlsession.training.parameters import EXTRACTOR_WEIGHTS
+from mlsession.training.prepare import prepared
+from mlsession.training.request import Request
+from mlsession.training.task import ImageClassification
+
+_OWN_MEMORY = ("memory",)
+
+
+def num_workers(request: Request) -> int:
+    """How many processes are to train, on this machine; 1: this one.
+
+    Raises `InvalidParameter` for several machines, which one process cannot start.
+    """
+    chosen = request.session
+    if chosen.num_nodes > 1:
+        line = "torchrun --nnodes=... --nproc-per-node=... --rdzv-backend=c10d --rdzv-endpoint=HOST:29500 -m mlsession"
+        reason = (
+            "one process cannot start others on other machines: make the session with --create-only (in Python "
+            f"make_training_session), then run on each machine: {line} worker {redact(request.place.url)}; "
+            "examples/cluster has scripts for SLURM and Kubernetes"
+        )
+        raise InvalidParameter("num_nodes", chosen.num_nodes, reason)
+    return device_count(chosen.devices, lambda: _num_gpus(request))
+
+
+def driven(
+    task: ImageClassification, request: Request, opening: OpenOptions, known: LogState, context: JobContext
+) -> Trained:
+    """The task's result, brought about in this thread, or by several processes where the request asks for them.
+
+    Raises what `advance_session` and `trained_by_workers` raise.
+    """
+    count = num_workers(request)
+    if count > 1:
+        return trained_by_workers(task, request, opening, known, context, count)
+    around = surroundings(request.place, request.session, context)
+    return advance_session(task, around, opening, drive_options(request.session), known)
+
+
+def prepare_for_workers(request: Request, context: JobContext) -> None:
+    """Makes the session, or writes down in it what is asked for now where that is something else.
+
+    Raises what preparing a training raises, and `SessionInUse`.
+    """
+    with prepared(request, context) as (_, opening, known):
+        opened = known.timeline.opened
+        if (opened.body.get("settings"), opened_attachments(opened)) == (opening.settings, opening.attachments):
+            return
+        with closing(surroundings(request.place, request.session, context).open_patient_store()) as store:
+            hand_over(store, opening, known, context, "prepared for worker processes")
+
+
+def trained_by_workers(
+    task: ImageClassification,
+    request: Request,
+    opening: OpenOptions,
+    known: LogState,
+    context: JobContext,
+    count: int,
+) -> Trained:
+    """The task's result, which `count` worker processes bring about; at once where it is there already.
+
+    The session is opened here first, and closed as paused: so all that the workers need is in its log, and whoever has
+    it open is found out here. Raises what `advance_session` raises; `WorkerLost` where the workers died again and
+    again.
+    """
+    access = _access(request)
+    around = surroundings(request.place, request.session, context)
+    with closing(around.open_patient_store()) as store:
+        if (done := finished_result(task, store, known)) is not None:
+            return done[0]
+        handed_over = hand_over(store, opening, known, context, f"handed over to {count} worker processes")
+        parameters = replace(request.session, url=request.place.url, cache=_cache(request))
+
+        def pass_on(asked: StopRequest) -> None:
+            timeline = require_session(store).timeline
+            if timeline.opened.number > handed_over and timeline.closed is None:
+                request_stop(store, timeline.opened.number, asked.reason)
+
+        ended = run_workers(parameters, count, access, context, pass_on)
+        state = require_session(store)
+        if (done := finished_result(task, store, state)) is not None:
+            return done[0]
+        raise _how_it_ended(state, handed_over, ended, context, request.place.url)
+
+
+def hand_over(store: Store, opening: OpenOptions, known: LogState, context: JobContext, reason: str) -> int:
+    """Writes down what an attempt is asked for, for whoever opens the session next; the number of the opening."""
+
+    def emit(event: Event) -> None:
+        if not isinstance(event, SessionOpened):  # The worker says so.
+            context.emit(event)
+
+    writer, _ = open_session(store, context.clock, opening, emit, known, context.stop)
+    writer.close(Outcome.PAUSED, reason)
+    return writer.opening
+
+
+def _how_it_ended(state: LogState, handed_over: int, ended: Ended, context: JobContext, url: str) -> BaseException:
+    asked, closed = context.stop.request, state.timeline.closed
+    if asked is not None:
+        return asked.error()
+    is_theirs = closed is not None and state.timeline.opened.number > handed_over
+    outcome = closed.body.get("outcome") if closed is not None and is_theirs else None
+    reason = str(closed.body.get("reason", "")) if closed is not None else ""
+    if outcome == Outcome.PAUSED.value:
+        return Cancelled(reason)
+    if ended.failure is not None and ended.failure.get("kind") != WorkerLost.__name__:
+        return failure_from_json(ended.failure, "rank 0")
+    if outcome == Outcome.FAILED.value:
+        return SessionFailed(f"training {redact(url)} failed: {reason}")
+    if outcome == Outcome.INTERRUPTED.value and not ended.code:
+        return Interrupted(reason)
+    if outcome == Outcome.FINISHED.value:
+        return InternalError("the workers finished another task than they were given")
+    words = f"; their last words: {ended.last_words}" if ended.last_words else ""
+    return WorkerLost(f"the worker processes died (the launcher ended with {ended.code}{words})")
+
+
+def _access(request: Request) -> dict[str, dict[str, object]]:
+    """The storage options of all that workers read from.
+
+    Raises `InvalidParameter` for what only this process can read from.
+    """
+    named: Mapping[str, DataSource | None] = {
+        "training_source": request.data,
+        "validation_source": request.validation,
+        "test_source": request.testing,
+    }
+    found: dict[str, dict[str, object]] = {}
+    for name, source in named.items():
+        if source is not None:
+            _check_reachable(name, source.url, isinstance(source.labeling, ByDataset))
+            found[name] = dict(source.storage_options or {})
+    _check_reachable("session", request.place.url, is_own=False)
+    found[EXTRACTOR_WEIGHTS] = _weights_access(request.parameters.algorithm.feature_extractor)
+    return found
+
+
+def _weights_access(spec: FeatureExtractorSpec) -> dict[str, object]:
+    location, options = weights_place(spec)
+    try:
+        extractor_from_json(spec.to_json(), location, options)
+    except InvalidParameter:
+        reason = "is an object of this process, which worker processes cannot have; train with devices=1"
+        raise InvalidParameter("feature_extractor", spec.name, reason) from None
+    return dict(options)
+
+
+def _check_reachable(name: str, url: str, is_own: bool) -> None:
+    if is_own or any(scheme in _OWN_MEMORY for scheme in schemes_of(url)):
+        reason = "lies in the memory of this process, where worker processes cannot read it; train with devices=1"
+        raise InvalidParameter(name, redact(url), reason)
+    if name != "session" and redact(url) != url:
+        reason = "has credentials in its URL, which the session does not keep; give them as storage options"
+        raise InvalidParameter(name, redact(url), reason)
+
+
+def _cache(request: Request) -> str | None:
+    """A temporary session has none, and workers do not know that it is one."""
+    return None if request.place.temporary and request.session.cache == "auto" else request.session.cache
+
+
+def _num_gpus(request: Request) -> int:
+    from mlsession.devices.accelerators import gpu_here
+
+    gpu = gpu_here(getattr(request.parameters, "accelerator", "auto"))
+    if gpu is None or gpu.device != "cuda":
+        return 0
+    import torch
+
+    return torch.cuda.device_count()

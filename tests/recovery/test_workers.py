@@ -1,0 +1,100 @@
+"""Real SIGKILLs of real worker processes at random moments; then other worlds go on, and come to the same model."""
+
+from __future__ import annotations
+
+import random
+import signal
+import socket
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from mlsession.session.log.journal import Journal
+from mlsession.store import LocalStore
+from mlsession.testing.invariants import check_session
+from tests.recovery.nursery import Forked, Nursery
+from tests.recovery.trainings import Training, inside, newest_record, prepared_photos
+
+SEED = 20261122
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return prepared_photos(tmp_path_factory.mktemp("photos"))
+
+
+def free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def start(trainers: Nursery, session: Path, size: int) -> list[Forked]:
+    """The workers of a world, by rank; what a launcher would tell them is told by hand."""
+    where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(size)}
+    line = ("worker", str(session), "--cache", "none", "--checkpoint-interval", "1")
+    return [trainers.start("mlsession", *line, environment={**where, "RANK": str(rank)}) for rank in range(size)]
+
+
+def newest_number(store: LocalStore) -> int:
+    newest = newest_record(store)
+    return 0 if newest is None else newest.number
+
+
+def commits(session: Path) -> list[tuple[object, ...]]:
+    """All that was saved, without what names the attempt."""
+    with closing(LocalStore(session)) as store:
+        journal = Journal(store)
+        state = journal.load()
+        assert state is not None
+        return [
+            (entry.phase, entry.iteration, dict(entry.metrics), entry.state.sha256, [ref.sha256 for ref in entry.adds])
+            for entry in journal.checkpoints(state.timeline)
+        ]
+
+
+@pytest.fixture(scope="module")
+def alone(trainers: Nursery, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[object, ...]]:
+    """What one process saves that nobody disturbs."""
+    session = tmp_path_factory.mktemp("alone") / "session"
+    Training(trainers, photos, session).finish()
+    return commits(session)
+
+
+def test_workers_that_are_stopped_or_killed_lose_nothing(
+    trainers: Nursery, photos: Path, tmp_path: Path, alone: object
+) -> None:
+    """First all get a signal, then one rank is killed after a random record; a single process ends the work."""
+    print(f"seed {SEED}")  # noqa: T201
+    generator, session = random.Random(SEED), tmp_path / "session"
+    assert Training(trainers, photos, session, "--create-only").end()[0] == 0
+    store, workers = LocalStore(session), start(trainers, session, 2)
+    workers[0].until(lambda: inside(store, "extracting"))
+    for worker in reversed(workers):
+        worker.send(signal.SIGTERM, signal.SIGTERM)  # As a launcher and a batch system do.
+    assert [worker.wait() for worker in workers] == [75, 0]
+    newest = newest_record(store)
+    assert newest is not None
+    assert newest.body["outcome"] == "interrupted"
+
+    workers, victim = start(trainers, session, 2), generator.randrange(2)
+    wanted = newest.number + generator.randint(2, 4)
+    workers[0].until(lambda: newest_number(store) >= wanted)
+    workers[victim].send(signal.SIGKILL)
+    codes = [worker.wait() for worker in workers]
+    assert codes[victim] == -signal.SIGKILL
+    assert codes[1 - victim] == 75
+    assert "Traceback" not in workers[1 - victim].err
+
+    assert [worker.wait() for worker in start(trainers, session, 1)] == [0]
+    check_session(store)
+    assert commits(session) == alone
+
+
+def test_a_training_starts_its_workers(trainers: Nursery, photos: Path, tmp_path: Path, alone: object) -> None:
+    """By the real launcher of torchrun; benchmarks/worlds.py kills and signals what it starts."""
+    found = Training(trainers, photos, tmp_path / "session", "--devices", "2").finish()
+    assert found["status"] == "finished"
+    assert commits(tmp_path / "session") == alone

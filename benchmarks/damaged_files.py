@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import json
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 import mlsession as ml
+from mlsession.cli.__main__ import run
 
 FILES = 30
 MOST_APART = 1e-4
@@ -76,12 +78,19 @@ def _made(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 def _trained(data: Path, test: Path, session: Path, options: tuple[str, ...]) -> dict[str, Any]:
     """What the session says of itself once the command has trained it."""
-    command = [sys.executable, "-m", "mlsession"]
-    line = [*command, "train", str(data), "--test", str(test), "--session", str(session), "--cache", "none", *options]
-    subprocess.run(line, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    said = subprocess.run([*command, "status", str(session), "--json"], check=True, stdout=subprocess.PIPE)
-    status: dict[str, Any] = json.loads(said.stdout)
+    _said("train", str(data), "--test", str(test), "--session", str(session), "--cache", "none", *options)
+    status: dict[str, Any] = json.loads(_said("status", str(session), "--json"))
     return status
+
+
+def _said(*words: str) -> str:
+    """What the command prints, run in this process."""
+    output, errors = io.StringIO(), io.StringIO()
+    with redirect_stdout(output), redirect_stderr(errors):
+        code = run(words)
+    if code:
+        raise RuntimeError(f"mlsession {words[0]} ended with {code}: {errors.getvalue()}")
+    return output.getvalue()
 
 
 def _features(session: Path) -> Features:
@@ -113,6 +122,8 @@ def _compare(named: set[str], clean: dict[str, Any], mixed: dict[str, Any], befo
     for text, holds in checks.items():
         sys.stdout.write(f"{'yes' if holds else 'NO '}  {text}\n")
     for part, metrics in mixed["metrics"].items():
+        if metrics is None:
+            continue  # Of few photos none are held out to validate on.
         sys.stdout.write(f"     {part}: {metrics['count']:,} images, accuracy {metrics['accuracy']:.4f}\n")
     sys.stdout.flush()
     return all(checks.values())

@@ -78,8 +78,8 @@ def told(name: str, estimates: list[Estimate], truths: list[float]) -> str:
     return f"{name:<22} {means} {100 * np.mean(away):8.2f}    {held} of {len(estimates)}  {100 * width:8.2f}"
 
 
-def main(photos: str, visible: float = 0.2, draws: int = 12, truths: int = 12) -> None:
-    """See above."""
+def main(photos: str, visible: float = 0.2, draws: int = 12, truths: int = 12, left: int = LEFT) -> None:
+    """See above; `left`: see `LEFT`."""
     with merged(Path(photos)) as (table, classes, _, _), torch_numerics(1):
         everything = material_of(table, classes, np.arange(len(table.digests)))
         expected: list[Mapping[float, Projection]] = []
@@ -91,7 +91,7 @@ def main(photos: str, visible: float = 0.2, draws: int = 12, truths: int = 12) -
             laws = accuracy_laws(said, resampled(said, len(classes), number))
             now, found = projections(laws, count, FARTHEST * count)
             first = Projection(factor=1.0, images=count, accuracy=now, gain=now)
-            expected.append({each.factor: each for each in (first, *found) if each.images <= len(everything) - LEFT})
+            expected.append({each.factor: each for each in (first, *found) if each.images <= len(everything) - left})
         cost = (time.process_time() - begun) / draws
         print(f"{count} of {len(everything)} photos visible, {draws} draws, {cost:.1f} s of one processor each")
         print(f"{'':<22} expected    truth      off  intervals     width")

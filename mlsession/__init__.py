@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mlsession.advising.advice import Advice as Advice
     from mlsession.advising.advice import Verdict as Verdict
+    from mlsession.augment.automatic import AutomaticAugmentation as AutomaticAugmentation
     from mlsession.augment.options import Blur as Blur
     from mlsession.augment.options import Crop as Crop
     from mlsession.augment.options import Expose as Expose
@@ -33,11 +34,13 @@ if TYPE_CHECKING:
     from mlsession.extractors.catalog import scene_print as scene_print
     from mlsession.extractors.catalog import timm_extractor as timm_extractor
     from mlsession.extractors.catalog import torchvision_extractor as torchvision_extractor
+    from mlsession.finetuning.options import FineTune as FineTune
     from mlsession.heads.options import AutomaticClassifier as AutomaticClassifier
     from mlsession.heads.options import LogisticRegressor as LogisticRegressor
     from mlsession.heads.options import MultilayerPerceptron as MultilayerPerceptron
     from mlsession.images.read import read_image as read_image
     from mlsession.inference.report import PredictionReport as PredictionReport
+    from mlsession.job.callbacks import Callback as Callback
     from mlsession.job.job import Job as Job
     from mlsession.job.run import run_task as run_task
     from mlsession.job.signals import stop_on_signals as stop_on_signals
@@ -75,14 +78,17 @@ __version__ = "0.1.0"
 _HOMES = MappingProxyType(
     {
         "Advice": "mlsession.advising.advice",
+        "AutomaticAugmentation": "mlsession.augment.automatic",
         "AutomaticClassifier": "mlsession.heads.options",
         "Blur": "mlsession.augment.options",
+        "Callback": "mlsession.job.callbacks",
         "Checkpoint": "mlsession.session.checkpoint",
         "Classifier": "mlsession.training.classifier",
         "ClassifierMetrics": "mlsession.metrics.report",
         "Crop": "mlsession.augment.options",
         "DataSource": "mlsession.data.source",
         "Expose": "mlsession.augment.options",
+        "FineTune": "mlsession.finetuning.options",
         "Flip": "mlsession.augment.options",
         "FreshOptions": "mlsession.store.credentials",
         "Garbage": "mlsession.session.garbage",
@@ -133,14 +139,17 @@ _HOMES = MappingProxyType(
 
 __all__ = [
     "Advice",
+    "AutomaticAugmentation",
     "AutomaticClassifier",
     "Blur",
+    "Callback",
     "Checkpoint",
     "Classifier",
     "ClassifierMetrics",
     "Crop",
     "DataSource",
     "Expose",
+    "FineTune",
     "Flip",
     "FreshOptions",
     "Garbage",

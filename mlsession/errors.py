@@ -25,6 +25,7 @@ MLSessionError
 ├── JobStopped                    the job ended before its task did; the session can be resumed
 │   ├── Cancelled                 by `Job.cancel` or a stop request
 │   ├── Interrupted               by a signal
+│   │   └── WorkerLost            another of the processes that train it together is gone
 │   ├── SessionFailed             by an error, in the process that trained the session
 │   └── SessionTakenOver          another writer fenced this one out
 └── InternalError                 our bug
@@ -226,6 +227,10 @@ class Cancelled(JobStopped):
 
 class Interrupted(JobStopped):
     """A signal asked the job to stop."""
+
+
+class WorkerLost(Interrupted):
+    """Another of the processes that train a session together is gone, or its network."""
 
 
 class SessionFailed(JobStopped):

@@ -5,37 +5,12 @@ The progress bar, logs, tests and callers all read the same events; none of them
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
 
-Scalar = str | int | float | bool | None
-
-NOT_EMITTED = datetime.fromtimestamp(0, UTC)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """The root of all events. `number` counts from 1 within a job; 0 means not yet emitted."""
-
-    number: int = 0
-    date: datetime = NOT_EMITTED
-    """When it happened, UTC; by the clock of the machine that it happened on."""
-
-    def to_json(self) -> dict[str, object]:
-        """A JSON object: `event` is the class name in snake_case, dates are ISO 8601."""
-        kind = re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
-        values = {item.name: getattr(self, item.name) for item in fields(self)}
-        return {"event": kind} | {name: _plain(value) for name, value in values.items()}
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    return value
+from mlsession.event import NOT_EMITTED as NOT_EMITTED
+from mlsession.event import Event as Event
+from mlsession.event import Scalar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,6 +184,39 @@ class CacheFailed(Event):
 class DonorFailed(Event):
     """The features that were to be taken over cannot be had; they are extracted instead."""
 
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggerStarted(Event):
+    """A logger begins, or goes on, with the session's run.
+
+    `logger` is its name or that of its class; `where` it writes to, "" where that is not known.
+    """
+
+    logger: str
+    run: str
+    where: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggerFailed(Event):
+    """A logger cannot be used any more; the job goes on without it."""
+
+    logger: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MicroBatchHalved(Event):
+    """Fine-tuning ran out of memory: from now on each step is computed in parts of `new` images, not `original`.
+
+    The step is done again; it still has `batch_size` images.
+    """
+
+    original: int
+    new: int
+    batch_size: int
     reason: str
 
 

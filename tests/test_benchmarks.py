@@ -70,7 +70,54 @@ def test_automatic_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert len(capsys.readouterr().out.splitlines()) == 2 + 3 + 2
 
 
+def test_automatic_views_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for part, each in (("train", 10), ("test", 2)):
+        copy_photos(tmp_path / part, part, each, ("Kiwi", "Lemon"))
+    runpy.run_path(str(FOLDER / "automatic_views.py"))["main"](str(tmp_path), 1, [10], ["flip"])
+    assert len(capsys.readouterr().out.splitlines()) == 1 + 2 + 4 + 1
+
+
 def test_calibration_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     photos = copy_photos(tmp_path / "photos", "train", 10, ("Banana", "Kiwi"))
     runpy.run_path(str(FOLDER / "calibration.py"))["main"]([str(photos)], seeds=1)
     assert len(capsys.readouterr().out.splitlines()) == 2 + 3
+
+
+def test_intervals_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    benchmark = runpy.run_path(str(FOLDER / "intervals.py"))
+    (setting,) = (each for each in benchmark["SETTINGS"] if each.name == "5x100")
+    benchmark["main"](draws=20, settings=(setting,), size=20_000)
+    header, *rows, _ = capsys.readouterr().out.splitlines()
+    assert header.split() == ["interval", "of", "5x100"]
+    # Of 20 intervals of 95 % fewer than 14 hold what is true once in 3 million draws; the draws are always the same.
+    assert all(float(row.split()[1]) >= 70 for row in rows), rows
+    assert len(rows) == len(benchmark["OVERALL"]) + len(benchmark["OF_CLASSES"])
+
+
+def test_averaged_views_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for part, each in (("train", 3), ("test", 1)):
+        copy_photos(tmp_path / part, part, each, ("Kiwi", "Lemon"))
+    runpy.run_path(str(FOLDER / "averaged_views.py"))["main"](str(tmp_path), seeds=1)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "8 photos, 4 held out, 1 seeds"
+    assert len(lines) == 2 + 8 + 1
+
+
+def test_learning_curve_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for part, each in (("train", 9), ("test", 3)):
+        copy_photos(tmp_path / part, part, each, ("Kiwi", "Lemon"))
+    runpy.run_path(str(FOLDER / "learning_curve.py"))["main"](str(tmp_path), visible=0.5, draws=1, truths=1, left=4)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("12 of 24 photos visible, 1 draws")
+    assert lines[2].startswith("accuracy at 1x")
+
+
+def test_damaged_files_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for part, each in (("train", 5), ("test", 2)):
+        copy_photos(tmp_path / "photos" / part, part, each, ("Kiwi", "Lemon"))
+    (tmp_path / "damaged" / "text").mkdir(parents=True)
+    (tmp_path / "damaged" / "text" / "photo.jpg").write_bytes(b"no photo")
+    (tmp_path / "damaged" / "expected.csv").write_text("folder,file,outcome\ntext,photo.jpg,reject\n")
+    benchmark = runpy.run_path(str(FOLDER / "damaged_files.py"))
+    assert benchmark["main"](str(tmp_path / "photos"), str(tmp_path / "damaged"), 3, ("--tune", "off"))
+    assert "3 of 3 damaged files" in capsys.readouterr().out

@@ -63,7 +63,7 @@ def _report(error: BaseException, arguments: Sequence[str]) -> int:
             sys.stderr.write(one_line(f"error: {wrong_use}") + "\n")
             return WRONG_USE
         code = exit_code(error)
-        sys.stderr.write(error_line(error) + "\n")
+        sys.stderr.write(error_line(error, arguments) + "\n")
         if code == RESUMABLE:
             # Taking over is a decision about one moment: who runs this line later must not inherit it.
             again = [word for word in arguments if word != "--take-over"]

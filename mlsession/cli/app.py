@@ -77,7 +77,7 @@ def completion(
 
 
 for _command in (
-    *(training.train, *sessions.COMMANDS, *models.COMMANDS, *judging.COMMANDS, *data.COMMANDS),
+    *(*training.COMMANDS, *sessions.COMMANDS, *models.COMMANDS, *judging.COMMANDS, *data.COMMANDS),
     *(scan.scan, review.review, learning.learning_curve),
 ):
     app.command()(_command)

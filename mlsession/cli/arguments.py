@@ -15,6 +15,7 @@ from mlsession.errors import InvalidParameter
 from mlsession.store.location import is_local, local_path, redact, url_name
 
 if TYPE_CHECKING:
+    from mlsession.augment.automatic import AutomaticAugmentation
     from mlsession.augment.options import AugmentationOption
     from mlsession.data.source import DataSource
     from mlsession.data.validation import Validation
@@ -218,11 +219,11 @@ def class_weight(texts: Sequence[str]) -> ClassWeight:
     return checked_class_weight(weights) if texts else None
 
 
-def augmentation(text: str) -> tuple[AugmentationOption, ...]:
-    """The options that names separated by commas stand for."""
-    from mlsession.augment.options import augmentation_options
+def augmentation(text: str) -> AutomaticAugmentation | tuple[AugmentationOption, ...]:
+    """The options that names separated by commas stand for, or with "auto" among them the choice of some."""
+    from mlsession.augment.automatic import augmentation_named
 
-    return augmentation_options([name.strip() for name in text.split(",")])
+    return augmentation_named([name.strip() for name in text.split(",")])
 
 
 def average_views(text: str | None) -> str | tuple[str, ...] | None:

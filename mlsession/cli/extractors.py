@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from mlsession.cli.outcome import DONE
 from mlsession.cli.output import print_json, print_lines
 from mlsession.errors import ModelNotFound
-from mlsession.extractors.catalog import NAMES, EmbeddedExtractor
-from mlsession.extractors.embedded import DEFAULT_REVISION, Lite1, ScenePrint
+from mlsession.extractors.catalog import NAMES
+from mlsession.extractors.embedded import DEFAULT_REVISION, EmbeddedExtractor, Lite1, ScenePrint
 from mlsession.extractors.weights import PackagedWeights, find_weights
 
 LISTED: tuple[EmbeddedExtractor, ...] = (ScenePrint(), Lite1(), ScenePrint(revision=1))

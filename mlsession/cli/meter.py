@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from mlsession.cli.text import number_of
 from mlsession.events import Event, PhaseStarted, Progressed
 
-IMAGE_PHASES = frozenset({"extracting", "evaluating", "inferencing"})
+IMAGE_PHASES = frozenset({"extracting", "finetuning", "evaluating", "inferencing"})
 """Phases whose items are images."""
 UNITS: Mapping[str, str] = MappingProxyType({**dict.fromkeys(IMAGE_PHASES, "images"), "selecting": "fits"})
 """What is counted by phase, in the plural; iterations in others."""
@@ -32,6 +33,11 @@ class Meter:
     @property
     def done(self) -> int:
         return self.latest.item_count if self.latest else 0
+
+    @property
+    def counted(self) -> str:
+        """ "1 iteration", "1,200 images"."""
+        return number_of(self.done, self.unit.removesuffix("s"))
 
     @property
     def total(self) -> int | None:

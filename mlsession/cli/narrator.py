@@ -20,6 +20,9 @@ from mlsession.events import (
     JobFinished,
     JobStopping,
     LabelsCorrected,
+    LoggerFailed,
+    LoggerStarted,
+    MicroBatchHalved,
     NumericsChanged,
     PartsRecognized,
     PhaseFinished,
@@ -90,7 +93,7 @@ class Narrator:
             return f"checkpoint {event.checkpoint}: {plain(event.phase)} {event.iteration}"
         meter = self.meter
         assert meter is not None
-        parts = [f"{meter.done:,} of {meter.total:,} {meter.unit}" if meter.total else f"{meter.done:,} {meter.unit}"]
+        parts = [f"{meter.done:,} of {meter.total:,} {meter.unit}" if meter.total else meter.counted]
         if meter.unit == "images" and meter.rate is not None:
             parts.append(f"{meter.rate:.1f} images/s")
         parts += metric_words(event)
@@ -102,8 +105,7 @@ class Narrator:
         meter = self.meter
         if meter is None or meter.latest is None:
             return ", ".join([f"{plain(event.phase)}: done", *metric_words(event)])
-        counted = f"{meter.done:,} {meter.unit}"
-        words = [counted, *metric_words(meter.latest), f"in {duration(meter.latest.elapsed)}"]
+        words = [meter.counted, *metric_words(meter.latest), f"in {duration(meter.latest.elapsed)}"]
         return f"{plain(event.phase)}: done, {', '.join(words)}"
 
 
@@ -111,12 +113,16 @@ def metric_words(event: Progressed | PhaseFinished) -> list[str]:
     """The metrics of a report, in words."""
     words: list[str] = []
     for name, value in event.metrics.items():
-        if name == "reused":
+        if name == "kept":
+            words.append("tuned model kept" if value else "head alone kept")
+        elif name == "reused":
             words.append(f"{value:,.0f} reused")
         elif "accuracy" in name:
             words.append(f"{plain(name).replace('_', ' ')} {percent(value)}")
         else:
             words.append(f"{plain(name).replace('_', ' ')} {value:.4g}")
+    if words and event.phase == "selecting" and isinstance(event, Progressed):
+        words[0] = f"so far {words[0]}"  # Of what has been judged by now, which may be one fold of several.
     return words
 
 
@@ -161,10 +167,8 @@ def note(event: Event) -> str | None:
             )
         case HeartbeatMissed():
             return f"note: the sign of life could not be written ({one_line(event.reason)}); training goes on"
-        case CacheFailed():
-            return f"note: going on without the feature cache: {one_line(event.reason)}"
-        case DonorFailed():
-            return f"note: extracting what was to be taken over: {one_line(event.reason)}"
+        case CacheFailed() | DonorFailed() | MicroBatchHalved() | LoggerStarted() | LoggerFailed():
+            return _of_course(event)
         case RemovalFailed():
             return f"note: superseded checkpoints stay, they cannot be removed: {one_line(event.reason)}"
         case JobStopping():
@@ -184,6 +188,25 @@ def note(event: Event) -> str | None:
 def _start(event: PhaseStarted) -> str:
     after = f", going on after {event.iteration}" if event.iteration else ""
     return f"{plain(event.phase)}: started{after}"
+
+
+def _of_course(event: CacheFailed | DonorFailed | MicroBatchHalved | LoggerStarted | LoggerFailed) -> str:
+    """What is said of how a job goes on."""
+    match event:
+        case CacheFailed():
+            return f"note: going on without the feature cache: {one_line(event.reason)}"
+        case DonorFailed():
+            return f"note: extracting what was to be taken over: {one_line(event.reason)}"
+        case MicroBatchHalved():
+            return (
+                f"note: out of memory ({one_line(event.reason)}); each step is computed in parts of "
+                f"{number_of(event.new, 'image')} from now on"
+            )
+        case LoggerStarted():
+            where = f" in {plain(event.where)}" if event.where else ""
+            return f"log: {plain(event.logger)}, run {plain(event.run)}{where}"
+        case LoggerFailed():
+            return f"warning: going on without the logger {plain(event.logger)}: {one_line(event.reason)}"
 
 
 def _of_data(event: LabelsCorrected | PartsRecognized | FindingMade) -> str:

@@ -60,7 +60,8 @@ Augment = Annotated[
     typer.Option(
         metavar="NAMES",
         help="Train on altered copies of the photos too: blur, crop, expose, flip, flip-vertical, noise, rotate, "
-        "separated by commas. Each makes 4 of each photo (a flip 1), which take as long to extract.",
+        "separated by commas. Each makes 4 of each photo (a flip 1), which take as long to extract. auto makes one of "
+        "each and trains on those that prove to help; auto,-flip-vertical leaves one out.",
     ),
 ]
 OnModifiedData = Annotated[
@@ -113,7 +114,17 @@ PrecisionName = Annotated[
     typer.Option(
         "--precision",
         metavar="auto|float32|bfloat16",
-        help="Of the extractor's arithmetic; auto: bfloat16 where the processor is fast at it. Kept by the session.",
+        help="Of the extractor's arithmetic; auto: bfloat16 where the processor is fast at it. Kept by the session. "
+        "Lightning's words will do: 32-true, bf16-true; to fine-tune bf16-mixed and 16-mixed, too.",
+    ),
+]
+AcceleratorName = Annotated[
+    str,
+    typer.Option(
+        "--accelerator",
+        metavar="auto|cpu|gpu|cuda|mps",
+        help="Where networks are run; auto: an NVIDIA or AMD GPU where PyTorch can use one, else the CPU. Kept by the "
+        "session.",
     ),
 ]
 BackendName = Annotated[
@@ -174,6 +185,16 @@ KeepBest = Annotated[
     ),
 ]
 ReportInterval = Annotated[int, typer.Option(metavar="N", help="Iterations between progress reports.")]
+Loggers = Annotated[
+    list[str],
+    typer.Option(
+        "--logger",
+        metavar="NAME[:DIR]",
+        help="Log the metrics by iteration, with Lightning's logger: csv, tensorboard, mlflow or wandb (offline); may "
+        "be repeated.  [default DIR: lightning_logs beside the session]",
+        show_default=False,
+    ),
+]
 Cache = Annotated[
     str,
     typer.Option(metavar="URL|none", help="Where features are kept for other sessions; auto: beside the session."),

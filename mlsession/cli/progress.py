@@ -106,7 +106,7 @@ def bar_words(meter: Meter, width: int) -> str:
     """What stands behind the bar on a terminal of `width` columns."""
     if meter.latest is None:
         return ""
-    words = [f"{meter.done:,}/{meter.total:,} {meter.unit}" if meter.total else f"{meter.done:,} {meter.unit}"]
+    words = [f"{meter.done:,}/{meter.total:,} {meter.unit}" if meter.total else meter.counted]
     if meter.unit == "images" and meter.rate is not None:
         words.append(f"{meter.rate:.1f}/s")
     if width >= WIDE:

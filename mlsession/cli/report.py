@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mlsession.export.report import ExportReport
     from mlsession.inference.summary import PredictionSummary
     from mlsession.metrics.report import ClassifierMetrics
+    from mlsession.phases.finetuned import FineTuned
     from mlsession.training.summary import SessionSummary
 
 MOST_CLASSES = 40
@@ -35,7 +36,7 @@ def status_lines(summary: SessionSummary, now: datetime) -> list[str]:
     rows = [
         ("session", plain(summary.url)),
         ("status", _status(summary)),
-        ("phase", f"{plain(summary.phase)}, iteration {summary.iteration}"),
+        ("phase", f"{plain(summary.phase)}, saved up to iteration {summary.iteration}"),
         ("updated", f"{summary.date:%Y-%m-%d %H:%M:%S} UTC, {_age(now - summary.date)} ago"),
         ("data", plain(summary.data)),
         ("images", ", ".join(used)),
@@ -44,6 +45,8 @@ def status_lines(summary: SessionSummary, now: datetime) -> list[str]:
     ]
     if summary.selection is not None:
         rows.append(("selection", chosen_words(summary.selection)))
+    if summary.finetuning is not None:
+        rows.append(("fine-tuning", tuned_words(summary.finetuning)))
     if summary.model_digest:
         rows.append(("model", f"sha256 {summary.model_digest}"))
     rows += [(f"{part} set", metrics.summary) for part, metrics in summary.metrics.items()]
@@ -61,7 +64,7 @@ def prediction_lines(summary: PredictionSummary, now: datetime) -> list[str]:
     rows = [
         ("session", plain(summary.url)),
         ("status", _status(summary)),
-        ("phase", f"{plain(summary.phase)}, iteration {summary.iteration}"),
+        ("phase", f"{plain(summary.phase)}, saved up to iteration {summary.iteration}"),
         ("updated", f"{summary.date:%Y-%m-%d %H:%M:%S} UTC, {_age(now - summary.date)} ago"),
         ("data", plain(summary.data)),
         ("output", plain(summary.output)),
@@ -70,6 +73,21 @@ def prediction_lines(summary: PredictionSummary, now: datetime) -> list[str]:
         ("model", f"sha256 {plain(summary.model_digest)}"),
     ]
     return labelled([*rows, *(("damaged", plain(what)) for what in summary.damaged)])
+
+
+def tuned_words(tuned: FineTuned) -> str:
+    """Whether the fine-tuned model is kept, and what it gained on the validation images."""
+    kept = "the tuned model is kept" if tuned.is_kept else "the classifier alone is kept, on the network as it was"
+    found = tuned.comparison
+    if found is None:
+        return f"{kept}; there were no validation images to compare on"
+    before, after = found.head_only, found.finetuned
+    calibrated = f"; its temperature, {tuned.temperature:.2f}, was fitted on them, too" if tuned.is_kept else ""
+    return (
+        f"{kept}: of {number_of(found.images, 'validation image')} {percent(after.accuracy)} right when tuned "
+        f"(log loss {after.log_loss:.3g}), {percent(before.accuracy)} with the classifier alone "
+        f"({before.log_loss:.3g}){calibrated}"
+    )
 
 
 def labelled(rows: Sequence[tuple[str, str]]) -> list[str]:
@@ -135,9 +153,17 @@ def confusions(metrics: ClassifierMetrics) -> list[str]:
 
 
 def export_line(path: str, report: ExportReport) -> str:
-    """What was written."""
-    checked = f"checked on {number_of(report.num_images, 'picture')}" if report.verified else "not checked"
-    return f"exported {plain(redact(path))}: {report.format}, {byte_size(report.size_bytes)}, {checked}"
+    """What was written, how it was proved, and what one picture takes."""
+    line = f"exported {plain(redact(path))}: {report.format}, {byte_size(report.size_bytes)}"
+    if not report.verified:
+        return f"{line}, not checked"
+    of_session = f" ({report.num_photos:,} of the session)" if report.num_photos else ""
+    line += f", checked on {number_of(report.num_images, 'picture')}{of_session}"
+    line += f": probabilities within {report.max_difference:.0e}"
+    if report.seconds is None or report.model_seconds is None:
+        return line
+    times = (f"{1000 * seconds:.1f} ms" for seconds in (report.seconds, report.model_seconds))
+    return f"{line}, {next(times)} a picture in {report.runtime} (before: {next(times)})"
 
 
 def _status(summary: SessionSummary | PredictionSummary) -> str:

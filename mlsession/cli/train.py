@@ -13,17 +13,21 @@ from mlsession.cli.advice import advice_lines
 from mlsession.cli.chosen import chosen_words
 from mlsession.cli.output import output_width, print_json, print_lines, remark
 from mlsession.cli.program import program
-from mlsession.cli.progress import follow, screen_for
-from mlsession.cli.report import class_table, export_line, headline
+from mlsession.cli.progress import Screen, follow, screen_for
+from mlsession.cli.report import class_table, export_line, headline, tuned_words
 from mlsession.cli.text import command_line, plain
+from mlsession.cli.tuning import TuningArguments
+from mlsession.devices.accelerators import AcceleratorChoice
+from mlsession.devices.choice import StrategyChoice, devices_of
 from mlsession.export.write import check_destination
 from mlsession.extractors.catalog import extractor_named
 from mlsession.extractors.runtime import BackendChoice, PrecisionChoice
+from mlsession.job.job import Job
 from mlsession.job.signals import stop_on_signals
 from mlsession.session.parameters import SessionParameters
 from mlsession.store.location import redact
 from mlsession.training.classifier import Classifier
-from mlsession.training.parameters import ModelParameters, TransferLearning, Tune
+from mlsession.training.parameters import ModelParameters, Tune
 from mlsession.training.summary import SessionSummary
 
 
@@ -45,16 +49,24 @@ class TrainArguments:
     extractor_weights: str | None
     precision: str
     backend: str
+    accelerator: str
     classifier: str
     layer_sizes: str | None
     class_weight: Sequence[str]
     tune: str
+    fine_tune: bool
+    epochs: int | None
+    learning_rate: float | None
+    batch_size: str | None
+    unfreeze: str | None
+    fine_tune_option: Sequence[str]
     augment: str | None
     seed: int
     checkpoint_interval: str
     keep_last: int | None
     keep_best: int | None
     report_interval: int
+    logger: Sequence[str]
     cache: str
     cache_size: str
     verify_content: bool
@@ -65,6 +77,10 @@ class TrainArguments:
     description: str | None
     version: str | None
     metadata: Sequence[str]
+    devices: str
+    num_nodes: int
+    strategy: str
+    create_only: bool
     take_over: bool
     json: bool
 
@@ -77,6 +93,18 @@ class TrainArguments:
             description=self.description,
             version=self.version,
             facts=self.metadata,
+        )
+
+    @property
+    def tuning(self) -> TuningArguments:
+        """What is said of fine-tuning."""
+        return TuningArguments(
+            fine_tune=self.fine_tune,
+            epochs=self.epochs,
+            learning_rate=self.learning_rate,
+            batch_size=self.batch_size,
+            unfreeze=self.unfreeze,
+            options=self.fine_tune_option,
         )
 
     @property
@@ -102,6 +130,8 @@ def train(given: TrainArguments, check_signals: Callable[[], None]) -> int:
     test = typed.source(given.test, options, given.label_from) if given.test is not None else None
     screen = screen_for(sys.stderr)
     try:
+        if given.create_only:
+            return _prepare(Classifier.prepare(data, parameters, session, testing=test), url, screen, check_signals)
         job = Classifier.train(data, parameters, session, testing=test)
         with stop_on_signals(job):
             check_signals()
@@ -125,20 +155,31 @@ def train(given: TrainArguments, check_signals: Callable[[], None]) -> int:
     return 0
 
 
+def _prepare(job: Job[None], url: str, screen: Screen, check_signals: Callable[[], None]) -> int:
+    """Makes the session and says how to train it."""
+    with stop_on_signals(job):
+        check_signals()
+        follow(job, screen, 0.0)
+    work = command_line(["torchrun", "...", "-m", "mlsession", "worker", redact(url)])
+    print_lines([f"session: {plain(redact(url))}", f"next: {work}  (see docs/devices.md)"])
+    return 0
+
+
 def _model(given: TrainArguments, options: typed.Options) -> ModelParameters:
     return ModelParameters(
         validation=typed.validation(given.validation, given.seed, options, given.label_from),
         seed=given.seed,
         augmentation=() if given.augment is None else typed.augmentation(given.augment),
-        algorithm=TransferLearning(
-            feature_extractor=extractor_named(given.extractor, given.extractor_weights, options),
-            classifier=typed.classifier(given.classifier, given.layer_sizes, given.class_weight),
+        algorithm=given.tuning.algorithm(
+            extractor_named(given.extractor, given.extractor_weights, options),
+            typed.classifier(given.classifier, given.layer_sizes, given.class_weight),
         ),
         tune=cast(Tune, given.tune),
         on_bad_image=cast(Literal["skip", "fail"], given.on_bad_image),
         allow_truncated=given.allow_truncated,
         precision=cast(PrecisionChoice, given.precision),  # Checked there, as all parameters are.
         backend=cast(BackendChoice, given.backend),
+        accelerator=cast(AcceleratorChoice, given.accelerator),
     )
 
 
@@ -148,9 +189,13 @@ def _session(given: TrainArguments, url: str, options: typed.Options) -> Session
         report_interval=given.report_interval,
         checkpoint_interval=typed.checkpoint_interval(given.checkpoint_interval),
         iterations=given.iterations,
+        logger=tuple(given.logger) or None,
         keep_last=given.keep_last,
         keep_best=given.keep_best,
         take_over=given.take_over,
+        devices=devices_of(given.devices),
+        num_nodes=given.num_nodes,
+        strategy=cast(StrategyChoice, given.strategy),  # Checked there.
         on_modified_data=typed.on_modified_data(given.on_modified_data),
         cache=typed.cache(given.cache),
         cache_size=typed.byte_count("cache-size", given.cache_size),
@@ -165,7 +210,8 @@ def _result(summary: SessionSummary) -> list[str]:
     part = next((part for part in ("test", "validation", "training") if part in metrics), None)
     table = [] if part is None else ["", f"{part} images by class:", *class_table(metrics[part], output_width())]
     chosen = [chosen_words(summary.selection)] if summary.selection is not None else []
-    return [headline(metrics), *chosen, *table]
+    tuned = [f"fine-tuning: {tuned_words(summary.finetuning)}"] if summary.finetuning is not None else []
+    return [headline(metrics), *chosen, *tuned, *table]
 
 
 def _secrets(given: TrainArguments) -> list[str]:

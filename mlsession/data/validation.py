@@ -36,7 +36,7 @@ class Validation:
         if (self.ratio is not None) != (self.kind is ValidationKind.SPLIT):
             raise InvalidParameter("ratio", self.ratio, "a split needs a ratio, and nothing else has one")
         if self.ratio is not None and not (math.isfinite(self.ratio) and 0 < self.ratio < 1):
-            raise InvalidParameter("ratio", self.ratio, "must lie between 0 and 1; for no validation use none()")
+            raise InvalidParameter("ratio", self.ratio, "must lie between 0 and 1; for no validation say none")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int):
             raise InvalidParameter("seed", self.seed, "must be a whole number")
         if (self.source is not None) != (self.kind is ValidationKind.DATA):

@@ -9,8 +9,8 @@ The strength with the least log loss is chosen, of equally good ones the stronge
 is judged is thus the head as it will be used. Judged without a temperature, a strong penalty loses because it makes
 all probabilities small, however good its labels are; and that is what a temperature mends. A strength s stands for l2
 = s * (mean variance of a feature) / rows, so that it depends neither on the unit of the features nor on how many
-there are, and means the same for a fold and for all rows, as scikit-learn's C does. Fits of a path need not be exact:
-they end at a looser tolerance than the final one, which begins at their mean.
+there are, and means the same for a fold and for all rows, as scikit-learn's C does. The final fit begins at the mean of
+the fits that were judged, and ends where they did, at `TOLERANCE`, or sooner if the options ask for less.
 Source of the path: Friedman, Hastie and Tibshirani, "Regularization paths for generalized linear models via
 coordinate descent", Journal of Statistical Software 33 (2010), section 2.5.
 

@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from mlsession.augment.identity import augmenter_identity
+from mlsession.augment.identity import installed_augmenter
 from mlsession.augment.views import ViewPlan
 from mlsession.classifier.format import encode_model
 from mlsession.classifier.model import ImageModel
@@ -31,7 +31,14 @@ from mlsession.inference.report import PredictionReport
 from mlsession.inference.task import IMAGES, PHASES, ImagePrediction, Images
 from mlsession.job.context import JobContext
 from mlsession.job.job import Job
-from mlsession.job.run import SessionPlace, drive_options, ensure_session, surroundings
+from mlsession.job.run import (
+    SessionPlace,
+    check_loggers,
+    drive_options,
+    ensure_session,
+    start_logging,
+    surroundings,
+)
 from mlsession.metrics.images import TOP
 from mlsession.phases.recorded import AUGMENTER, EXTRACTOR
 from mlsession.session.attempt import advance_session, retry_teller
@@ -117,9 +124,11 @@ def prediction_job(request: PredictionRequest) -> Job[PredictionReport]:
     `UnreadableImage` where bad images are to fail, `SessionInUse`, `Cancelled`, `Interrupted`, `SessionTakenOver`,
     and any `StoreError`; what was committed is kept, and the same call goes on from it.
     """
+    check_loggers(request.session)
 
     def work(context: JobContext) -> PredictionReport:
         with _prepared(request, context) as (task, opening, known):
+            start_logging(request.place, request.session, context, known)
             around = surroundings(request.place, request.session, context)
             return advance_session(task, around, opening, drive_options(request.session), known)
 
@@ -190,7 +199,7 @@ def _ensured(request: PredictionRequest, found: ImageIndex, context: JobContext)
         found: dict[str, Json] = {
             EXTRACTOR: dict(numerics_of(request.model.feature_extractor, request.model.runtime()))
         }
-        return {**found, **({AUGMENTER: augmenter_identity()} if len(request.views) > 1 else {})}
+        return {**found, **({AUGMENTER: installed_augmenter()} if len(request.views) > 1 else {})}
 
     return ensure_session(
         request.place,

@@ -1,4 +1,6 @@
-"""Learning curves, confusion matrices and reliability diagrams by matplotlib, which is loaded when one is drawn.
+"""The course of a training, learning curves, confusion matrices and reliability diagrams, by matplotlib.
+
+That is loaded when one is drawn.
 
 Import from the module that owns the name.
 """

@@ -1,4 +1,4 @@
-"""The learning curve: accuracy and loss by iteration, on training and on validation images."""
+"""The course of a training: accuracy and loss by iteration, on training and on validation images."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def plot_history(
     *,
     storage_options: Mapping[str, object] | None = None,
 ) -> Figure:
-    """Draws the learning curve of a session, a classifier, or a history itself; also writes it if there is a `path`.
+    """Draws the course of a training, of a session, a classifier, or a history itself; also writes it to a `path`.
 
     A history has `accuracy` and `loss`, and with validation images `validation_accuracy` and `validation_loss`, one
     value an iteration. The path or URL ends in .png, .svg or .pdf. Raises `UsageError` where there is no history or

@@ -20,6 +20,7 @@ LAYERS = (
     ("scanning",),
     ("curves", "export", "reviewing"),
     ("job",),
+    ("loggers",),
     ("phases",),
     ("cache", "classifier"),
     ("testing",),
@@ -30,7 +31,8 @@ LAYERS = (
     ("images",),
     ("devices", "display", "store"),
     ("session.phase",),
-    ("events", "clock", "errors", "processor", "randomness"),
+    ("events",),
+    ("event", "clock", "errors", "processor", "randomness"),
 )
 """From top to bottom; a module may import its own package and lines below it."""
 
@@ -126,7 +128,7 @@ def test_only_the_store_knows_fsspec() -> None:
 
 
 HEAVY = (
-    *("torch", "torchvision", "pandas", "pytorch_lightning", "lightning_fabric"),
+    *("torch", "torchvision", "pandas", "pytorch_lightning", "lightning_fabric", "tensorboard", "mlflow", "wandb"),
     *("coremltools", "timm", "pyarrow", "matplotlib", "albumentations", "cv2"),
 )
 

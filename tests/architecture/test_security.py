@@ -66,8 +66,8 @@ def findings(source: str) -> list[str]:
         elif isinstance(node, ast.Call):
             found += [(node.lineno, what) for what in _of_call(node, names)]
         elif isinstance(node, ast.Name | ast.Attribute) and id(node) not in called:
-            # Handed on (`map(eval, texts)`) it is called elsewhere.
-            whole = _dotted(node, names)
+            # Handed on (`map(eval, texts)`) it is called elsewhere; a member of that name (`compile: bool`) is not it.
+            whole = _dotted(node, names) if isinstance(node.ctx, ast.Load) else ""
             found += [(node.lineno, f"{whole} handed on")] if whole in FORBIDDEN | {"torch.load"} else []
     return [what for _, what in sorted(found)]
 

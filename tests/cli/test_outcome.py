@@ -54,3 +54,18 @@ def test_bugs_are_told_from_what_a_caller_can_mend() -> None:
     nameless, named = OSError(28, "No space left on device"), OSError(28, "No space left on device", "/tmp/x")
     assert error_line(nameless).startswith("error: [Errno 28] No space left on device; free some space where the out")
     assert error_line(named).endswith("'/tmp/x'; free some space there, then run the same command again")
+
+
+@pytest.mark.parametrize(
+    ("parameter", "arguments", "begins"),
+    [
+        ("class_weight", ["train", "d", "--class-weight", "x=-1"], "error: --class-weight=3: no"),
+        ("augmentation", ["train", "d", "--augment=spin"], "error: --augment=3: no"),
+        ("layer-sizes", ["train", "d", "--layer-sizes", "a"], "error: --layer-sizes=3: no"),
+        ("--on-modified-data", ["train", "d", "--on-modified-data=x"], "error: --on-modified-data=3: no"),
+        ("min_confidence", ["predict", "m", "--", "--min-confidence"], "error: min_confidence=3: no"),
+        ("tune", ["train", "d"], "error: tune=3: no"),
+    ],
+)
+def test_an_option_is_called_as_it_was_typed(parameter: str, arguments: list[str], begins: str) -> None:
+    assert error_line(InvalidParameter(parameter, 3, "no"), arguments) == begins

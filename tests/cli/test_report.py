@@ -91,7 +91,7 @@ def test_a_session_for_people() -> None:
     assert lines == [
         "session      /tmp/animals.mlsession",
         "status       running, last sign of life 2.0 s ago",
-        "phase        training, iteration 5",
+        "phase        training, saved up to iteration 5",
         "updated      2026-01-01 12:00:00 UTC, 1 min 5 s ago",
         "data         /tmp/animals",
         "images       40 to train, 0 to test, 7 skipped",
@@ -132,6 +132,10 @@ def test_an_export_says_what_was_checked() -> None:
         max_difference=1e-7,
         verified=True,
     )
-    assert export_line("My\x07.mlmodel", report) == (
-        "exported My\\x07.mlmodel: Core ML neural network, 13.4 MB, checked on 4 pictures"
+    line = "exported My\\x07.mlmodel: Core ML neural network, 13.4 MB, checked on 4 pictures"
+    assert export_line("My\x07.mlmodel", report) == f"{line}: probabilities within 1e-07"
+    timed = replace(report, num_photos=3, runtime="ONNX Runtime 1", seconds=0.0123, model_seconds=0.04)
+    assert export_line("My\x07.mlmodel", timed) == (
+        f"{line} (3 of the session): probabilities within 1e-07, 12.3 ms a picture in ONNX Runtime 1 (before: 40.0 ms)"
     )
+    assert export_line("x", replace(report, verified=False)).endswith("13.4 MB, not checked")

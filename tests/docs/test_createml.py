@@ -345,7 +345,8 @@ def test_cancelling_is_pausing(data: ml.DataSource, place: Place, classifier: ml
 
 
 def test_phases_and_states() -> None:
-    assert [*ml.Phase] == ["initialized", "extracting", "selecting", "training", "evaluating", "inferencing"]
+    trained = ["extracting", "selecting", "training", "finetuning", "evaluating"]
+    assert [*ml.Phase] == ["initialized", *trained, "inferencing"]
     assert [*ml.Status] == ["new", "running", "paused", "interrupted", "failed", "finished"]
 
 

@@ -211,6 +211,72 @@ def test_a_choice_that_is_cut_short_holds_what_it_has_judged(with_choice: Made) 
     assert seen
 
 
+@pytest.fixture(scope="module")
+def with_views(with_choice: Made) -> Made:
+    """Of the same photos, of which views are to be chosen as well."""
+    job = ml.Classifier.train(
+        ml.DataSource.labeled_directories(with_choice.folder / "more"),
+        ml.ModelParameters(
+            augmentation=ml.AutomaticAugmentation(options=["flip", "flip-vertical"]), validation=ml.Validation.none()
+        ),
+        ml.SessionParameters(with_choice.folder / "views.mlsession", checkpoint_interval=6, iterations=2),
+    )
+    return Made(with_choice.folder, job.result(), "views.mlsession")
+
+
+def test_views_that_were_kept_are_those_that_are_trained_on(with_views: Made) -> None:
+    reader = with_views.reader
+    folded, names = check_whole(with_views.root, PHASES), ["flip", "flip-vertical"]
+    assert reader.record(0)["body"]["identity"]["parameters"]["augmentation"] == {
+        "kind": "automatic",
+        "options": [
+            {"kind": "flip", "horizontal": True, "vertical": False},
+            {"kind": "flip", "horizontal": False, "vertical": True},
+        ],
+    }
+    extracted, images = reader.rows(folded, "extracting"), 9 * len(LABELS)
+    assert extracted["view"].tolist() == [0, 1, 2] * images
+    chosen = reader.state(folded, "selecting")[1]["chosen"]
+    views, difference = chosen["views"], chosen["views"]["difference"]
+    sets = {tuple(each["views"]): each for each in views["judged"]}
+    assert list(sets)[:3] == [(), ("flip",), ("flip-vertical",)]
+    best = min((each for each in views["judged"] if each["views"]), key=lambda each: each["log_loss"])
+    gained, lost = difference["gained"], difference["lost"]
+    assert difference["judged"] == chosen["judged"] == images
+    assert difference["difference"] == (gained - lost) / images
+    assert best["accuracy"] - sets[()]["accuracy"] == pytest.approx(difference["difference"])
+    assert views["kept"] == (best["views"] if gained > lost and (gained - lost) ** 2 > gained + lost else [])
+    assert chosen["scores"]
+    assert views["fits"] >= len(sets) * 5
+    trained = reader.state(folded, "training")[1]
+    assert trained["rows"] == images * (1 + len(views["kept"]))
+    used = np.isin(extracted["view"], [0, *(names.index(name) + 1 for name in views["kept"])])
+    l2 = chosen["strength"] * extracted["features"][used].astype(np.float64).var(axis=0).mean() / used.sum()
+    assert chosen["classifier"]["l2"] == pytest.approx(l2, rel=1e-9)
+
+
+def test_a_choice_of_views_that_is_cut_short_holds_what_it_has_judged(with_views: Made) -> None:
+    reader, seen = with_views.reader, set[tuple[bool, bool]]()
+    with with_views.session() as session:
+        numbers = [one.number for one in session.checkpoints if one.phase == "selecting"]
+    for number in numbers[:-1]:
+        arrays, data = reader.state(reader.fold(number, set()), "selecting")
+        assert "candidate" not in data
+        assert (data["views"]["difference"], data["views"]["kept"]) == (None, [])
+        judged = data["views"]["judged"]
+        assert ("plain" in data, "best" in data) == (len(judged) >= 1, len(judged) >= 2)
+        names = {"solutions", "logits", "best_point", "best_logits"} if data["is_judging"] else set[str]()
+        for name in ("plain", "best"):
+            if name in data:
+                names |= {f"{name}.start.weights", f"{name}.start.bias", f"{name}.right"}
+                least = judged[0] if name == "plain" else min(judged[1:], key=lambda each: float(each["log_loss"]))
+                assert data[name]["log_loss"] == least["log_loss"]
+                assert arrays[f"{name}.right"].mean() == pytest.approx(least["accuracy"])
+        assert set(arrays) == names
+        seen.add((data["is_judging"], "best" in data))
+    assert {(True, False), (True, True)} <= seen
+
+
 def test_a_perceptron_is_the_one_that_was_trained(with_perceptron: Made) -> None:
     folded = check_whole(with_perceptron.root, WITHOUT)
     arrays, data = with_perceptron.reader.state(folded, "training")

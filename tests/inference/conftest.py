@@ -11,7 +11,7 @@ from mlsession.classifier.model import ImageModel
 from mlsession.heads.linear import LogisticHead
 from mlsession.randomness import keyed_generator
 from mlsession.testing.tiny_extractor import TinyExtractor
-from mlsession.training.task import Trained
+from mlsession.training.outcome import Trained
 from tests.photos import copy_photos
 
 LABELS = tuple("abcdefgh")

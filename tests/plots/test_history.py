@@ -1,4 +1,4 @@
-"""Learning curves of one iteration and of many."""
+"""The course of trainings of one iteration and of many."""
 
 from __future__ import annotations
 

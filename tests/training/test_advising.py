@@ -80,6 +80,8 @@ def perceptron(**options: object) -> ml.TransferLearning:
         ml.ModelParameters(),
         ml.ModelParameters(seed=3, validation=ml.Validation.split(0.2, 3), max_iterations=40, tune="off"),
         ml.ModelParameters(validation=ml.Validation.none(), augmentation=["flip", "flip-vertical", "crop"]),
+        ml.ModelParameters(augmentation="auto"),
+        ml.ModelParameters(augmentation=ml.AutomaticAugmentation(exclude=["flip-vertical", "noise"])),
         ml.ModelParameters(algorithm=perceptron(layer_sizes=(8, 4), class_weight="balanced"), on_bad_image="fail"),
         ml.ModelParameters(algorithm=logistic(class_weight={"Kiwi": 2.0, "Lemon": 0.5}), allow_truncated=True),
         ml.ModelParameters(precision="float32", backend="torch", tune="validation"),

@@ -13,6 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import mlsession as ml
@@ -308,12 +309,17 @@ def test_another_build_of_the_extractor_is_refused_with_both(made: Made, tmp_pat
 def test_other_numerics_are_said_with_both(made: Made, tmp_path: Path) -> None:
     mine = made.copies(tmp_path)
     cut(mine.session, "extracting")
-    forge(
-        LocalStore(mine.session),
-        _identity(lambda identity: identity["numerics"]["extractor"].update(decoder="slate 1.0")),
-    )
+
+    def others(identity: Members) -> None:
+        identity["numerics"]["extractor"].update(decoder="slate 1.0")
+        identity["numerics"]["training"].update(arrays="abacus 1.0")
+
+    forge(LocalStore(mine.session), _identity(others))
     job = mine.train(stale_after=0.0)
     job.result()
     said = {event.what: event for event in job.events() if isinstance(event, NumericsChanged)}
     assert said["extractor.decoder"].original == "slate 1.0"
     assert str(said["extractor.decoder"].new).startswith("pillow ")
+    assert said["training.arrays"].original == "abacus 1.0"
+    assert str(said["training.arrays"].new).startswith(f"numpy {np.__version__} ")
+    assert not {"training.backend", "training.instructions", "training.threads"} & said.keys()

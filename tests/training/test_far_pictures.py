@@ -96,7 +96,8 @@ def test_one_that_never_comes_ends_the_run_which_goes_on_later(
     hanging = key_of(photos, 38)
     way.held[f"/{hanging}"] = 99
     with pytest.raises(StoreUnavailable, match=rf"{hanging}.*; the session can be resumed when the store is back"):
-        train(bucket, read_timeout=4.0, store_patience=0).result()
+        # Patience for what a busy machine answers late, too: the listing, above all.
+        train(bucket, read_timeout=4.0, store_patience=6).result()
     way.held.clear()
     way.asked.clear()
     assert train(bucket, stale_after=0.1).result().model_digest == expected
@@ -144,6 +145,6 @@ def test_a_part_of_a_listing_and_opening_come_to_an_end(bucket: str, way: Way, s
         told.append(f"{operation}: {error}")
 
     way.held[f"/{bucket.removeprefix('s3://')}"] = 1
-    policy = ReadPolicy(read_timeout=1.0, on_retry=tell)
+    policy = ReadPolicy(read_timeout=4.0, on_retry=tell)
     assert len(behind(way, s3_server, bucket).index(policy=policy)) == 40
-    assert set(told) == {f"list : {bucket}: no answer within 1 s (list )"}
+    assert set(told) == {f"list : {bucket}: no answer within 4 s (list )"}

@@ -101,7 +101,7 @@ def results(
 def plot(
     session: Evaluated,
     history: Annotated[
-        str | None, typer.Option(metavar="PATH", help="Write the learning curve here.", show_default=False)
+        str | None, typer.Option(metavar="PATH", help="Write the course of training here.", show_default=False)
     ] = None,
     confusion: Annotated[
         str | None, typer.Option(metavar="PATH", help="Write the confusion matrix here.", show_default=False)
@@ -115,7 +115,7 @@ def plot(
     storage_option: options.StorageOption = [],
     json: options.Json = False,
 ) -> Work:
-    """Draw a session's learning curve, confusion matrix and reliability: .png, .svg or .pdf."""
+    """Draw the course of a session's training, its confusion matrix and reliability: .png, .svg or .pdf."""
 
     def work() -> int:
         from mlsession.cli.evaluation import plot

@@ -1,4 +1,4 @@
-"""The command that trains; see `app`."""
+"""The commands that train; see `app`."""
 
 # ruff: noqa: B006 (typer copies what it takes as a default)
 
@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlsession.cli import options
+from mlsession.cli import launch_options, options, tuning_options
 from mlsession.cli.commands import Work
 
 
@@ -25,16 +25,24 @@ def train(
     extractor_weights: options.ExtractorWeights = None,
     precision: options.PrecisionName = "auto",
     backend: options.BackendName = "auto",
+    accelerator: options.AcceleratorName = "auto",
     classifier: options.Head = "logistic",
     layer_sizes: options.LayerSizes = None,
     class_weight: options.ClassWeights = [],
     tune: options.Tune = "cross-validation",
+    fine_tune: tuning_options.FineTuneFlag = False,
+    epochs: tuning_options.Epochs = None,
+    learning_rate: tuning_options.LearningRate = None,
+    batch_size: tuning_options.BatchSize = None,
+    unfreeze: tuning_options.Unfreeze = None,
+    fine_tune_option: tuning_options.FineTuneOptions = [],
     augment: options.Augment = None,
     seed: options.Seed = 0,
     checkpoint_interval: options.CheckpointInterval = "auto",
     keep_last: options.KeepLast = None,
     keep_best: options.KeepBest = None,
     report_interval: options.ReportInterval = 1,
+    logger: options.Loggers = [],
     cache: options.Cache = "auto",
     cache_size: options.CacheSize = "10GB",
     verify_content: options.VerifyContent = False,
@@ -45,6 +53,10 @@ def train(
     description: options.Description = None,
     version: options.ModelVersion = None,
     metadata: options.Metadata = [],
+    devices: launch_options.Devices = "1",
+    num_nodes: launch_options.NumNodes = 1,
+    strategy: launch_options.Strategy = "auto",
+    create_only: launch_options.CreateOnly = False,
     take_over: options.TakeOver = False,
     json: options.Json = False,
 ) -> Work:
@@ -52,7 +64,11 @@ def train(
 
     The same line again resumes where it stopped, or returns at once when all is done.
     """
-    given: dict[str, Any] = dict(locals())
+    return _training(dict(locals()))
+
+
+def _training(given: dict[str, Any]) -> Work:
+    """The work of `train`, on its arguments."""
 
     def work() -> int:
         from mlsession.cli.signals import interrupted_by_signals
@@ -63,3 +79,35 @@ def train(
             return train(TrainArguments(**given), check_signals)
 
     return work
+
+
+def worker(
+    url: options.Url,
+    on_modified_data: options.OnModifiedData = "fail",
+    checkpoint_interval: options.CheckpointInterval = "auto",
+    keep_last: options.KeepLast = None,
+    keep_best: options.KeepBest = None,
+    report_interval: options.ReportInterval = 1,
+    cache: options.Cache = "auto",
+    cache_size: options.CacheSize = "10GB",
+    storage_option: options.StorageOption = [],
+    take_over: options.TakeOver = False,
+) -> Work:
+    """Train a session that was made, as one of several processes.
+
+    For launchers such as torchrun and srun, which say which one it is; alone it is the only one. See docs/devices.md.
+    """
+    given: dict[str, Any] = dict(locals())
+
+    def work() -> int:
+        from mlsession.cli.signals import interrupted_by_signals
+
+        with interrupted_by_signals() as check_signals:
+            from mlsession.cli.worker import WorkerArguments, worker
+
+            return worker(WorkerArguments(**given), check_signals)
+
+    return work
+
+
+COMMANDS = (train, worker)

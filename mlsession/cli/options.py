@@ -275,13 +275,13 @@ Export = Annotated[
     list[str],
     typer.Option(
         metavar="PATH",
-        help="Write the model here when it is done: .mlmodel, .mlpackage or .safetensors; may be repeated.",
+        help="Write the model here when it is done: .mlmodel, .mlpackage, .onnx, .pt2, .safetensors; may be repeated.",
         show_default=False,
     ),
 ]
 Exports = Annotated[
     list[str],
-    typer.Argument(metavar="PATH...", help="What to write, ending in .mlmodel, .mlpackage or .safetensors."),
+    typer.Argument(metavar="PATH...", help="What to write, ending in .mlmodel, .mlpackage, .onnx, .pt2, .safetensors."),
 ]
 Author = Annotated[str, typer.Option(metavar="TEXT", help="Who made the model, for exports.", show_default=False)]
 License = Annotated[str, typer.Option(metavar="TEXT", help="Its licence, for exports.", show_default=False)]

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from mlsession.data.digests import content_numbers
 from mlsession.heads.chosen import Chosen
 from mlsession.heads.fitting import begin_fit, restore_fit
-from mlsession.heads.options import ClassifierOptions, candidates_of, kind_of
+from mlsession.heads.options import ClassifierOptions, candidates_of
 from mlsession.heads.protocol import Fit, Head
 from mlsession.metrics.sums import MetricSums
 from mlsession.phases.features import FeatureTable
@@ -101,17 +101,16 @@ class Training:
         return fit.converged or fit.iteration >= self._limit
 
     def _restore(self, state: PhaseState | None, rows: TableRows) -> tuple[Fit, list[tuple[float, float]]]:
+        chosen = self._chosen()
+        options = candidates_of(self._options)[0] if chosen is None else chosen.options
         if state is None:
-            chosen = self._chosen()
-            options = candidates_of(self._options)[0] if chosen is None else chosen.options
             return begin_fit(rows, self._classes, options, self._seed, chosen), []
         with as_written("state of training"):
             losses, accuracies = (
                 state.arrays.get(f"{HISTORY_PREFIX}validation_{name}", np.empty(0)) for name in ("loss", "accuracy")
             )
             pairs = [(float(loss), float(accuracy)) for loss, accuracy in zip(losses, accuracies, strict=True)]
-            candidates = {kind_of(options): options for options in candidates_of(self._options)}
-            return restore_fit(_fit_state(state), candidates[str(state.data[HEAD_KIND])], self._seed), pairs
+            return restore_fit(_fit_state(state), options, self._seed), pairs
 
 
 def _fit_state(state: PhaseState) -> PhaseState:

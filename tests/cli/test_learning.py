@@ -91,4 +91,4 @@ def test_views_are_averaged_over(folder: Path, tmp_path: Path, capsys: pytest.Ca
     measured = printed("evaluate", model, str(folder / "test"), "--average-views", "flip,crop")
     assert measured["metrics"] != printed("evaluate", model, str(folder / "test"))["metrics"]
     assert run(["predict", model, photo, "--average-views", "sideways"]) == 2
-    assert "average_views" in capsys.readouterr().err
+    assert "--average-views" in capsys.readouterr().err

@@ -66,7 +66,7 @@ def test_what_to_fail_on(rule: str, code: int) -> None:
     ("words", "reason"),
     [
         (["--fail-on", "bad"], "fail-on='bad': must be error, warning or note, or kinds out of: blank_images,"),
-        (["--input-side", "0"], "input_side=0: must be"),
+        (["--input-side", "0"], "--input-side=0: must be"),
         (["--html", "nowhere://x/page.html"], "nowhere"),
     ],
 )

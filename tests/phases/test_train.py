@@ -12,6 +12,7 @@ import pytest
 
 from mlsession.extractors.halves import to_half
 from mlsession.extractors.numerics import torch_numerics
+from mlsession.heads.chosen import Chosen
 from mlsession.heads.options import HeadOptions, LogisticRegressor, MultilayerPerceptron
 from mlsession.phases.features import FeatureTable
 from mlsession.phases.train import TableRows, Training
@@ -87,6 +88,23 @@ def test_a_run_from_any_state_gives_the_states_of_the_unbroken_run(options: Head
     for place, state in enumerate(unbroken[:-1]):
         _, following = next(iter(states(training(options, rows, 12), reread(state))))
         assert same_bits(following, unbroken[place + 1])
+
+
+def test_what_was_chosen_counts_after_a_kill_as_well() -> None:
+    """A choice says more than the options that were asked for: how near the optimum the fit ends, above all."""
+    rows = table()
+    chosen = Chosen(options=replace(LOGISTIC, l2=1e-3, tolerance=1e-3), kind="cross-validation", temperature=0.5)
+
+    def chosen_training() -> Training:
+        asked = LogisticRegressor(l2=None, tolerance=1e-12)
+        return Training(lambda: rows, CLASSES, asked, 0, 50, lambda: torch_numerics(1), lambda: chosen)
+
+    unbroken = [state for _, state in states(chosen_training())]
+    assert 3 < len(unbroken) < 50
+    for place, state in enumerate(unbroken[:-1]):
+        following = [state for _, state in states(chosen_training(), reread(state))]
+        assert len(following) == len(unbroken) - place - 1
+        assert same_bits(following[-1], unbroken[-1])
 
 
 @BOTH

@@ -20,7 +20,9 @@ import pytest
 import mlsession as ml
 from mlsession.cli.__main__ import run
 from mlsession.errors import MLSessionError
+from mlsession.session.parameters import SessionParameters
 from mlsession.store import join_url, open_store
+from mlsession.store.retrying import Backoff
 from tests.photos import copy_photos
 from tests.servers.refusing import refusing_server
 from tests.servers.s3 import S3Server
@@ -161,7 +163,10 @@ def test_a_server_that_repeats_the_secret_is_not_repeated(status: int, code: str
         f"ftp://me:{SECRETS[1]}@127.0.0.1:not-a-port/session",
     ],
 )
-def test_what_fails_at_once_hides_what_stands_in_its_url(url: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_fails_at_once_hides_what_stands_in_its_url(
+    url: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SessionParameters, "backoff", property(lambda self: Backoff(give_up_after=1)))
     options = {"config_kwargs": ONCE} if url.startswith("s3") else {}
     error = failure(url, options)
     assert leaks(f"{error} {error!r} {error.__dict__}") == []

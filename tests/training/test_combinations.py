@@ -14,7 +14,7 @@ from mlsession.errors import Cancelled, DamagedData, StoreUnavailable, UnusableD
 from mlsession.events import DonorFailed, PhaseFinished, PhaseStarted
 from mlsession.phases.featurize import Featurizer, Picture
 from mlsession.session.phase import Phase
-from mlsession.training import classifier as trainer
+from mlsession.training import launching
 from mlsession.training.inputs import SPLIT_SIDES, TRAINING_INDEX
 from tests.photos import copy_photos
 
@@ -122,7 +122,7 @@ def test_a_session_that_was_made_and_never_opened_goes_on_with_its_test_set(
         raise StoreUnavailable("killed")
 
     with monkeypatch.context() as patched:
-        patched.setattr(trainer, "advance_session", killed)
+        patched.setattr(launching, "advance_session", killed)
         with pytest.raises(StoreUnavailable):
             train().result()
     with opened(tmp_path, cache=cache) as session:

@@ -56,7 +56,7 @@ class FineTune:
     weight_decay: float = 0.01
     """The share of a weight that is lost each step is this times its learning rate; biases and what normalisations
     scale by keep theirs. Source: Loshchilov and Hutter, "Decoupled weight decay regularization" (ICLR 2019)."""
-    label_smoothing: float = 0.1
+    label_smoothing: float = 0.0
     """This share of each label is spread over all classes; 0 or more, below 1. Source: Szegedy et al., "Rethinking the
     Inception architecture for computer vision" (CVPR 2016), section 7."""
     mixup: float = 0.0

@@ -47,7 +47,7 @@ def test_the_members_are_those_of_the_document(made: tuple[Path, ml.Classifier])
     identity = folded.opened["body"]["identity"]
     assert identity["parameters"]["algorithm"]["finetune"] == {
         **{"epochs": 2, "unfreeze": "all", "learning_rate": 1e-3, "layer_decay": 0.9, "weight_decay": 0.01},
-        **{"label_smoothing": 0.1, "mixup": 0.0, "warmup": 0.1, "schedule": "cosine", "ema": 0.9, "batch_size": 3},
+        **{"label_smoothing": 0.0, "mixup": 0.0, "warmup": 0.1, "schedule": "cosine", "ema": 0.9, "batch_size": 3},
         **{"gradient_accumulation": "auto", "compile": False, "keep": "always"},
     }
     assert set(identity["numerics"]["finetuning"]) == {"backend", "precision", "threads", "instructions"}

@@ -42,5 +42,7 @@ while [ "$code" = 75 ] && [ "$asked" = 0 ]; do
         wait "$training"
         code=$?
     done
+    # What ends so again and again, such as a worker that runs out of memory, must not do it without a pause.
+    [ "$code" = 75 ] && [ "$asked" = 0 ] && sleep "${PAUSE_SECONDS:-30}"
 done
 exit "$code"

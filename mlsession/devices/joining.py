@@ -14,6 +14,8 @@ from mlsession.errors import WorkerLost
 
 _FOR_EVER = timedelta(days=365)
 """Rank 0 may fit a head for hours while the others wait. A process that dies is noticed all the same."""
+_TO_COME = timedelta(minutes=30)
+"""For the processes of the other machines to be started."""
 
 
 @contextmanager
@@ -25,6 +27,7 @@ def joined(placement: Placement, heed: Callable[[], None] = lambda: None) -> Ite
     """
     import torch
     import torch.distributed as distributed
+    from torch.distributed.rendezvous import rendezvous
 
     from mlsession.devices.group import Group
 
@@ -33,7 +36,11 @@ def joined(placement: Placement, heed: Callable[[], None] = lambda: None) -> Ite
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # That nobody named a device to it: each process has one.
-            distributed.init_process_group(backend, rank=placement.rank, world_size=placement.size, timeout=_FOR_EVER)
+            rank, size = placement.rank, placement.size
+            store = next(rendezvous("env://", rank, size, timeout=_TO_COME))[0]
+            store.set(f"come/{rank}", "yes")
+            store.wait([f"come/{other}" for other in range(size)], _TO_COME)
+            distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_FOR_EVER)
     except (RuntimeError, ValueError) as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         where = f"{placement.address}:{placement.port}"

@@ -24,7 +24,7 @@ Schedule: TypeAlias = Literal["cosine", "linear", "constant"]
 SCHEDULES: tuple[Schedule, ...] = ("cosine", "linear", "constant")
 Keep: TypeAlias = Literal["better", "always"]
 KEEPS: tuple[Keep, ...] = ("better", "always")
-USUAL_AUGMENTATION = ("crop", "flip")
+USUAL_AUGMENTATION: tuple[str, ...] = ("crop", "flip")
 """What is done to images where neither fine-tuning nor the session says what: mirrored left to right, and cut."""
 
 
@@ -135,9 +135,11 @@ class FineTune:
         """The classifier's options."""
         return cast(ClassifierOptions, self.classifier)  # "auto" has become one of them above.
 
-    def augmentation_of(self, session: tuple[AugmentationOption, ...]) -> tuple[AugmentationOption, ...]:
-        """What is done to images in a session whose own augmentation is `session`."""
-        chosen = session or USUAL_AUGMENTATION if self.augmentation is None else self.augmentation
+    def augmentation_of(
+        self, session: tuple[AugmentationOption, ...], usual: Collection[str] = USUAL_AUGMENTATION
+    ) -> tuple[AugmentationOption, ...]:
+        """What is done to images in a session whose own augmentation is `session`; `usual` is done if that is none."""
+        chosen = (session or usual) if self.augmentation is None else self.augmentation
         return augmentation_options(chosen)
 
     def tuning_json(self) -> dict[str, Json]:

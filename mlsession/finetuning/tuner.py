@@ -124,7 +124,7 @@ def compiled(network: nn.Module) -> nn.Module:
     except Exception as error:
         reason = "torch finds no compiler here; install one (such as g++), or leave it out"
         raise InvalidParameter("compile", True, reason) from error
-    made: nn.Module = torch.compile(network)  # type: ignore[assignment]  # A module of a module.
+    made: nn.Module = torch.compile(network, dynamic=False)  # type: ignore[assignment]  # A module of a module.
     return made
 
 

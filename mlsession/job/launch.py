@@ -132,7 +132,9 @@ def _command(url: str, count: int) -> list[str]:
 
 def _environment(text: str, grace_seconds: float) -> dict[str, str]:
     """Ours, without the place that another launcher has given to this process."""
-    ours = {name: value for name, value in os.environ.items() if not name.startswith(("TORCHELASTIC_", "SLURM_"))}
+    ours = {
+        name: value for name, value in os.environ.items() if not name.startswith(("TORCHELASTIC_", "SLURM_", "PET_"))
+    }
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
         ours.pop(name, None)
     # What torchrun would set to 1, which one process that trains alone does not do.

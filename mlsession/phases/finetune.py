@@ -17,30 +17,22 @@ again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import suppress
 from functools import partial
 
 import numpy as np
-from torch import nn
 
 from mlsession.augment.epochs import EpochPlan
-from mlsession.augment.options import AugmentationOption
 from mlsession.devices.world import Solo, World
-from mlsession.errors import UnusableData, UsageError
-from mlsession.events import Event, MicroBatchHalved
+from mlsession.errors import InternalError, UnusableData, UsageError, WorkerLost
+from mlsession.events import MicroBatchHalved
 from mlsession.extractors.allocator import keep_freed_memory
-from mlsession.extractors.catalog import FeatureExtractorSpec
-from mlsession.extractors.trainable import trainable_network
 from mlsession.finetuning.course import Course, Turn, batch_size_for, share_of
-from mlsession.finetuning.options import FineTune
-from mlsession.finetuning.runtime import TuningRuntime
 from mlsession.finetuning.scaling import FIRST, LossScale
 from mlsession.finetuning.schedule import learning_rate_factor
 from mlsession.finetuning.tuner import Part, free_memory, is_out_of_memory, tuning_numerics
 from mlsession.heads.class_weight import class_weights
 from mlsession.heads.protocol import Head
-from mlsession.images.decode import STRICT, ReadingRules
-from mlsession.phases.corpus import Corpus
 from mlsession.phases.features import FeatureTable
 from mlsession.phases.tuning.images import PictureStream, TuningImages
 from mlsession.phases.tuning.model import TuningModel
@@ -48,6 +40,7 @@ from mlsession.phases.tuning.parts import parts_of
 from mlsession.phases.tuning.state import Progress, progress_of
 from mlsession.phases.tuning.turns import TurnPictures
 from mlsession.phases.tuning.verdict import Verdict, finished_state, judge, judged_head, pass_metrics
+from mlsession.phases.tuning.work import TuningWork
 from mlsession.processor import usable_processors
 from mlsession.session.phase import Array, PhaseState, Step
 
@@ -59,26 +52,6 @@ _NO_VALIDATION = (
     "fine-tuning is kept only if validation images say that it is better, and there are none; hold some out "
     "(validation, --validation 0.1), or choose keep='always'"
 )
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class TuningWork:
-    """What is tuned, on what, and how."""
-
-    options: FineTune
-    runtime: TuningRuntime
-    corpus: Corpus
-    load_table: Callable[[], FeatureTable]
-    """What extracting has left."""
-    head: Callable[[], Head]
-    """What training has left: where the head begins, and what the tuned model must be better than."""
-    augmentation: tuple[AugmentationOption, ...]
-    """What is done to the images of each epoch, see `augment.epochs`."""
-    seed: int
-    emit: Callable[[Event], None]
-    rules: ReadingRules = STRICT
-    build: Callable[[FeatureExtractorSpec], nn.Module] = trainable_network
-    """Makes the network to tune, see `extractors.trainable`."""
 
 
 class FineTuning:
@@ -99,16 +72,23 @@ class FineTuning:
             last = False
             try:
                 # A phase that has ended is not run again, so there is a turn left.
-                while not last and self._world.agree(True):
+                while not last and self._goes_on():
                     step = run.advance()
                     last = step.last
                     yield step
             except GeneratorExit:
                 if not last and self._world.rank == 0:
-                    self._world.agree(False)
+                    with suppress(WorkerLost):  # What closes the generator says why it does.
+                        self._world.agree(False)
                 raise
             finally:
                 run.close()
+
+    def _goes_on(self) -> bool:
+        said = self._world.agree(True)
+        if not isinstance(said, bool):
+            raise InternalError("finetuning: rank 0 has left the phase without a word")
+        return said
 
 
 class _Run:

@@ -13,6 +13,7 @@ from mlsession.heads.chosen import CROSS_VALIDATION, Chosen
 from mlsession.heads.options import PERCEPTRON, ClassifierOptions, LogisticRegressor, MultilayerPerceptron
 from mlsession.metrics.report import ClassifierMetrics
 from mlsession.phases.evaluated import leaked_of
+from mlsession.phases.finetuned import is_kept
 from mlsession.phases.trained import chosen_of
 from mlsession.scanning.finding import Finding
 from mlsession.session.log.blobs import as_written
@@ -53,6 +54,8 @@ def gather_evidence(
     with as_written("state of training"):
         converged = trained.data["converged"] is True
     chosen = chosen_of(states[Phase.SELECTING]) if Phase.SELECTING in states else None
+    # The metrics of a tuned model say nothing of the fit before it, nor the folds of that of the model.
+    is_tuned = Phase.FINETUNING in states and is_kept(states[Phase.FINETUNING])
     return Evidence(
         classes=training.classes,
         metrics=metrics,
@@ -61,12 +64,12 @@ def gather_evidence(
             part: Share(part=leaked.right, count=leaked.images)
             for part, leaked in leaked_of(states[Phase.EVALUATING]).items()
         },
-        out_of_fold=_out_of_fold(chosen),
-        penalty=None if chosen is None else chosen.strength,
+        out_of_fold=None if is_tuned else _out_of_fold(chosen),
+        penalty=None if chosen is None or is_tuned else chosen.strength,
         temperature=_temperature(trained.data.get("temperature")),
-        losses=tuple(history_of(trained).get("loss", ())),
+        losses=() if is_tuned else tuple(history_of(trained).get("loss", ())),
         limit=limit if isinstance(limit, int) else None,
-        converged=converged,
+        converged=converged and not is_tuned,
         head=_kind(head if chosen is None else chosen.options),
         is_perceptron_no_better=_is_perceptron_no_better(chosen),
         is_weighted=head.class_weight is not None,

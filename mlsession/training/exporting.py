@@ -119,7 +119,7 @@ def _photo_files(results: StoredResults) -> Iterator[tuple[bytes, str]]:
         if request.testing is not None:
             source, named = (request.testing, TEST_INDEX)
         keys = read_index(session, named, past).index.keys
-    step = max(len(keys) // MOST_PHOTOS, 1)
+    step = max(-(-len(keys) // MOST_PHOTOS), 1)
     with closing(source.reader(ReadPolicy(read_timeout=10, backoff=Backoff(give_up_after=10)))) as reader:
         for key in keys[::step][:MOST_PHOTOS]:
             yield reader.read(key), key

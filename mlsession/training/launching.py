@@ -10,7 +10,16 @@ from mlsession.data.source import DataSource
 from mlsession.data.sources.datasets import ByDataset
 from mlsession.devices.choice import device_count
 from mlsession.devices.failures import failure_from_json
-from mlsession.errors import Cancelled, InternalError, Interrupted, InvalidParameter, SessionFailed, WorkerLost
+from mlsession.errors import (
+    Cancelled,
+    InternalError,
+    Interrupted,
+    InvalidParameter,
+    JobStopped,
+    SessionFailed,
+    StoreError,
+    WorkerLost,
+)
 from mlsession.events import Event, SessionOpened
 from mlsession.extractors.catalog import FeatureExtractorSpec, extractor_from_json, weights_place
 from mlsession.job.context import JobContext
@@ -22,6 +31,7 @@ from mlsession.session.log.journal import LogState
 from mlsession.session.log.records import Outcome
 from mlsession.session.opening import OpenOptions, open_session, require_session
 from mlsession.session.stop import StopRequest, request_stop
+from mlsession.store.credentials import FreshOptions
 from mlsession.store.location import redact, schemes_of
 from mlsession.store.protocol import Store
 from mlsession.training.outcome import Trained
@@ -100,9 +110,12 @@ def trained_by_workers(
         parameters = replace(request.session, url=request.place.url, cache=_cache(request))
 
         def pass_on(asked: StopRequest) -> None:
-            timeline = require_session(store).timeline
-            if timeline.opened.number > handed_over and timeline.closed is None:
-                request_stop(store, timeline.opened.number, asked.reason)
+            try:
+                timeline = require_session(store).timeline
+                if timeline.opened.number > handed_over and timeline.closed is None:
+                    request_stop(store, timeline.opened.number, asked.reason)
+            except (StoreError, JobStopped):
+                return  # A store that is away for a moment heeds our own stop; it is asked again soon.
 
         ended = run_workers(parameters, count, access, context, pass_on)
         state = require_session(store)
@@ -158,7 +171,8 @@ def _access(request: Request) -> dict[str, dict[str, object]]:
     for name, source in named.items():
         if source is not None:
             _check_reachable(name, source.url, isinstance(source.labeling, ByDataset))
-            found[name] = dict(source.storage_options or {})
+            found[name] = _lasting(source.storage_options or {})
+    _lasting(request.session.storage_options)
     _check_reachable("session", request.place.url, is_own=False)
     found[EXTRACTOR_WEIGHTS] = _weights_access(request.parameters.algorithm.feature_extractor)
     return found
@@ -171,6 +185,17 @@ def _weights_access(spec: FeatureExtractorSpec) -> dict[str, object]:
     except InvalidParameter:
         reason = "is an object of this process, which worker processes cannot have; train with devices=1"
         raise InvalidParameter("feature_extractor", spec.name, reason) from None
+    return _lasting(options)
+
+
+def _lasting(options: Mapping[str, object]) -> dict[str, object]:
+    """Options that hold for as long as the workers live."""
+    if isinstance(options, FreshOptions):
+        reason = (
+            "are asked for anew in this process, which worker processes cannot do; let each find its credentials in "
+            "the environment or by the machine's role, or train with devices=1"
+        )
+        raise InvalidParameter("storage_options", type(options).__name__, reason)
     return dict(options)
 
 

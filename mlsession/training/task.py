@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlsession.augment.identity import installed_augmenter
+from mlsession.augment.options import name_of
 from mlsession.data.digests import DigestMap
 from mlsession.data.index import ImageIndex
 from mlsession.data.reader import SourceReader
@@ -22,7 +23,7 @@ from mlsession.events import DonorFailed, Event
 from mlsession.extractors.allocator import give_back_freed_memory
 from mlsession.extractors.catalog import FeatureExtractorSpec, numerics_of, runtime_for
 from mlsession.extractors.numerics import THREADS, torch_numerics, training_numerics
-from mlsession.finetuning.options import FineTune
+from mlsession.finetuning.options import USUAL_AUGMENTATION, FineTune
 from mlsession.images.decode import ReadingRules
 from mlsession.phases.corpus import Corpus, Part
 from mlsession.phases.donation import DonatedRows, Donation, FeatureRows
@@ -174,20 +175,24 @@ class ImageClassification:
 
     def _finetuning(self, past: Past) -> PhaseRunner:
         from mlsession.phases.features import load_features
-        from mlsession.phases.finetune import FineTuning, TuningWork
+        from mlsession.phases.finetune import FineTuning
+        from mlsession.phases.tuning.work import TuningWork
 
         options = self.parameters.algorithm
         if not isinstance(options, FineTune):
             raise InternalError("a session without fine-tuning has no such phase")
         kept = kept_views(past, self.parameters)
-        views = self.parameters.views if kept is None else self.parameters.views.only(kept)
+        views, usual = self.parameters.views, USUAL_AUGMENTATION
+        if kept is not None:  # What was left out of the choice is not done here either.
+            usual = tuple(name for name in usual if name in {name_of(option) for option in views.options})
+            views = views.only(kept)
         work = TuningWork(
             options=options,
             runtime=recorded_tuning(self.numerics, self.emit),
             corpus=self.corpus,
             load_table=lambda: load_features(past, self.corpus.labels),
             head=lambda: trained_head(past.state(Phase.TRAINING)),
-            augmentation=options.augmentation_of(views.options),
+            augmentation=options.augmentation_of(views.options, usual),
             seed=self.parameters.seed,
             emit=self.emit,
             rules=ReadingRules(allow_truncated=self.parameters.allow_truncated),

@@ -20,7 +20,8 @@ from mlsession.finetuning.runtime import TuningRuntime
 from mlsession.heads.linear import LogisticHead
 from mlsession.phases.corpus import Corpus, Part
 from mlsession.phases.features import FeatureTable
-from mlsession.phases.finetune import FineTuning, TuningWork
+from mlsession.phases.finetune import FineTuning
+from mlsession.phases.tuning.work import TuningWork
 from mlsession.session.phase import PhaseState, Step
 from tests.augment.pictures import digest_of, png
 from tests.extractors.networks import save_weights, timm_network

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
+from mlsession.augment.options import name_of
 from mlsession.errors import InvalidParameter
 from mlsession.finetuning.options import FineTune
 from mlsession.finetuning.point import LEAST_SHARE, LEAST_SIZE, Point, laid_out, sizes_of, tuned_parameters
@@ -173,3 +174,11 @@ def test_options_are_checked_and_stored() -> None:
     for name, value in wrong.items():
         with pytest.raises(InvalidParameter, match=name.replace("augmentation", "shear")):
             FineTune(**{name: value})  # type: ignore[arg-type]
+
+
+def test_what_is_left_out_of_a_choice_is_not_done_either() -> None:
+    """Where a choice of augmentation came to nothing fine-tuning does what is usual, if that was among the candidates."""
+    assert [name_of(option) for option in FineTune().augmentation_of(())] == ["crop", "flip"]
+    assert [name_of(option) for option in FineTune().augmentation_of((), ("crop",))] == ["crop"]
+    assert FineTune().augmentation_of((), ()) == ()
+    assert [name_of(option) for option in FineTune(augmentation=["blur"]).augmentation_of((), ())] == ["blur"]

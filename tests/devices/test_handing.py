@@ -119,6 +119,7 @@ def test_what_workers_cannot_do_is_said_before_they_start(tmp_path: Path) -> Non
     for parameters, text in (
         (ml.SessionParameters(tmp_path / "s", num_nodes=2), r"num_nodes=2: .*--create-only.*torchrun"),
         (ml.SessionParameters("memory://workers", devices=2), "memory of this process"),
+        (ml.SessionParameters(tmp_path / "s", devices=2, storage_options=ml.FreshOptions(dict)), "asked for anew"),
     ):
         with pytest.raises(InvalidParameter, match=text):
             Classifier.train(data, session=parameters).result()

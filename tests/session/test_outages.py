@@ -248,7 +248,7 @@ class TestEveryCall:
             assert training.steps_between_retries[0] == 1
             assert training.turns >= LIMIT
         assert facts_of(space).records[-1].body["outcome"] == "finished"
-        assert job.of(CheckpointsRemoved) or phase == "opening"
+        assert job.of(CheckpointsRemoved) or phase != "walking"  # Later ones may come too late for it.
         assert not job.of(RemovalFailed)
 
     def test_one_without_end_is_an_error_and_loses_nothing(self, phase: str, operation: Operation) -> None:

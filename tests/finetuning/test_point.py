@@ -177,7 +177,7 @@ def test_options_are_checked_and_stored() -> None:
 
 
 def test_what_is_left_out_of_a_choice_is_not_done_either() -> None:
-    """Where a choice of augmentation came to nothing fine-tuning does what is usual, if that was among the candidates."""
+    """What is usual is done where a choice of augmentation came to nothing, if that was among the candidates."""
     assert [name_of(option) for option in FineTune().augmentation_of(())] == ["crop", "flip"]
     assert [name_of(option) for option in FineTune().augmentation_of((), ("crop",))] == ["crop"]
     assert FineTune().augmentation_of((), ()) == ()

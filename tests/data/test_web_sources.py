@@ -13,6 +13,8 @@ import pytest
 from mlsession.data.source import DataSource
 from mlsession.errors import StoreDenied, StoreUnavailable, UnusableData
 from mlsession.store import join_url, open_store, parent_url, url_name
+from mlsession.store.reading import ReadPolicy
+from mlsession.store.retrying import Backoff
 from mlsession.store.web import WebStore
 from tests.data.test_source import make
 from tests.servers.files import file_server
@@ -96,13 +98,14 @@ def test_changed_files_are_noticed() -> None:
 
 
 def test_a_failing_server_is_no_missing_file() -> None:
+    impatient = ReadPolicy(backoff=Backoff(give_up_after=0.5))
     for status, error in ((503, StoreUnavailable), (403, StoreDenied)):
         with served(lambda request, status=status: request.send_error(status)) as url:  # type: ignore[misc]
             source = DataSource.table([("a.jpg", "x"), ("b.jpg", "y")], root=url)
             with pytest.raises(error):
-                source.index()
+                source.index(policy=impatient)
     with pytest.raises(StoreUnavailable):
-        source.index()  # Nobody is there any more.
+        source.index(policy=impatient)  # Nobody is there any more.
 
 
 @pytest.mark.parametrize("ranges", [True, False])

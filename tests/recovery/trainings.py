@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +56,14 @@ def newest_record(store: Store) -> Record | None:
     return Record.decode(store.get(record_key(max(numbers))), max(numbers)) if numbers else None
 
 
-def inside(store: Store, phase: str) -> bool:
-    """Whether the newest record is a checkpoint in the midst of a phase."""
+def inside(store: Store, *phases: str) -> bool:
+    """Whether the newest record is a checkpoint in the midst of one of these phases."""
     record = newest_record(store)
-    return record is not None and record.kind is Kind.CHECKPOINT and _is_within(record, phase)
+    return record is not None and record.kind is Kind.CHECKPOINT and _is_within(record, phases)
 
 
-def _is_within(record: Record, phase: str) -> bool:
-    return record.body["phase"] == phase and record.body["ended"] is False
+def _is_within(record: Record, phases: Sequence[str]) -> bool:
+    return record.body["phase"] in phases and record.body["ended"] is False
 
 
 def left_beside(folder: Path) -> list[str]:

@@ -97,7 +97,7 @@ def test_one_that_never_comes_ends_the_run_which_goes_on_later(
     way.held[f"/{hanging}"] = 99
     with pytest.raises(StoreUnavailable, match=rf"{hanging}.*; the session can be resumed when the store is back"):
         # Patience for what a busy machine answers late, too: the listing, above all.
-        train(bucket, read_timeout=4.0, store_patience=6).result()
+        train(bucket, read_timeout=4.0, store_patience=10).result()
     way.held.clear()
     way.asked.clear()
     assert train(bucket, stale_after=0.1).result().model_digest == expected

@@ -84,6 +84,11 @@ class EpochMaker:
         return self._augmenter.apply(effect, square, wide)
 
 
+def needs_augmenter(options: tuple[AugmentationOption, ...]) -> bool:
+    """Whether any of them is done by the library that makes views, see `augment.identity`; pure."""
+    return any(not isinstance(option, Crop | Flip) for option in options)
+
+
 def cropped(wide: Pixels, effect: Effect, side: int) -> Pixels:
     """What `Augmenter.apply` gives for a crop."""
     height, width = wide.shape[:2]

@@ -19,7 +19,10 @@ NumNodes = Annotated[
     typer.Option("--num-nodes", metavar="N", help="How many machines; several take a launcher: see docs/devices.md."),
 ]
 Strategy = Annotated[
-    str, typer.Option(metavar="auto|ddp", help="How several processes share a network that is fine-tuned.")
+    str,
+    typer.Option(
+        metavar="auto|ddp|fsdp", help="How several processes share a network that is fine-tuned: fsdp, each has a part."
+    ),
 ]
 CreateOnly = Annotated[
     bool,

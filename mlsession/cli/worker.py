@@ -9,22 +9,23 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from mlsession.cli import arguments as typed
 from mlsession.cli.outcome import DONE, error_line
 from mlsession.cli.output import remark
 from mlsession.cli.progress import follow, screen_for
 from mlsession.clock import SystemClock
+from mlsession.devices.choice import StrategyChoice
 from mlsession.devices.failures import failure_to_json
 from mlsession.devices.joining import joined
 from mlsession.devices.placement import VISIBLE, Placement, placement_here, visible_device
-from mlsession.errors import JobStopped, UsageError, WorkerLost
+from mlsession.errors import InvalidParameter, JobStopped, UsageError, WorkerLost
 from mlsession.events import Event, JobEnded, JobFinished
 from mlsession.job.context import JobContext
 from mlsession.job.handed import Handed, taken_over
 from mlsession.job.job import Job
-from mlsession.job.parents import end_with_parents
+from mlsession.job.parents import end_with
 from mlsession.job.report import ReportWriter
 from mlsession.job.signals import heeded_signals
 from mlsession.session.parameters import SessionParameters
@@ -49,6 +50,7 @@ class WorkerArguments:
     cache_size: str
     storage_option: Sequence[str] = field(repr=False)
     take_over: bool
+    strategy: str
 
     def parameters(self, placement: Placement) -> SessionParameters:
         """Of the session, for a worker that nobody handed anything."""
@@ -58,27 +60,41 @@ class WorkerArguments:
             checkpoint_interval=typed.checkpoint_interval(self.checkpoint_interval),
             keep_last=self.keep_last,
             keep_best=self.keep_best,
-            # Taking over is a decision about one moment: the launcher's next start must not inherit it.
-            take_over=self.take_over and not placement.restarts,
+            take_over=self._takes_over(placement),
             on_modified_data=typed.on_modified_data(self.on_modified_data),
             cache=typed.cache(self.cache),
             cache_size=typed.byte_count("cache-size", self.cache_size),
+            strategy=cast(StrategyChoice, self.strategy),  # Checked there.
             storage_options=typed.storage_options(self.storage_option),
         )
+
+    def _takes_over(self, placement: Placement) -> bool:
+        """Taking over is a decision about one moment, and a launcher's next start must not inherit it.
+
+        How often it has started its workers is not known here: where machines come and go it does so uncounted.
+        """
+        if self.take_over and placement.is_elastic:
+            cure = "take over once before, with `mlsession train ... --create-only --take-over`"
+            raise InvalidParameter("take_over", True, f"a launcher would do it again with every restart; {cure}")
+        return self.take_over
 
 
 def worker(given: WorkerArguments, check_signals: Callable[[], None]) -> int:
     """Does this process's part; returns the exit code, which is 0 to a launcher that would start it again in vain."""
     handed, placement = taken_over(), placement_here()
-    if handed is not None or placement.is_elastic:
-        end_with_parents(None if handed is None else (handed.parent, handed.parent_start))
+    report = None if handed is None else ReportWriter(handed.report, placement.rank, placement.restarts)
+    if handed is not None:
+        end_with(handed.ancestors)
+    if report is not None:
+        report.begin()
     if placement.size > 1:
         os.environ[VISIBLE] = visible_device(os.environ.get(VISIBLE), placement.local_rank)
     try:
-        parameters = given.parameters(placement) if handed is None else handed.parameters
-        if placement.rank == 0:
-            return _lead(parameters, placement, handed, check_signals)
-        return _follow(parameters, placement, handed)
+        with _reporting(report):
+            parameters = given.parameters(placement) if handed is None else handed.parameters
+            if placement.rank == 0:
+                return _lead(parameters, placement, handed, report, check_signals)
+            return _follow(parameters, placement, handed)
     except (JobStopped, UsageError) as error:
         if isinstance(error, WorkerLost) or not placement.is_elastic:
             raise
@@ -86,8 +102,23 @@ def worker(given: WorkerArguments, check_signals: Callable[[], None]) -> int:
         return DONE
 
 
+@contextmanager
+def _reporting(report: ReportWriter | None) -> Iterator[None]:
+    """Tells whoever reads the report what ends this worker."""
+    try:
+        yield
+    except Exception as error:  # What else there is are signals.
+        if report is not None:
+            report.end(failure_to_json(error))
+        raise
+
+
 def _lead(
-    parameters: SessionParameters, placement: Placement, handed: Handed | None, check_signals: Callable[[], None]
+    parameters: SessionParameters,
+    placement: Placement,
+    handed: Handed | None,
+    report: ReportWriter | None,
+    check_signals: Callable[[], None],
 ) -> int:
     """Rank 0: drives the session, and shows or reports what happens."""
     access, is_prepared = (NO_ACCESS, False) if handed is None else (handed.access, True)
@@ -101,20 +132,15 @@ def _lead(
 
         if placement.size == 1:
             return drive(parameters, None, context, access, is_prepared=is_prepared)
-        with joined(placement, heed) as crew:
+        with joined(placement, heed, context.stop.check) as crew:
             return drive(parameters, crew, context, access, is_prepared=is_prepared)
 
-    report = None if handed is None else ReportWriter(handed.report)
     screen = screen_for(sys.stderr) if report is None else _Reporting(report)
     try:
         job = Job(work)
         with _interrupting(job):
             check_signals()
             follow(job, screen, parameters.grace_seconds + 5)
-    except BaseException as error:
-        if report is not None:
-            report.end(failure_to_json(error))
-        raise
     finally:
         screen.close()
     return DONE

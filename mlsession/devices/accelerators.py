@@ -89,6 +89,15 @@ def gpu_here(accelerator: AcceleratorChoice, exists: Callable[[str], bool] = _is
     return None
 
 
+def num_gpus(device: Literal["cuda", "mps"]) -> int:
+    """How many of them torch can use on this machine. Loads torch."""
+    import torch
+
+    if device == "mps":
+        return int(torch.backends.mps.is_available())
+    return torch.cuda.device_count()
+
+
 def _cuda() -> Gpu:
     import torch
 

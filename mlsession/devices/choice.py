@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 from mlsession.errors import InvalidParameter
 
 DevicesChoice: TypeAlias = int | Literal["auto"]
-StrategyChoice: TypeAlias = Literal["auto", "ddp"]
+StrategyChoice: TypeAlias = Literal["auto", "ddp", "fsdp"]
 
-_STRATEGIES = ("auto", "ddp")
-_SHARDED = ("fsdp", "fsdp2", "deepspeed", "modelparallel")
+_STRATEGIES = ("auto", "ddp", "fsdp")
+_SHARDED = ("fsdp2", "deepspeed", "modelparallel")
 _SPAWNED = ("ddp_spawn", "ddp_fork", "ddp_notebook")
 
 
@@ -35,12 +34,19 @@ def devices_of(text: str) -> DevicesChoice:
         raise InvalidParameter("devices", text, "must be a whole number of 1 or more, or auto for all GPUs") from None
 
 
-def device_count(devices: DevicesChoice, num_gpus: Callable[[], int]) -> int:
-    """The processes to start on one machine, at least 1; `num_gpus` is asked for "auto" alone, 0 where the CPU works.
+def device_count(devices: DevicesChoice, gpus: int | None) -> int:
+    """The processes to start on one machine, at least 1; `gpus`: how many there are, None where the CPU works; pure.
 
-    A CPU is one device whatever its cores: one process uses all of them.
+    A CPU is one device whatever its cores: one process uses all of them, and any number is taken. Raises
+    `InvalidParameter` for several processes and fewer GPUs.
     """
-    return max(num_gpus(), 1) if devices == "auto" else devices
+    if devices == "auto":
+        return max(gpus or 0, 1)
+    if gpus is not None and devices > max(gpus, 1):
+        found = {0: "no GPU", 1: "one GPU"}.get(gpus, f"{gpus} GPUs")
+        cure = "ask for as many at most, or leave it to 'auto'"
+        raise InvalidParameter("devices", devices, f"this machine has {found} that torch can use; {cure}")
+    return devices
 
 
 def _is_count(value: object) -> bool:
@@ -51,9 +57,9 @@ def _why_not(strategy: str) -> str:
     name = strategy.partition("_")[0]
     if strategy in _SPAWNED:
         return "is not here: processes are started anew, by torchrun's launcher; use 'ddp' or leave it out"
-    if name in _SHARDED:
-        return (
-            "is not here: every network that mlsession has fits whole on one device, and sharded weights would give "
-            "other bits with each number of devices; use 'ddp' or leave it out"
-        )
-    return "must be 'auto' or 'ddp' (each device has the whole network, and its share of each batch)"
+    if name in ("fsdp", *_SHARDED):
+        return "is not here: what shares a network among the devices is called 'fsdp' (torch's FSDP2)"
+    return (
+        "must be 'auto' or 'ddp' (each device has the whole network, and its share of each batch), or 'fsdp' (each has "
+        "a part of the network, too)"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from mlsession.devices.world import World
@@ -24,4 +25,16 @@ class Crew(World, Protocol):
 
     def receive(self, of: int) -> bytes:
         """Waits for the next message of a rank."""
+        ...
+
+    def apart(self) -> Crew:
+        """The same ranks, for another thread of each to speak with the others'; every rank asks for it together."""
+        ...
+
+    def mesh(self, device: str) -> object:
+        """What torch calls a `DeviceMesh` of these ranks, for devices of that kind."""
+        ...
+
+    def noticing(self) -> AbstractContextManager[None]:
+        """While the block runs, torch itself waits for the other ranks: `WorkerLost` where one is gone."""
         ...

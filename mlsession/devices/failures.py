@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from mlsession.errors import (
+    Cancelled,
     CredentialsExpired,
     DamagedData,
     InternalError,
+    Interrupted,
+    InvalidParameter,
     KeyMissing,
     MLSessionError,
     StoreDenied,
@@ -17,6 +20,7 @@ from mlsession.errors import (
     StoreFull,
     StoreUnavailable,
     UsageError,
+    WorkerLost,
 )
 from mlsession.session.phase import Json
 
@@ -26,6 +30,7 @@ _STORE: Mapping[str, type[StoreError]] = MappingProxyType(
         for each in (StoreError, KeyMissing, StoreDenied, StoreFull, StoreUnavailable, CredentialsExpired)
     }
 )
+_STOPS = frozenset(each.__name__ for each in (Cancelled, Interrupted, WorkerLost))
 _MOST_TEXT = 4_000
 """Characters that are told; an error's text may hold whole arrays."""
 
@@ -37,6 +42,10 @@ def failure_to_json(error: BaseException) -> dict[str, Json]:
     whose = "usage" if isinstance(error, UsageError) else "ours" if isinstance(error, MLSessionError) else "unforeseen"
     key = getattr(error, "key", "") if isinstance(error, StoreError | DamagedData) else ""
     reason = error.reason if isinstance(error, DamagedData) else ""
+    about: dict[str, Json] = {}
+    if isinstance(error, InvalidParameter):
+        value = error.value if isinstance(error.value, str | int | float | bool | None) else repr(error.value)
+        about = {"parameter": error.parameter, "value": value, "reason": error.reason[:_MOST_TEXT]}
     return {
         "kind": kind,
         "text": text[:_MOST_TEXT],
@@ -44,7 +53,13 @@ def failure_to_json(error: BaseException) -> dict[str, Json]:
         "key": str(key),
         "reason": reason[:_MOST_TEXT],
         "host": platform.node(),
+        **about,
     }
+
+
+def is_failure(told: Mapping[str, Json]) -> bool:
+    """Whether it is an error of its own, and no stop, which somebody asked for or another process's end has caused."""
+    return told.get("kind") not in _STOPS
 
 
 def failure_from_json(told: Mapping[str, Json], who: str) -> MLSessionError:
@@ -55,6 +70,9 @@ def failure_from_json(told: Mapping[str, Json], who: str) -> MLSessionError:
         return _STORE[kind](where, str(told.get("key", "")))
     if kind == DamagedData.__name__:
         return DamagedData(str(told.get("key", "")), str(told.get("reason", "")))
+    if kind == InvalidParameter.__name__:
+        reason = f"{told.get('reason', '')} ({who} on {told.get('host') or 'another machine'})"
+        return InvalidParameter(str(told.get("parameter", "")), told.get("value"), reason)
     if whose == "usage":
         return UsageError(where)
     return MLSessionError(where) if whose == "ours" else InternalError(where)

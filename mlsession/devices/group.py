@@ -9,14 +9,17 @@ another one learns it from the launcher, which stops all ranks when one fails.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
+from datetime import timedelta
 from queue import SimpleQueue
 from threading import Thread
 from typing import TypeVar
 
 import torch
 import torch.distributed as distributed
+from torch.distributed.device_mesh import DeviceMesh
 
 from mlsession.devices.messages import decode_message, encode_message
 from mlsession.errors import WorkerLost
@@ -26,6 +29,9 @@ T = TypeVar("T")
 SHORT_BYTES = 1024
 """What one broadcast holds; a longer message takes a second one."""
 _LENGTH = 8
+_GLOO = "gloo"
+"""In what it raises, which has no class of its own."""
+_FOR_EVER = timedelta(days=365)
 _LOOK_SECONDS = 0.2
 """How often a rank that waits for another looks whether it was asked to stop."""
 
@@ -72,6 +78,25 @@ class Group:
             if values.is_cuda:
                 torch.cuda.current_stream(values.device).synchronize()  # Otherwise a loss shows up anywhere later.
         except RuntimeError as error:
+            raise self._losing(error) from error
+
+    def apart(self) -> Group:
+        """See `Crew.apart`; through gloo, and nobody is asked to stop in it."""
+        made = self._waited(lambda: distributed.new_group(backend="gloo", timeout=_FOR_EVER))
+        assert isinstance(made, distributed.ProcessGroup)
+        return Group(made, self._local_size)
+
+    def mesh(self, device: str) -> DeviceMesh:
+        return DeviceMesh.from_group(self._group, device)
+
+    @contextmanager
+    def noticing(self) -> Iterator[None]:
+        self._check()
+        try:
+            yield
+        except RuntimeError as error:
+            if not isinstance(error, distributed.DistError) and _GLOO not in str(error):
+                raise
             raise self._losing(error) from error
 
     def send(self, data: bytes, to: int) -> None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from mlsession.devices.crew import Crew
+from mlsession.devices.meeting import met
 from mlsession.devices.placement import Placement
 from mlsession.errors import WorkerLost
 
@@ -19,8 +20,12 @@ _TO_COME = timedelta(minutes=30)
 
 
 @contextmanager
-def joined(placement: Placement, heed: Callable[[], None] = lambda: None) -> Iterator[Crew]:
-    """The world of a process, once all of its processes have come; `heed`: see `Group`. Imports torch.
+def joined(
+    placement: Placement, heed: Callable[[], None] = lambda: None, check: Callable[[], None] = lambda: None
+) -> Iterator[Crew]:
+    """The world of a process, once all of its processes have come. Imports torch.
+
+    `heed`: see `Group`; `check` is called until they have come, and what it raises ends that.
 
     Of ranks on GPUs each must see its own alone (`visible_device`) before torch looks for them. Raises `WorkerLost`
     where it cannot be joined.
@@ -38,9 +43,8 @@ def joined(placement: Placement, heed: Callable[[], None] = lambda: None) -> Ite
             warnings.simplefilter("ignore")  # That nobody named a device to it: each process has one.
             rank, size = placement.rank, placement.size
             store = next(rendezvous("env://", rank, size, timeout=_TO_COME))[0]
-            store.set(f"come/{rank}", "yes")
-            store.wait([f"come/{other}" for other in range(size)], _TO_COME)
-            distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_FOR_EVER)
+            ours = distributed.PrefixStore(met(store, rank, size, _TO_COME, check), store)  # type: ignore[attr-defined]
+            distributed.init_process_group(backend, store=ours, rank=rank, world_size=size, timeout=_FOR_EVER)
     except (RuntimeError, ValueError) as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         where = f"{placement.address}:{placement.port}"

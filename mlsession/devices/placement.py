@@ -20,7 +20,9 @@ from mlsession.errors import InvalidParameter
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 _RANKS = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-_ELASTIC, _SLURM = "TORCHELASTIC_RUN_ID", "SLURM_PROCID"
+ELASTIC = "TORCHELASTIC_RUN_ID"
+"""What launchers give their workers that start all of them again when one fails."""
+_SLURM = "SLURM_PROCID"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +51,7 @@ def placement_here(environment: Mapping[str, str] | None = None) -> Placement:
     """This process's. Raises `InvalidParameter` where what the launcher says makes no sense."""
     found = os.environ if environment is None else environment
     try:
-        if _ELASTIC in found or all(name in found for name in _RANKS):
+        if ELASTIC in found or all(name in found for name in _RANKS):
             return _by_ranks(found)
         # A batch script of SLURM has some of its variables, too; only `srun` has started us as one of several.
         if _SLURM in found and "SLURM_STEP_ID" in found and int(found.get("SLURM_NTASKS", "1")) > 1:
@@ -83,7 +85,7 @@ def _by_ranks(found: Mapping[str, str]) -> Placement:
         address=found["MASTER_ADDR"],
         port=int(found["MASTER_PORT"]),
         restarts=int(found.get("TORCHELASTIC_RESTART_COUNT", "0")),
-        is_elastic=_ELASTIC in found,
+        is_elastic=ELASTIC in found,
     )
 
 

@@ -9,7 +9,9 @@ from typing import Literal, TypeAlias, cast
 
 from mlsession.augment.options import AugmentationOption, augmentation_options, option_from_json
 from mlsession.errors import InvalidParameter
+from mlsession.extractors.automatic import AUTO, AutomaticExtractor
 from mlsession.extractors.catalog import FeatureExtractorSpec, scene_print
+from mlsession.extractors.custom import CustomFeatureExtractor
 from mlsession.extractors.protocol import OwnExtractor
 from mlsession.extractors.tuned import TunedExtractor
 from mlsession.heads.options import (
@@ -85,8 +87,12 @@ class FineTune:
     `USUAL_AUGMENTATION` where it has none. () leaves images as they are."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.feature_extractor, OwnExtractor | TunedExtractor):
-            is_own = isinstance(self.feature_extractor, OwnExtractor)
+        given: object = self.feature_extractor
+        if given == AUTO or isinstance(given, AutomaticExtractor):
+            reason = "extractors are compared by heads on frozen features, which says little of tuned ones; name one"
+            raise InvalidParameter("feature_extractor", AUTO, f"{reason} to fine-tune, or train without fine-tuning")
+        if isinstance(self.feature_extractor, OwnExtractor | CustomFeatureExtractor | TunedExtractor):
+            is_own = not isinstance(self.feature_extractor, TunedExtractor)
             why = "brings its own network along, which cannot be tuned" if is_own else "was tuned already"
             reason = f"{why}; take scene_print, lite1 or one of a library"
             raise InvalidParameter("feature_extractor", self.feature_extractor.name, reason)
@@ -129,6 +135,16 @@ class FineTune:
         for name in ("learning_rate", "layer_decay", "weight_decay", "label_smoothing", "mixup", "warmup", "ema"):
             value = getattr(self, name)
             object.__setattr__(self, name, None if value is None else float(value))
+
+    @property
+    def automatic(self) -> None:
+        """As of `TransferLearning`: the extractor is not left open here."""
+        return None
+
+    @property
+    def extractor(self) -> FeatureExtractorSpec:
+        """As of `TransferLearning`."""
+        return self.feature_extractor
 
     @property
     def head(self) -> ClassifierOptions:

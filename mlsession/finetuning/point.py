@@ -13,6 +13,7 @@ rates with sublinear memory cost", ICML 2018, section 8), with a size for each c
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -20,6 +21,7 @@ from typing import Literal
 import torch
 from torch import nn
 
+from mlsession.devices.world import World
 from mlsession.heads.adam import adam_step
 
 LEAST_SIZE = 1e-3
@@ -44,12 +46,23 @@ class Stretch:
 class Point:
     """The vector, and the parameters that live in it."""
 
-    def __init__(self, parameters: Sequence[nn.Parameter], stretches: Sequence[Stretch], device: torch.device) -> None:
-        """Moves the parameters' values into a vector on `device`; `stretches` cover it, see `laid_out`."""
+    def __init__(
+        self,
+        parameters: Sequence[nn.Parameter],
+        stretches: Sequence[Stretch],
+        device: torch.device,
+        sizes: torch.Tensor | None = None,
+    ) -> None:
+        """Moves the parameters' values into a vector on `device`; `stretches` cover it, see `laid_out`.
+
+        `sizes` [P] on `device` where they are not those of these parameters, of which there may be parts only.
+        """
         count = sum(parameter.numel() for parameter in parameters)
         self.values = torch.empty(count, dtype=torch.float32, device=device)
         """float32 [P]."""
-        self.sizes = torch.cat([sizes_of(parameter.detach()).to(device) for parameter in parameters])
+        if sizes is None:
+            sizes = torch.cat([sizes_of(parameter.detach()).to(device) for parameter in parameters])
+        self.sizes = sizes
         """float32 [P]: how large the weights are now, which steps are relative to."""
         self.summed = torch.zeros(count + TAIL, dtype=torch.float32, device=device)
         """float32 [P + `TAIL`]: the gradients, and what is counted beside them."""
@@ -78,6 +91,18 @@ class Point:
         flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
         self.gradient.add_(flat)
         self.tail.add_(torch.tensor(counted, dtype=torch.float32, device=self.tail.device))
+
+    def reduce(self, world: World) -> None:
+        """Adds up over the devices what is summed."""
+        world.sum(self.summed)
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether all of the gradient is, on every device."""
+        return math.isfinite(float(self.gradient.abs().max())) if len(self.gradient) else True
+
+    def publish(self) -> None:
+        """After the values have changed: makes the network's parameters these. Here they are views of them."""
 
     def step(
         self,

@@ -8,7 +8,7 @@ threads changes the speed alone, and the size of the parts the last bits.
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -34,8 +34,11 @@ _Result = TypeVar("_Result")
 _AUTOCAST: Mapping[TuningPrecision, torch.dtype] = MappingProxyType(
     {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 )
-_NO_MEMORY = "not enough memory"
-"""In what torch's allocator for the CPU raises, which has no class of its own."""
+
+
+_WARNINGS, _ERRORS = 1, 2
+"""What becomes of operations that have no repeatable form."""
+_COMPILER = "torch._inductor.config"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -61,8 +64,10 @@ class Tuner:
         self._device = device_of(runtime)
         self._workers = workers if runtime.gpu is None else 1
 
-    def gradients(self, point: Point, parts: Sequence[Part], images: int, factor: float) -> None:
+    def gradients(self, point: Point, parts: Sequence[Part], images: int, factor: float, rounds: int = 0) -> None:
         """Adds to `point.summed` this device's share of a step of `images` images: `parts`, in order.
+
+        `rounds`: how many parts the device with the most of them has, for those that take them in step.
 
         The gradient of the mean over the step of sum(-targets * log softmax(logits)), times `factor`; and of these
         images the sum of that, without `factor`, and how many are right. Raises what torch raises without memory.
@@ -73,15 +78,19 @@ class Tuner:
                 logits = self.head(self.network(self._moved(part.pixels)))
             targets = torch.from_numpy(part.targets).to(self._device)
             loss = -(targets * torch.log_softmax(logits.float(), dim=1)).sum()
-            gradients = torch.autograd.grad(loss * (factor / images), point.parameters)
+            # Zeros for parameters that the forward pass leaves out, as those of heads that a library's network keeps.
+            gradients = torch.autograd.grad(loss * (factor / images), point.parameters, materialize_grads=True)
             labels = torch.from_numpy(part.labels).to(self._device)
             return gradients, float(loss.detach()), int((logits.detach().argmax(dim=1) == labels).sum())
 
         for gradients, loss, right in self._worked(parts, work):
             point.add(gradients, (loss, right, 0.0))
 
-    def logits(self, pixels: Pixels, size: int) -> npt.NDArray[np.float32]:
-        """float32 [n, K] of [n, side, side, 3], at most `size` images at a time; the networks are in eval mode."""
+    def logits(self, pixels: Pixels, size: int, rounds: int = 0) -> npt.NDArray[np.float32]:
+        """float32 [n, K] of [n, side, side, 3], at most `size` images at a time; the networks are in eval mode.
+
+        `rounds`: as many times does the device with the most images run them.
+        """
 
         def work(part: Pixels) -> npt.NDArray[np.float32]:
             with torch.inference_mode(), self._autocast():
@@ -124,26 +133,17 @@ def compiled(network: nn.Module) -> nn.Module:
     except Exception as error:
         reason = "torch finds no compiler here; install one (such as g++), or leave it out"
         raise InvalidParameter("compile", True, reason) from error
+    _set_determinism(torch.get_deterministic_debug_mode())  # Now the compiler hears of it.
     made: nn.Module = torch.compile(network, dynamic=False)  # type: ignore[assignment]  # A module of a module.
     return made
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether torch could not get the memory for what it was asked to compute."""
-    if isinstance(error, torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and _NO_MEMORY in str(error)
 
 
 def free_memory(runtime: TuningRuntime) -> None:
     """Gives back what torch holds of a GPU's memory and does not use."""
     if runtime.device == "cuda":
         torch.cuda.empty_cache()
-
-
-def is_finite(gradient: torch.Tensor) -> bool:
-    """Whether all elements are."""
-    return math.isfinite(float(gradient.abs().max())) if len(gradient) else True
+    elif runtime.device == "mps":
+        torch.mps.empty_cache()
 
 
 @contextmanager
@@ -152,15 +152,22 @@ def tuning_numerics(runtime: TuningRuntime) -> Iterator[None]:
 
     On a GPU an operation that has no such form is let through: there runs agree closely, and not to the bit.
     """
-    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    before = torch.get_deterministic_debug_mode()
     # A module whose attributes are known when it runs only.
     switches: Any = torch.utils.deterministic
     filling = switches.fill_uninitialized_memory
-    torch.use_deterministic_algorithms(True, warn_only=runtime.gpu is not None)
+    _set_determinism(_ERRORS if runtime.gpu is None else _WARNINGS)
     switches.fill_uninitialized_memory = False  # Takes time, and nothing here reads such memory.
     try:
         with torch_numerics(THREADS), nullcontext() if runtime.gpu is None else gpu_numerics():
             yield
     finally:
         switches.fill_uninitialized_memory = filling
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        _set_determinism(before)
+
+
+def _set_determinism(level: int) -> None:
+    """As torch's `get_deterministic_debug_mode` has it. Its usual switch loads its compiler, which takes seconds."""
+    torch.set_deterministic_debug_mode(level)
+    if _COMPILER in sys.modules:
+        torch.use_deterministic_algorithms(level > 0, warn_only=level == _WARNINGS)

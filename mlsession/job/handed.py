@@ -10,16 +10,17 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 from mlsession.errors import InvalidParameter
-from mlsession.session.liveness import start_time_of
+from mlsession.job.parents import Ancestor
 from mlsession.session.parameters import SessionParameters
 from mlsession.session.policy import Automatic, EveryIterations, EverySeconds, SavePolicy
 
 VARIABLE = "MLSESSION_WORKER"
 _KEPT = (
     *("report_interval", "keep_last", "keep_best", "grace_seconds", "stale_after", "on_modified_data"),
-    *("store_patience", "read_timeout", "cache", "cache_size", "storage_options"),
+    *("store_patience", "read_timeout", "cache", "cache_size", "strategy", "storage_options"),
 )
 """Of the parameters those that a worker goes by. What the data are was verified before it was started."""
 _POLICIES: tuple[type[SavePolicy], ...] = (EveryIterations, EverySeconds, Automatic)
@@ -34,11 +35,11 @@ class Handed:
     access: Mapping[str, Mapping[str, object]] = field(repr=False)
     """fsspec's options for what the session reads from; see `training.request.Access`."""
     report: str
-    """The file that rank 0 tells its events in."""
-    parent: int
+    """The file that they tell in what happens; rank 0 its events, too."""
+    training: Ancestor
     """The process that starts them: they end when it does."""
-    parent_start: str | None
-    """See `start_time_of`."""
+    launcher: str = ""
+    """The file that says which process the launcher is, which is known only once it runs: they end with it as well."""
 
     def encode(self) -> str:
         """Raises `InvalidParameter` for options that are no plain values."""
@@ -49,8 +50,8 @@ class Handed:
             "policy": {"kind": type(policy).__name__, **asdict(policy)},
             "access": {name: dict(options) for name, options in self.access.items()},
             "report": self.report,
-            "parent": self.parent,
-            "parent_start": self.parent_start,
+            "training": list(self.training),
+            "launcher": self.launcher,
         }
         try:
             return json.dumps(value)
@@ -72,9 +73,18 @@ class Handed:
             parameters=SessionParameters(value["url"], checkpoint_interval=policy, **value["parameters"]),
             access=value["access"],
             report=value["report"],
-            parent=value["parent"],
-            parent_start=value["parent_start"],
+            training=Ancestor(*value["training"]),
+            launcher=value["launcher"],
         )
+
+    @property
+    def ancestors(self) -> tuple[Ancestor, ...]:
+        """The processes to end with. By the time that a worker runs, its launcher has long been written down."""
+        try:
+            launcher = Ancestor(*json.loads(Path(self.launcher).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return (self.training,)
+        return self.training, launcher
 
 
 def taken_over() -> Handed | None:
@@ -83,12 +93,20 @@ def taken_over() -> Handed | None:
     return None if text is None else Handed.decode(text)
 
 
-def handed(parameters: SessionParameters, access: Mapping[str, Mapping[str, object]], report: str) -> Handed:
+def handed(
+    parameters: SessionParameters, access: Mapping[str, Mapping[str, object]], report: str, launcher: str = ""
+) -> Handed:
     """What this process hands to the workers that it starts."""
-    pid = os.getpid()
-    return Handed(
-        parameters=parameters, access=access, report=report, parent=pid, parent_start=start_time_of(pid) or None
-    )
+    training = Ancestor.of(os.getpid())
+    return Handed(parameters=parameters, access=access, report=report, training=training, launcher=launcher)
+
+
+def write_launcher(path: Path, pid: int) -> None:
+    """Says which process the launcher is, in the file of `Handed.launcher`."""
+    # Renamed as a whole: a worker must not read half of it.
+    whole = path.with_suffix(".new")
+    whole.write_text(json.dumps(list(Ancestor.of(pid))), encoding="utf-8")
+    whole.replace(path)
 
 
 def _plain(value: object) -> object:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from mlsession.events import Event
 from mlsession.job.context import JobContext
-from mlsession.job.handed import VARIABLE, handed
+from mlsession.job.handed import VARIABLE, handed, write_launcher
 from mlsession.job.report import ReportReader
 from mlsession.processor import usable_processors
 from mlsession.session.parameters import SessionParameters
@@ -43,10 +43,10 @@ class Ended:
     """How the launcher ended."""
 
     code: int
-    failure: dict[str, Json] | None
-    """What rank 0 said of its end, if it was an error."""
+    failure: tuple[int, dict[str, Json]] | None
+    """The rank that first ended of an error, and what it said of it, after the workers' last start."""
     last_words: str
-    """The last lines that the launcher and its workers printed."""
+    """The last lines that a worker printed, or the launcher."""
 
 
 def run_workers(
@@ -63,11 +63,12 @@ def run_workers(
     options cannot be handed over.
     """
     with tempfile.TemporaryDirectory(prefix="mlsession-workers-", ignore_cleanup_errors=True) as folder:
-        report, printed = Path(folder, "events.jsonl"), Path(folder, "printed.txt")
-        environment = _environment(handed(parameters, access, str(report)).encode(), parameters.grace_seconds)
+        report, printed, launcher = (Path(folder, name) for name in ("events.jsonl", "printed.txt", "launcher"))
+        told = handed(parameters, access, str(report), str(launcher))
+        environment = _environment(told.encode(), parameters.grace_seconds)
         with printed.open("wb") as output:
             process = subprocess.Popen(
-                _command(redact(str(parameters.url)), count),
+                _command(redact(str(parameters.url)), count, folder),
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -76,12 +77,12 @@ def run_workers(
             )
         reader = ReportReader(report)
         try:
+            write_launcher(launcher, process.pid)
             _stay(process, reader, context, parameters.grace_seconds, pass_on)
         finally:
             _end(process)
             _tell(reader, context.emit)
-        lines = printed.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        return Ended(code=process.returncode, failure=reader.failure, last_words=" / ".join(lines[-_LAST_LINES:]))
+        return Ended(code=process.returncode, failure=reader.failure, last_words=last_words(Path(folder), printed))
 
 
 def _stay(
@@ -125,9 +126,23 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _command(url: str, count: int) -> list[str]:
+def last_words(folder: Path, printed: Path) -> str:
+    """The last lines of the worker that stopped printing first, of those that were started last: it is why they ended.
+
+    Of the launcher's own, in `printed`, where no worker has said anything.
+    """
+    starts = sorted(folder.glob("*/attempt_*"), key=lambda path: int(path.name.rpartition("_")[2]))
+    files = [path for path in starts[-1].glob("*/std*.log") if path.stat().st_size] if starts else []
+    file = min(files, key=lambda path: path.stat().st_mtime_ns, default=printed)
+    lines = file.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return " / ".join(lines[-_LAST_LINES:])
+
+
+def _command(url: str, count: int, folder: str) -> list[str]:
+    """torchrun's, with what the workers print in files below `folder`, apart from its own long words."""
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
-    return [*launcher, f"--max-restarts={RESTARTS}", "-m", "mlsession", "worker", url]
+    logs = [f"--log-dir={folder}", "--redirects=3"]
+    return [*launcher, *logs, f"--max-restarts={RESTARTS}", "-m", "mlsession", "worker", url]
 
 
 def _environment(text: str, grace_seconds: float) -> dict[str, str]:

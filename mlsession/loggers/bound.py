@@ -12,7 +12,6 @@ from mlsession.errors import InvalidParameter
 from mlsession.loggers.held import Held
 from mlsession.loggers.run import LoggedRun
 from mlsession.session.loggers import PACKAGES, LoggerName, MetricsLogger
-from mlsession.store.location import redact
 
 Ending: TypeAlias = Literal["success", "failed", "stopped"]
 LIGHTNING = "pytorch_lightning"
@@ -24,7 +23,7 @@ class BoundLogger:
 
     logger: MetricsLogger
     where: str = ""
-    """For people: the folder or the service that it writes to; "" where that is not known."""
+    """The folder or the service that it writes to, perhaps with credentials; "" where that is not known."""
     held: Held | None = None
     """What its run holds; None where nobody can tell."""
     prefix: str = ""
@@ -108,8 +107,9 @@ def bound(choice: LoggerName | MetricsLogger, run: LoggedRun) -> BoundLogger:
         from mlsession.loggers import mlflow
 
         held = mlflow.go_on(logger, run)
-        where = redact(logger._tracking_uri)
-        return BoundLogger(logger=logger, where=where, held=held, prefix=logger._prefix, stopped="KILLED")
+        return BoundLogger(
+            logger=logger, where=logger._tracking_uri, held=held, prefix=logger._prefix, stopped="KILLED"
+        )
     if isinstance(logger, WandbLogger):
         from mlsession.loggers import wandb
 

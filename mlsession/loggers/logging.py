@@ -10,7 +10,9 @@ from mlsession.events import Event, LoggerFailed, LoggerStarted, PhaseStarted, P
 from mlsession.loggers.bound import BoundLogger, Ending, bound
 from mlsession.loggers.earlier import EarlierFigures
 from mlsession.loggers.run import LoggedRun
+from mlsession.loggers.secrets import logger_scrubber
 from mlsession.session.loggers import LoggerName, MetricsLogger
+from mlsession.store.location import redact
 
 if TYPE_CHECKING:
     from mlsession.job.job import Job
@@ -91,7 +93,7 @@ class SessionLogging:
         if logger.held is None and only_if_read:
             return
         logger.log_parameters(self._run.parameters)
-        self._emit(LoggerStarted(logger=self._what, run=self._run.id, where=logger.where))
+        self._emit(LoggerStarted(logger=self._what, run=self._run.id, where=redact(logger.where)))
         self._logger = logger
         if logger.held is not None:
             for phase, rows in self._earlier().items():
@@ -108,7 +110,8 @@ class SessionLogging:
         except Exception as error:
             self._logger = None
             if not self._is_late:
-                self._emit(LoggerFailed(logger=self._what, reason=f"{type(error).__name__}: {error}"))
+                reason = logger_scrubber(self._choice)(f"{type(error).__name__}: {error}")
+                self._emit(LoggerFailed(logger=self._what, reason=reason))
 
 
 def named(phase: str, metrics: Mapping[str, float]) -> dict[str, float]:

@@ -12,90 +12,101 @@ so a state of a turn is the weights, their moments and how many turns are done: 
 with the same bits on a CPU. Another number of processors changes the speed alone; of devices, also the last bits: they
 work on slices of the same steps. Without memory for a part the parts are made half as large, and the step is done
 again.
+
+Where several processes share what is tuned (strategy "fsdp"), rank 0 says before each turn whether it is done, or
+whether each is to copy its part for a checkpoint first; see `phases.tuning.keeping`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
 from mlsession.augment.epochs import EpochPlan
-from mlsession.devices.world import Solo, World
-from mlsession.errors import InternalError, UnusableData, UsageError, WorkerLost
-from mlsession.events import MicroBatchHalved
+from mlsession.devices.crew import Crew
+from mlsession.devices.world import Solo
+from mlsession.errors import InternalError, UnusableData, WorkerLost
 from mlsession.extractors.allocator import keep_freed_memory
 from mlsession.finetuning.course import Course, Turn, batch_size_for, share_of
 from mlsession.finetuning.scaling import FIRST, LossScale
 from mlsession.finetuning.schedule import learning_rate_factor
-from mlsession.finetuning.tuner import Part, free_memory, is_out_of_memory, tuning_numerics
+from mlsession.finetuning.tuner import tuning_numerics
 from mlsession.heads.class_weight import class_weights
 from mlsession.heads.protocol import Head
 from mlsession.phases.features import FeatureTable
 from mlsession.phases.tuning.images import PictureStream, TuningImages
+from mlsession.phases.tuning.keeping import ShardKeeper
 from mlsession.phases.tuning.model import TuningModel
 from mlsession.phases.tuning.parts import parts_of
 from mlsession.phases.tuning.state import Progress, progress_of
+from mlsession.phases.tuning.sums import StepSums
+from mlsession.phases.tuning.together import LeftTogether, done_together
 from mlsession.phases.tuning.turns import TurnPictures
 from mlsession.phases.tuning.verdict import Verdict, finished_state, judge, judged_head, pass_metrics
 from mlsession.phases.tuning.work import TuningWork
 from mlsession.processor import usable_processors
 from mlsession.session.phase import Array, PhaseState, Step
 
-CPU_PART = 8
-"""Images of a part on the CPU: what larger ones gain in a network they lose in the caches, and in threads without work.
-
-Measured with EfficientNet-Lite0: 95 ms of one core for an image, with 4 and with 8 of them in a part."""
 _NO_VALIDATION = (
     "fine-tuning is kept only if validation images say that it is better, and there are none; hold some out "
     "(validation, --validation 0.1), or choose keep='always'"
 )
+_TURN, _SAVE, _LEAVE = "turn", "save", "leave"
+"""What rank 0 says before a turn."""
 
 
 class FineTuning:
     """The runner of the finetuning phase; the same on every rank of a world."""
 
-    def __init__(self, work: TuningWork, world: World | None = None, neighbours: int = 1) -> None:
+    def __init__(self, work: TuningWork, crew: Crew | None = None, neighbours: int = 1) -> None:
         """`neighbours`: processes of the world that share this machine's processors."""
         self._work = work
-        self._world = Solo() if world is None else world
+        self._crew = crew
         self._neighbours = neighbours
 
     def run(self, state: PhaseState | None) -> Iterator[Step]:
         """Raises `UnusableData` without validation images that it needs, `UsageError` without memory for one image."""
         if self._work.runtime.gpu is None:
             keep_freed_memory()
-        with tuning_numerics(self._work.runtime):
-            run = _Run(self._work, self._world, self._neighbours, state)
+        with tuning_numerics(self._work.runtime), suppress(LeftTogether):
+            run = _Run(self._work, self._crew, self._neighbours, state)
             last = False
             try:
                 # A phase that has ended is not run again, so there is a turn left.
-                while not last and self._goes_on():
+                while not last and self._goes_on(run):
                     step = run.advance()
                     last = step.last
                     yield step
             except GeneratorExit:
-                if not last and self._world.rank == 0:
+                if not last and self._crew is not None and self._crew.rank == 0:
                     with suppress(WorkerLost):  # What closes the generator says why it does.
-                        self._world.agree(False)
+                        self._crew.agree(_LEAVE)
                 raise
             finally:
                 run.close()
 
-    def _goes_on(self) -> bool:
-        said = self._world.agree(True)
-        if not isinstance(said, bool):
+    def _goes_on(self, run: _Run) -> bool:
+        if self._crew is None:
+            return True
+        while (said := self._crew.agree(_TURN)) == _SAVE:
+            run.keep()
+        if said not in (_TURN, _LEAVE):
             raise InternalError("finetuning: rank 0 has left the phase without a word")
-        return said
+        return said == _TURN
 
 
 class _Run:
     """One attempt at the phase."""
 
-    def __init__(self, work: TuningWork, world: World, neighbours: int, state: PhaseState | None) -> None:
-        self._work, self._world, self._options = work, world, work.options
+    def __init__(self, work: TuningWork, crew: Crew | None, neighbours: int, state: PhaseState | None) -> None:
+        self._work, self._crew, self._options = work, crew, work.options
+        self._world = Solo() if crew is None else crew
+        # Rank 0 alone was told how the network is shared.
+        is_shared = crew is not None and crew.agree(work.is_shared) is True
         table, head = work.load_table(), work.head()
         self._images = TuningImages.of(table)
         if not len(self._images.validation) and self._options.keep != "always":
@@ -120,16 +131,21 @@ class _Run:
             self._options,
             work.runtime,
             workers=max(usable_processors() // neighbours, 1),
+            crew=crew if is_shared else None,
         )
+        self._keeper = ShardKeeper(crew.apart(), work.open_store) if crew is not None and is_shared else None
+        self._sums = StepSums(self._model, work, self._world, self._course.batch_size, is_shared=is_shared)
         self._progress = self._restored(state, head, table)
         plan = EpochPlan(options=work.augmentation, seed=work.seed)
         side = self._options.feature_extractor.input_side
         stream = PictureStream(work.corpus, self._images, plan, side, work.rules, neighbours)
-        self._pictures = TurnPictures(self._course, self._images, stream, self._options.mixup, work.seed, world)
+        self._pictures = TurnPictures(self._course, self._images, stream, self._options.mixup, work.seed, self._world)
 
     def close(self) -> None:
-        """Ends the threads that read ahead."""
+        """Ends the threads that read ahead, and those that write."""
         self._pictures.close()
+        if self._keeper is not None:
+            self._keeper.close()
 
     def advance(self) -> Step:
         """The next turn."""
@@ -156,19 +172,16 @@ class _Run:
 
     def _restored(self, state: PhaseState | None, head: Head, table: FeatureTable) -> Progress:
         is_scaled = self._work.runtime.precision == "16-mixed"
+        options = self._options
         if state is not None:
-            self._model.restore(state)
+            if self._crew is not None and state.shards:
+                done_together(self._crew, partial(self._model.restore, state))
+            else:
+                self._model.restore(state)
             return progress_of(state, is_scaled=is_scaled)
         scale = LossScale(factor=FIRST, is_fixed=False) if is_scaled else LossScale()
         before = judged_head(head, table, self._truth) if len(self._truth) else None
-        return Progress(micro_batch=self._first_part(), scale=scale, head_only=before)
-
-    def _first_part(self) -> int:
-        """Images of a part to begin with: as many as asked for; else by rule on the CPU, all on a GPU."""
-        largest = -(-self._course.batch_size // self._world.size)
-        if self._options.gradient_accumulation != "auto":
-            return -(-largest // self._options.gradient_accumulation)
-        return min(largest, CPU_PART) if self._work.runtime.gpu is None else largest
+        return Progress(micro_batch=self._sums.first_part(options.gradient_accumulation), scale=scale, head_only=before)
 
     def _train(self, turn: Turn) -> None:
         progress, course, options = self._progress, self._course, self._options
@@ -176,7 +189,7 @@ class _Run:
         parts = partial(
             parts_of, images, self._pictures.taken(turn), self._labels, self._weights, options.label_smoothing
         )
-        loss, right = self._summed(parts, len(images.places))
+        loss, right = self._sums.of_step(parts, len(images.places), progress)
         gradient = self._model.point.gradient
         if progress.scale.factor != 1:
             gradient.div_(progress.scale.factor)
@@ -191,43 +204,6 @@ class _Run:
         progress.right += right
         progress.seen += len(images.places)
 
-    def _summed(self, parts: Callable[[int], list[Part]], count: int) -> tuple[float, int]:
-        """The gradient of a step's `count` images, over all devices; the sum of their losses, and how many are right.
-
-        Whoever runs out of memory says so where the gradients are added up, so that all do the step again alike.
-        """
-        point, progress = self._model.point, self._progress
-        while True:
-            point.summed.zero_()
-            reason = ""
-            try:
-                self._model.tuner.gradients(point, parts(progress.micro_batch), count, progress.scale.factor)
-            except RuntimeError as error:
-                if not is_out_of_memory(error):
-                    raise
-                reason = str(error)
-            if reason:
-                point.summed.zero_()
-                point.tail[2] = 1
-                free_memory(self._work.runtime)
-            self._world.sum(point.summed)
-            loss, right, failed = point.tail.tolist()
-            if not failed:
-                return loss, round(right)
-            self._halve(reason or "another device is out of memory")
-
-    def _halve(self, reason: str) -> None:
-        progress, before = self._progress, self._progress.micro_batch
-        if before == 1:
-            cure = "tune fewer blocks (unfreeze), take a smaller network, or a machine with more of it"
-            raise UsageError(f"finetuning: there is not enough memory for a single image ({reason}); {cure}")
-        progress.micro_batch = before // 2
-        self._work.emit(
-            MicroBatchHalved(
-                original=before, new=progress.micro_batch, batch_size=self._course.batch_size, reason=reason
-            )
-        )
-
     def _check(self, turn: Turn) -> None:
         progress, places, world = self._progress, self._course.checked(turn), self._world
         if turn.place == 0:
@@ -235,9 +211,11 @@ class _Run:
         mine = share_of(len(places), world.rank, world.size)
         found = np.zeros((len(places), self._num_classes), dtype=np.float32)
         pixels = self._pictures.taken(turn)
-        if len(pixels):
+        if len(pixels) or self._keeper is not None:
             with self._model.judged():
-                found[mine] = self._model.tuner.logits(pixels, progress.micro_batch)
+                found[mine] = self._model.tuner.logits(
+                    pixels, progress.micro_batch, self._sums.rounds(len(places), progress)
+                )
         progress.logits.append(self._gathered(found))
 
     def _gathered(self, found: Array) -> Array:
@@ -263,9 +241,9 @@ class _Run:
         comparison, temperature = judge(progress.head_only, logits, self._truth)
         kept = self._options.keep == "always" or (comparison is not None and comparison.is_better)
         with self._model.judged():
-            tensors = self._model.tensors() if kept else {}
-            head = self._model.head().tempered(temperature) if kept else None
-        return Verdict(comparison=comparison, temperature=temperature, tensors=tensors, head=head)
+            tensors, head = (self._model.tuned() if kept else None) or ({}, None)
+        tempered = None if head is None else head.tempered(temperature)
+        return Verdict(comparison=comparison, temperature=temperature, tensors=tensors, head=tempered)
 
     def _metrics(self, verdict: Verdict | None) -> dict[str, float]:
         progress = self._progress
@@ -275,5 +253,15 @@ class _Run:
                 found[name] = progress.epochs[name][-1]
         return found if verdict is None else {**found, **verdict.metrics()}
 
+    def keep(self) -> None:
+        """Copies this rank's part of the present state, as rank 0 has asked for."""
+        if self._keeper is None:
+            raise InternalError("finetuning: rank 0 asks for a part of what nobody shares")
+        self._keeper.keep(self._progress.turns, self._model.vectors())
+
     def _snapshot(self) -> PhaseState:
-        return self._progress.to_phase_state(self._model.vectors())
+        if self._keeper is None:
+            return self._progress.to_phase_state(self._model.vectors())
+        self._world.agree(_SAVE)
+        writer = self._keeper.writer(self._progress.turns, self._model.vectors())
+        return replace(self._progress.to_phase_state({}), write_shards=writer)

@@ -189,7 +189,7 @@ def after_commit(known: Following, entry: CheckpointEntry) -> tuple[Following, E
             iteration=entry.iteration,
             url=checkpoint.url,
             seconds=None,
-            size_bytes=entry.state.size + sum(ref.size for ref in entry.adds),
+            size_bytes=entry.size_bytes,
             metrics=entry.metrics,
             date=date,
         )

@@ -115,7 +115,7 @@ def needed_keys(store: Store, timeline: Timeline) -> frozenset[str]:
         return read_blob(store, ref)
 
     live = live_checkpoints(timeline, read)
-    refs = [*referenced_blobs(timeline, read), *(entry.state for entry in live)]
+    refs = [*referenced_blobs(timeline, read), *(ref for entry in live for ref in entry.states)]
     for (phase, run), entry in last_of_runs(live).items():
         if phase not in timeline.newest or timeline.newest[phase].run != run:
             refs += rows_as_of(store, entry)
@@ -146,7 +146,7 @@ def _committed_keys(record: Record) -> frozenset[str]:
     if record.kind is not Kind.CHECKPOINT:
         return frozenset()
     entry = entry_of(record, {})
-    return frozenset(ref.key for ref in (entry.state, *entry.adds))
+    return frozenset(ref.key for ref in (*entry.states, *entry.adds))
 
 
 def _index_keys(store: Store, record: Record) -> frozenset[str] | None:

@@ -7,12 +7,12 @@ SessionParameters("animals.mlsession", logger=["tensorboard:runs", WandbLogger(p
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from mlsession.errors import InvalidParameter
-from mlsession.store.location import is_local
+from mlsession.store.location import is_local, redact
 
 PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"csv": (), "tensorboard": ("tensorboard", "tensorboardX"), "mlflow": ("mlflow",), "wandb": ("wandb",)}
@@ -47,13 +47,14 @@ class LoggerName:
 
     kind: str
     """A key of `PACKAGES`."""
-    directory: str | None = None
+    directory: str | None = field(default=None, repr=False)
     """Where it writes: a folder, of MLflow also the URI of its tracking; None: beside the session."""
 
     @staticmethod
     def parse(text: str) -> LoggerName:
-        """Of "csv", "csv:DIR". Raises `InvalidParameter`."""
+        """Of "csv", "csv:DIR". Raises `InvalidParameter`, which does not show the credentials of a URL."""
         kind, colon, directory = text.partition(":")
+        text = f"{kind}{colon}{redact(directory)}"
         if kind not in PACKAGES:
             reason = f"must be {', '.join(PACKAGES)}, each with a folder where you like, such as csv:logs"
             raise InvalidParameter("logger", text, reason)
@@ -64,7 +65,8 @@ class LoggerName:
         return LoggerName(kind=kind, directory=directory or None)
 
     def __str__(self) -> str:
-        return self.kind if self.directory is None else f"{self.kind}:{self.directory}"
+        """As it may be shown: without the credentials of a URL."""
+        return self.kind if self.directory is None else f"{self.kind}:{redact(self.directory)}"
 
 
 LoggerChoice: TypeAlias = "str | MetricsLogger | Sequence[str | MetricsLogger] | None"
@@ -81,7 +83,7 @@ def logger_choices(choice: LoggerChoice) -> tuple[LoggerName | MetricsLogger, ..
         if isinstance(each, str):
             name = LoggerName.parse(each)
             if name in found:
-                raise InvalidParameter("logger", each, "is given twice; once is enough")
+                raise InvalidParameter("logger", str(name), "is given twice; once is enough")
             found.append(name)
         elif isinstance(each, MetricsLogger) and not isinstance(each, type):
             found.append(each)

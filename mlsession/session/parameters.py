@@ -59,7 +59,8 @@ class SessionParameters:
     """Seconds after which a picture that a remote source does not give is asked for again, while no other one is read;
     and again, until `store_patience` is over. Then the run ends, and can be resumed: no picture is left out for it."""
     cache: str | None = "auto"
-    """The shared feature cache: a URL, None to do without, or "auto" for `.mlsession-cache` beside the session."""
+    """The shared feature cache: a URL, None (or "none", as on the command line) to do without, or "auto" for
+    `.mlsession-cache` beside the session."""
     cache_size: int = CACHE_BYTES
     """Bytes that the cache may have, features of other extractors included: what was used longest ago is deleted.
 
@@ -78,7 +79,8 @@ class SessionParameters:
     num_nodes: int = 1
     """How many machines: more than 1 takes a launcher on each of them, which is told by docs/devices.md."""
     strategy: StrategyChoice = "auto"
-    """How they share a network that is fine-tuned: "ddp", each has all of it."""
+    """How they share a network that is fine-tuned: "ddp" (and "auto"), each has all of it; "fsdp", each has a part of
+    the weights and of what the optimiser remembers, and saves that itself."""
     storage_options: Mapping[str, object] = field(default_factory=dict, repr=False)
     """For fsspec: credentials, endpoints; `FreshOptions` for credentials with an end. Never stored, never printed."""
 
@@ -93,6 +95,8 @@ class SessionParameters:
             _whole("iterations", self.iterations)
         if self.on_modified_data not in ("fail", "update", "ignore"):
             raise InvalidParameter("on_modified_data", self.on_modified_data, "must be 'fail', 'update' or 'ignore'")
+        if self.cache == "none":
+            object.__setattr__(self, "cache", None)
         check_devices(self.devices, self.num_nodes, self.strategy)
         _ = self.save_policy, self.retention, logger_choices(self.logger)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -30,7 +32,8 @@ class StoredPast:
 
     def state(self, phase: str) -> PhaseState:
         entry = self._entry(phase)
-        return decode_state(self.read(entry.state), entry.state.key)
+        state = decode_state(self.read(entry.state), entry.state.key)
+        return replace(state, shards=tuple(partial(self._arrays, ref) for ref in entry.shards))
 
     def newest_commit(self, phase: str) -> int:
         return self._entry(phase).number
@@ -74,6 +77,9 @@ class StoredPast:
     def read(self, ref: BlobRef) -> bytes:
         """The checked bytes of a blob. Raises `DamagedData`."""
         return read_blob(self._store, ref)
+
+    def _arrays(self, ref: BlobRef) -> Arrays:
+        return decode_arrays(self.read(ref), ref.key)
 
     def _entry(self, phase: str) -> CheckpointEntry:
         entry = self._timeline.newest.get(phase)

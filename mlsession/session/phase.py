@@ -9,16 +9,24 @@ The session asks a phase for its next step, then decides (see `policy`) whether 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from mlsession.session.log.records import BlobRef
+    from mlsession.store.protocol import Store
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Arrays: TypeAlias = Mapping[str, Array]
+WriteShards: TypeAlias = "Callable[[Store, int, int], Sequence[BlobRef]]"
+"""Has each process that shares a state write its part into the session, the caller its own by the store that it is
+given, for an opening and a record; returns them by rank. Called once, in the thread that writes checkpoints. May raise
+what writing does, `WorkerLost`, and what other processes have failed with."""
 
 HISTORY_PREFIX = "history."
 """Arrays of a training state with this prefix hold one value for each iteration: `TrainingSession.history`."""
@@ -30,6 +38,7 @@ class Phase(StrEnum):
     """The phases of image classification; the engine takes any lower-case word."""
 
     INITIALIZED = "initialized"
+    CHOOSING = "choosing"
     EXTRACTING = "extracting"
     SELECTING = "selecting"
     TRAINING = "training"
@@ -46,6 +55,11 @@ class PhaseState:
     """Numpy arrays by name; kept exactly."""
     data: Mapping[str, Json] = field(default_factory=dict)
     """Plain values; floats are kept exactly, non-finite ones too."""
+    shards: Sequence[Callable[[], Arrays]] = ()
+    """Of a saved state that several processes shared: each reads the part of one of them, and may raise
+    `DamagedData`. No state need be in one place as a whole."""
+    write_shards: WriteShards | None = None
+    """Of a state to be saved that several processes share: what is here is rank 0's, and this saves all parts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -73,7 +73,8 @@ class Remaker:
             raise UsageError("it is of the data that the session worked on before")
         before = [entry for entry in commits if entry.number < number]
         kept = {entry.number for entry in self._live}
-        base = next((e for e in reversed(before) if e.number in kept and e.state.key not in damaged), None)
+        whole = [e for e in before if e.number in kept and not any(ref.key in damaged for ref in e.states)]
+        base = whole[-1] if whole else None
         boundaries = [entry.iteration for entry in before if base is None or entry.number > base.number]
         with self._steps(base, target) as steps:
             step, adds = _run_to(steps, boundaries, target.iteration)

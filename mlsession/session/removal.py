@@ -79,7 +79,7 @@ def _cut(gone: Sequence[CheckpointEntry], rows: dict[int, list[str]]) -> Iterabl
             yield Removal(checkpoints=tuple(numbers), keys=tuple(keys))
             numbers, keys = [], []
         numbers.append(entry.number)
-        keys += [entry.state.key, *rows.get(entry.number, ())]
+        keys += [*(ref.key for ref in entry.states), *rows.get(entry.number, ())]
         while len(keys) > MOST_KEYS:
             yield Removal(checkpoints=tuple(numbers), keys=tuple(keys[:MOST_KEYS]))
             numbers, keys = [], keys[MOST_KEYS:]

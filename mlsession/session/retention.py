@@ -19,7 +19,7 @@ from mlsession.session.standing import valid_commits
 
 SPARE = 2
 """Of every phase so many are kept at least: the newest, and one to go back to if that is damaged."""
-CUMULATIVE = frozenset({Phase.EXTRACTING, Phase.SELECTING, Phase.FINETUNING, Phase.EVALUATING, Phase.INFERENCING})
+CUMULATIVE = frozenset(set(Phase) - {Phase.INITIALIZED, Phase.TRAINING})
 """Phases whose checkpoints are only places to go on from: earlier ones say nothing that the newest does not."""
 METRICS = ("validation_accuracy", "accuracy")
 """What the best checkpoints are the best by: the first of these that the phase has."""
@@ -84,7 +84,7 @@ def superseded(
 
 def is_removal_due(waiting: Iterable[CheckpointEntry]) -> bool:
     """Whether so much waits to be removed that it is worth a record."""
-    sizes = [entry.state.size for entry in waiting]
+    sizes = [sum(ref.size for ref in entry.states) for entry in waiting]
     return len(sizes) >= BATCH or sum(sizes) >= BATCH_BYTES
 
 

@@ -44,6 +44,8 @@ def verify_session(store: Store, state: LogState, deep: bool = False) -> Verific
     live = check.by_index_or_records(timeline, lambda known: live_checkpoints(known, check.read)) or timeline.recent
     for entry in live:
         check.blob(entry.state, Cure.REMAKE, decode_state)
+        for ref in entry.shards:
+            check.blob(ref, Cure.REMAKE, decode_arrays)
         _check_record(check, history, entry)
     for ref in _inputs(timeline, history, live):
         check.blob(ref, Cure.NONE)
@@ -91,7 +93,7 @@ def _gone_on_from(store: Store, timeline: Timeline, resting: Iterable[Checkpoint
     """The blobs that going on reads: states that count, and the rows that what comes next is made of."""
     phases, found = Identity.from_record(timeline.opened).phases, set[str]()
     for entry in resting:
-        found.add(entry.state.key)
+        found |= {ref.key for ref in entry.states}
         if not (entry.ended and phases[-1:] == (entry.phase,)):
             try:
                 found |= {ref.key for ref in Journal(store).additive(timeline, entry.phase)}
@@ -171,10 +173,10 @@ class _Check:
 
     def remove_what_can_go(self, timeline: Timeline, live: tuple[CheckpointEntry, ...]) -> None:
         """Finds out which damaged checkpoints nothing rests on."""
-        lost = {entry.number: entry for entry in live if {entry.state.key, record_key(entry.number)} & self.damaged}
+        lost = {entry.number: entry for entry in live if _own_keys(entry) & self.damaged}
         phases = Identity.from_record(timeline.opened).phases
         for entry in removable(live, timeline.newest, phases, lost):
-            for key in {entry.state.key, record_key(entry.number)} & self.damaged:
+            for key in _own_keys(entry) & self.damaged:
                 was = self._problems[key]
                 if was.cure is not Cure.GO_BACK:
                     self._problems[key] = Problem(
@@ -194,6 +196,11 @@ class _Check:
         if size != ref.size:
             raise DamagedData(ref.key, f"it has {size} bytes in place of {ref.size}")
         self._sizes[ref.key] = size
+
+
+def _own_keys(entry: CheckpointEntry) -> frozenset[str]:
+    """Of what is a checkpoint's alone, and goes with it."""
+    return frozenset({record_key(entry.number), *(ref.key for ref in entry.states)})
 
 
 def _check_record(check: _Check, history: History, entry: CheckpointEntry) -> None:

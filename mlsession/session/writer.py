@@ -81,10 +81,14 @@ class SessionWriter:
     def commit(self, stage: Stage) -> tuple[CheckpointEntry, int]:
         """Writes and verifies all blobs, then the record. Returns the entry and the bytes written in blobs."""
         number = self._number + 1
+        # Before all else: each holds its own copy until it is written.
+        share = stage.state.write_shards
+        shards = () if share is None else tuple(share(self._store, self.opening, number))
         values = [encode_state(stage.state), *(encode_arrays(joined) for joined in joined_rows(stage.adds))]
         # On a bucket a commit takes as long as its requests that wait for each other: with these two, three. But where
         # reading the blobs back takes its time, the record would be looked at too long before the next is created.
-        looking = {record_key(self._number): MOST_BYTES} if sum(map(len, values)) <= QUICK_BYTES else {}
+        is_quick = sum(map(len, values)) + sum(ref.size for ref in shards) <= QUICK_BYTES
+        looking = {record_key(self._number): MOST_BYTES} if is_quick else {}
         (state, *adds), back = write_blobs(self._store, self.opening, number, values, looking)
         read = back if looking else None
         entry = CheckpointEntry(
@@ -101,9 +105,10 @@ class SessionWriter:
             ended=stage.ended,
             inputs=stage.inputs,
             run=number,
+            shards=shards,
         )
         self._append(Kind.CHECKPOINT, body_of(entry), self.opening, with_index=needs_roll(self._timeline), read=read)
-        return self._timeline.newest[stage.phase], state.size + sum(ref.size for ref in adds)
+        return self._timeline.newest[stage.phase], entry.size_bytes
 
     def remove(self, checkpoints: tuple[int, ...], keys: tuple[str, ...]) -> None:
         """Takes checkpoints off the list; the keys may be deleted once this returns, and not before."""

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
 
+from mlsession.clock import Clock
 from mlsession.data.source import DataSource
 from mlsession.data.sources.datasets import ByDataset
+from mlsession.devices.accelerators import Device, num_gpus
 from mlsession.devices.choice import device_count
 from mlsession.devices.failures import failure_from_json
 from mlsession.errors import (
@@ -16,18 +18,24 @@ from mlsession.errors import (
     Interrupted,
     InvalidParameter,
     JobStopped,
+    MLSessionError,
     SessionFailed,
     StoreError,
     WorkerLost,
 )
 from mlsession.events import Event, SessionOpened
 from mlsession.extractors.catalog import FeatureExtractorSpec, extractor_from_json, weights_place
+from mlsession.extractors.custom import must_be_given
+from mlsession.extractors.runtime import recorded_device
 from mlsession.job.context import JobContext
 from mlsession.job.launch import Ended, run_workers
 from mlsession.job.run import drive_options, surroundings
+from mlsession.phases.recorded import EXTRACTOR
 from mlsession.session.attempt import advance_session, finished_result
 from mlsession.session.identity import opened_attachments
+from mlsession.session.log.blobs import as_written
 from mlsession.session.log.journal import LogState
+from mlsession.session.log.members import as_object
 from mlsession.session.log.records import Outcome
 from mlsession.session.opening import OpenOptions, open_session, require_session
 from mlsession.session.stop import StopRequest, request_stop
@@ -43,10 +51,10 @@ from mlsession.training.task import ImageClassification
 _OWN_MEMORY = ("memory",)
 
 
-def num_workers(request: Request) -> int:
-    """How many processes are to train, on this machine; 1: this one.
+def num_workers(request: Request, device: Device) -> int:
+    """How many processes are to train, on this machine; 1: this one. `device` is what the session runs networks on.
 
-    Raises `InvalidParameter` for several machines, which one process cannot start.
+    Raises `InvalidParameter` for several machines, which one process cannot start, and for more processes than GPUs.
     """
     chosen = request.session
     if chosen.num_nodes > 1:
@@ -57,7 +65,7 @@ def num_workers(request: Request) -> int:
             "examples/cluster has scripts for SLURM and Kubernetes"
         )
         raise InvalidParameter("num_nodes", chosen.num_nodes, reason)
-    return device_count(chosen.devices, lambda: _num_gpus(request))
+    return device_count(chosen.devices, None if device == "cpu" else num_gpus(device))
 
 
 def driven(
@@ -67,7 +75,9 @@ def driven(
 
     Raises what `advance_session` and `trained_by_workers` raise.
     """
-    count = num_workers(request)
+    with as_written("the session's numerics"):
+        device = recorded_device(as_object(task.numerics[EXTRACTOR]))
+    count = num_workers(request, device)
     if count > 1:
         return trained_by_workers(task, request, opening, known, context, count)
     around = surroundings(request.place, request.session, context)
@@ -75,13 +85,14 @@ def driven(
 
 
 def prepare_for_workers(request: Request, context: JobContext) -> None:
-    """Makes the session, or writes down in it what is asked for now where that is something else.
+    """Makes the session, or writes down in it what is asked for now where that is something else, or taken over.
 
     Raises what preparing a training raises, and `SessionInUse`.
     """
     with prepared(request, context) as (_, opening, known):
         opened = known.timeline.opened
-        if (opened.body.get("settings"), opened_attachments(opened)) == (opening.settings, opening.attachments):
+        is_there = (opened.body.get("settings"), opened_attachments(opened)) == (opening.settings, opening.attachments)
+        if is_there and not opening.take_over:
             return
         with closing(surroundings(request.place, request.session, context).open_patient_store()) as store:
             hand_over(store, opening, known, context, "prepared for worker processes")
@@ -121,7 +132,10 @@ def trained_by_workers(
         state = require_session(store)
         if (done := finished_result(task, store, state)) is not None:
             return done[0]
-        raise _how_it_ended(state, handed_over, ended, context, request.place.url)
+        error = how_it_ended(state, handed_over, ended, context.stop.request, request.place.url)
+        if (asked := context.stop.request) is not None and asked.cause is not None:
+            close_as_failed(store, opening, state, handed_over, asked, context.clock)
+        raise error
 
 
 def hand_over(store: Store, opening: OpenOptions, known: LogState, context: JobContext, reason: str) -> int:
@@ -136,8 +150,32 @@ def hand_over(store: Store, opening: OpenOptions, known: LogState, context: JobC
     return writer.opening
 
 
-def _how_it_ended(state: LogState, handed_over: int, ended: Ended, context: JobContext, url: str) -> BaseException:
-    asked, closed = context.stop.request, state.timeline.closed
+def close_as_failed(
+    store: Store, opening: OpenOptions, state: LogState, handed_over: int, asked: StopRequest, clock: Clock
+) -> None:
+    """Has the log say that something of this process has failed, and not that somebody has paused the session.
+
+    Workers that are asked to stop know no more than that.
+    """
+    closed, is_ours = state.timeline.closed, state.timeline.opened.number > handed_over
+    if closed is None or not is_ours or closed.body.get("outcome") != Outcome.PAUSED.value:
+        return
+    try:
+        writer, _ = open_session(store, clock, replace(opening, take_over=False), lambda event: None, state)
+        writer.close(Outcome.FAILED, asked.reason)
+    except MLSessionError as second:
+        error = asked.error()
+        error.add_note(f"recording the outcome {Outcome.FAILED.value!r} in the session failed, too: {second}")
+
+
+def how_it_ended(state: LogState, handed_over: int, ended: Ended, asked: StopRequest | None, url: str) -> BaseException:
+    """What to raise for workers that have not finished; pure.
+
+    `handed_over` is the opening after which they began, `asked` what this process was asked. Whatever may end
+    otherwise the next time is a `JobStopped` that can be resumed. Workers that died again and again, and saved nothing
+    in all that time, will do so the next time as well: that is a failure.
+    """
+    closed = state.timeline.closed
     if asked is not None:
         return asked.error()
     is_theirs = closed is not None and state.timeline.opened.number > handed_over
@@ -145,8 +183,9 @@ def _how_it_ended(state: LogState, handed_over: int, ended: Ended, context: JobC
     reason = str(closed.body.get("reason", "")) if closed is not None else ""
     if outcome == Outcome.PAUSED.value:
         return Cancelled(reason)
-    if ended.failure is not None and ended.failure.get("kind") != WorkerLost.__name__:
-        return failure_from_json(ended.failure, "rank 0")
+    if ended.failure is not None:
+        rank, told = ended.failure
+        return failure_from_json(told, f"rank {rank}")
     if outcome == Outcome.FAILED.value:
         return SessionFailed(f"training {redact(url)} failed: {reason}")
     if outcome == Outcome.INTERRUPTED.value and not ended.code:
@@ -154,7 +193,12 @@ def _how_it_ended(state: LogState, handed_over: int, ended: Ended, context: JobC
     if outcome == Outcome.FINISHED.value:
         return InternalError("the workers finished another task than they were given")
     words = f"; their last words: {ended.last_words}" if ended.last_words else ""
-    return WorkerLost(f"the worker processes died (the launcher ended with {ended.code}{words})")
+    died = f"the worker processes died (the launcher ended with {ended.code}{words})"
+    has_saved = any(entry.number > handed_over for entry in state.timeline.newest.values())
+    if ended.code > 0 and not has_saved:  # A launcher that was killed has a number below 0.
+        cure = "nothing was saved since they were started, so starting them again will not help"
+        return SessionFailed(f"training {redact(url)} failed: {died}; {cure}")
+    return WorkerLost(died)
 
 
 def _access(request: Request) -> dict[str, dict[str, object]]:
@@ -174,12 +218,16 @@ def _access(request: Request) -> dict[str, dict[str, object]]:
             found[name] = _lasting(source.storage_options or {})
     _lasting(request.session.storage_options)
     _check_reachable("session", request.place.url, is_own=False)
-    found[EXTRACTOR_WEIGHTS] = _weights_access(request.parameters.algorithm.feature_extractor)
+    if request.parameters.algorithm.automatic is None:  # The candidates come with mlsession.
+        found[EXTRACTOR_WEIGHTS] = _weights_access(request.parameters.algorithm.extractor)
     return found
 
 
 def _weights_access(spec: FeatureExtractorSpec) -> dict[str, object]:
     location, options = weights_place(spec)
+    if must_be_given(spec.to_json()):
+        reason = "runs code of its own, which no session may name to worker processes; train with devices=1"
+        raise InvalidParameter("feature_extractor", spec.name, reason)
     try:
         extractor_from_json(spec.to_json(), location, options)
     except InvalidParameter:
@@ -211,14 +259,3 @@ def _check_reachable(name: str, url: str, is_own: bool) -> None:
 def _cache(request: Request) -> str | None:
     """A temporary session has none, and workers do not know that it is one."""
     return None if request.place.temporary and request.session.cache == "auto" else request.session.cache
-
-
-def _num_gpus(request: Request) -> int:
-    from mlsession.devices.accelerators import gpu_here
-
-    gpu = gpu_here(getattr(request.parameters, "accelerator", "auto"))
-    if gpu is None or gpu.device != "cuda":
-        return 0
-    import torch
-
-    return torch.cuda.device_count()

@@ -6,9 +6,13 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 
-from mlsession.augment.options import Flip, augmentation_options
+from mlsession.augment.epochs import needs_augmenter
+from mlsession.augment.identity import augmenter_identity, installed_augmenter
+from mlsession.augment.options import AugmentationOption, Flip, augmentation_options
 from mlsession.errors import UnusableData
 from mlsession.events import Event, NumericsChanged
+from mlsession.extractors.batched import picture_numerics
+from mlsession.extractors.library import LibraryExtractor
 from mlsession.extractors.runtime import Surroundings, recorded_device
 from mlsession.finetuning.options import FineTune
 from mlsession.finetuning.runtime import TuningRuntime, chosen_tuning, tuning_of
@@ -28,10 +32,14 @@ def tuning_here(parameters: ModelParameters) -> dict[str, Json]:
     if not isinstance(parameters.algorithm, FineTune):
         return {}
     around = Surroundings.here(parameters.accelerator)
-    return {FINETUNING: dict(chosen_tuning(parameters.precision, around).numerics(around))}
+    if needs_augmenter(_augmentation(parameters)):
+        installed_augmenter()
+    return {FINETUNING: {**chosen_tuning(parameters.precision, around).numerics(around), **_pictures_here(parameters)}}
 
 
-def recorded_tuning(numerics: Mapping[str, Json], emit: Callable[[Event], None]) -> TuningRuntime:
+def recorded_tuning(
+    numerics: Mapping[str, Json], parameters: ModelParameters, emit: Callable[[Event], None]
+) -> TuningRuntime:
     """What the session with this numerics id tunes with; what of it is not as recorded is told.
 
     Raises `IncompatibleParameters` if it cannot be had here, `DamagedData`.
@@ -40,11 +48,29 @@ def recorded_tuning(numerics: Mapping[str, Json], emit: Callable[[Event], None])
         recorded = as_object(numerics[FINETUNING])
         around = Surroundings.here(recorded_device(recorded))
         runtime = tuning_of(recorded, around)
-    for what, new in runtime.numerics(around).items():
+    for what, new in {**runtime.numerics(around), **_pictures_here(parameters)}.items():
         original = recorded.get(what)
         if original != new:
             emit(NumericsChanged(what=f"{FINETUNING}.{what}", original=str(original), new=new))
     return runtime
+
+
+def _pictures_here(parameters: ModelParameters) -> dict[str, str | int]:
+    """What makes the pixels that the network is tuned on, and, where it is a library's, the network."""
+    spec, found = parameters.algorithm.extractor, picture_numerics()
+    if isinstance(spec, LibraryExtractor):
+        from mlsession.extractors.library_networks import library_version
+
+        found["library"] = library_version(spec)
+    if needs_augmenter(_augmentation(parameters)):
+        found["augmenter"] = augmenter_identity()
+    return found
+
+
+def _augmentation(parameters: ModelParameters) -> tuple[AugmentationOption, ...]:
+    """All that may be done to images in an epoch."""
+    algorithm = parameters.algorithm
+    return algorithm.augmentation_of(parameters.views.options) if isinstance(algorithm, FineTune) else ()
 
 
 def check_validation(parameters: ModelParameters, images: int) -> None:

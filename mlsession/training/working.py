@@ -37,7 +37,8 @@ def drive(
         restored(session, context, access=access, is_prepared=is_prepared) as (task, opening, known),
     ):
         around, options = surroundings(place, parameters, context), drive_options(parameters)
-        return advance_session(replace(task, crew=crew), around, opening, options, known)
+        shared = replace(task, crew=crew, is_shared=parameters.strategy == "fsdp")
+        return advance_session(shared, around, opening, options, known)
 
 
 def take_part(parameters: SessionParameters, crew: Crew, context: JobContext, access: Access) -> None:
@@ -47,7 +48,8 @@ def take_part(parameters: SessionParameters, crew: Crew, context: JobContext, ac
     def open_task(emit: Callable[[Event], None]) -> Iterator[tuple[ImageClassification, Past]]:
         told = replace(context, emit=emit)
         with _opened(parameters, told) as session, recorded(session, told, access) as task:
-            yield replace(task, crew=crew), session.past
+            around = surroundings(SessionPlace.of(parameters), parameters, told)
+            yield replace(task, crew=crew, open_store=around.open_patient_store), session.past
 
     follow(crew, open_task)
 

@@ -11,7 +11,16 @@ import pytest
 import mlsession as ml
 from mlsession.devices.choice import device_count, devices_of
 from mlsession.devices.failures import failure_from_json, failure_to_json
-from mlsession.errors import DamagedData, InternalError, InvalidParameter, StoreFull, UnusableData, UsageError
+from mlsession.errors import (
+    DamagedData,
+    InternalError,
+    Interrupted,
+    InvalidParameter,
+    StoreFull,
+    UnusableData,
+    UsageError,
+    WorkerLost,
+)
 from mlsession.events import CheckpointsRemoved, ItemSkipped, Progressed
 from mlsession.job.handed import VARIABLE, handed, taken_over
 from mlsession.job.report import ReportReader, ReportWriter
@@ -31,7 +40,7 @@ def test_workers_get_what_they_go_by(policy: ml.SessionParameters, monkeypatch: 
         devices=4,
         storage_options={"key": "secret", "client_kwargs": {"region_name": "x"}},
     )
-    value = handed(given, {"training_source": {"anon": True}}, "/tmp/report")
+    value = handed(given, {"training_source": {"anon": True}}, "/tmp/report", "/tmp/launcher")
     assert "secret" not in repr(value)
     monkeypatch.setenv(VARIABLE, value.encode())
     again = taken_over()
@@ -68,13 +77,34 @@ def test_events_come_as_they_were(tmp_path: Path) -> None:
     writer.end(failure_to_json(UsageError("the reason")))
     assert reader.read() == []
     assert reader.failure is not None
-    assert reader.failure["text"] == "the reason"
+    assert (reader.failure[0], reader.failure[1]["text"]) == (0, "the reason")
     ReportWriter(str(tmp_path / "missing" / "report")).tell(events[0])  # Nobody's training ends for it.
+
+
+def test_what_ended_workers_before_has_ended_nobody_now(tmp_path: Path) -> None:
+    """The first error of the newest start counts; stops and lost workers are no errors of their own."""
+    reader, path = ReportReader(tmp_path / "report"), str(tmp_path / "report")
+
+    def heard(start: int, *ended: tuple[int, Exception]) -> tuple[int, object] | None:
+        for rank in (0, 1):
+            ReportWriter(path, rank, start).begin()
+        for rank, error in ended:
+            ReportWriter(path, rank, start).end(failure_to_json(error))
+        assert reader.read() == []
+        return None if reader.failure is None else (reader.failure[0], reader.failure[1]["kind"])
+
+    assert heard(0, (0, WorkerLost("gone")), (1, ValueError("x")), (0, KeyError("y"))) == (1, "ValueError")
+    assert heard(1, (0, Interrupted("signal SIGTERM")), (1, WorkerLost("gone"))) is None
+    ReportWriter(path, 1, 0).end(failure_to_json(ValueError("late")))
+    assert heard(2, (0, InvalidParameter("devices", 2, "no"))) == (0, "InvalidParameter")
+    assert heard(3) is None
 
 
 @pytest.mark.parametrize(
     ("error", "kind", "text"),
     [
+        (InvalidParameter("epochs", 0, "too few"), InvalidParameter, r"epochs=0: too few \(rank 1 on .*\)"),
+        (InvalidParameter("x", ZeroDivisionError, "no"), InvalidParameter, r"x=.*ZeroDivisionError.*: no \(rank 1 on"),
         (StoreFull("no space", "log/1"), StoreFull, r"rank 1 on .*: no space"),
         (UnusableData("folder", "is empty"), UsageError, r"rank 1 on .*: folder: is empty"),
         (DamagedData("blobs/1", "other bytes"), DamagedData, "blobs/1 is damaged: other bytes"),
@@ -94,7 +124,7 @@ def test_what_went_wrong_elsewhere_is_raised_here(error: Exception, kind: type[E
         ("devices", 0, "1 or more"),
         ("devices", True, "whole number"),
         ("num_nodes", 0, "1 or more"),
-        ("strategy", "fsdp", "fits whole on one device"),
+        ("strategy", "fsdp2", "is called 'fsdp'"),
         ("strategy", "ddp_spawn", "torchrun's launcher"),
         ("strategy", "horovod", "must be 'auto' or 'ddp'"),
     ],
@@ -106,7 +136,16 @@ def test_other_choices_are_refused(name: str, value: object, text: str) -> None:
 
 def test_a_number_of_devices_is_found() -> None:
     assert (devices_of("auto"), devices_of("3")) == ("auto", 3)
-    assert (device_count(3, lambda: 8), device_count("auto", lambda: 8), device_count("auto", lambda: 0)) == (3, 8, 1)
+    assert (device_count(3, 8), device_count("auto", 8), device_count("auto", 0), device_count("auto", None)) == (
+        3,
+        8,
+        1,
+        1,
+    )
+    assert [device_count(3, None), device_count("auto", None), device_count(1, 0)] == [3, 1, 1], "a CPU takes all"
+    for gpus, words in ((0, "no GPU"), (1, "one GPU"), (2, "2 GPUs")):
+        with pytest.raises(InvalidParameter, match=f"devices=3: this machine has {words} that torch can use; ask for"):
+            device_count(3, gpus)
     with pytest.raises(InvalidParameter, match="or auto"):
         devices_of("all")
 

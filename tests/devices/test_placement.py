@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from mlsession.cli.worker import WorkerArguments
 from mlsession.devices.placement import Placement, placement_here, visible_device
 from mlsession.errors import InvalidParameter
 
@@ -41,3 +44,25 @@ def test_what_makes_no_sense_is_refused(wrong: dict[str, str]) -> None:
 )
 def test_each_rank_sees_one_gpu(visible: str | None, local_rank: int, expected: str) -> None:
     assert visible_device(visible, local_rank) == expected
+
+
+@pytest.mark.parametrize("restarts", [0, 1])
+def test_taking_over_is_not_for_launchers_that_repeat_it(restarts: int) -> None:
+    """Where machines come and go they start their workers again without counting it."""
+    given = WorkerArguments(
+        url="session",
+        on_modified_data="fail",
+        checkpoint_interval="auto",
+        keep_last=None,
+        keep_best=None,
+        report_interval=1,
+        cache="none",
+        cache_size="10GB",
+        storage_option=(),
+        take_over=True,
+        strategy="auto",
+    )
+    with pytest.raises(InvalidParameter, match=r"take_over=True: .*--create-only --take-over"):
+        given.parameters(Placement(is_elastic=True, restarts=restarts))
+    assert given.parameters(Placement()).take_over
+    assert not replace(given, take_over=False).parameters(Placement(is_elastic=True)).take_over

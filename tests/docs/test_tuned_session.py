@@ -50,7 +50,8 @@ def test_the_members_are_those_of_the_document(made: tuple[Path, ml.Classifier])
         **{"label_smoothing": 0.0, "mixup": 0.0, "warmup": 0.1, "schedule": "cosine", "ema": 0.9, "batch_size": 3},
         **{"gradient_accumulation": "auto", "compile": False, "keep": "always"},
     }
-    assert set(identity["numerics"]["finetuning"]) == {"backend", "precision", "threads", "instructions"}
+    tuned_with = {"backend", "precision", "threads", "instructions", "decoder", "preparation", "library"}
+    assert set(identity["numerics"]["finetuning"]) == tuned_with
     network = dict(trainable_network(spec).named_parameters())
     count = sum(parameter.numel() for parameter in network.values()) + 3 * spec.dimension + 3
     plain = {"iteration", "updates", "micro_batch", "scale", "scale_updates", "loss", "right", "seen", "head_only"}

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from torch import nn
 
 from mlsession.augment.options import augmentation_options
-from mlsession.devices.world import World
+from mlsession.devices.crew import Crew
 from mlsession.events import Event
 from mlsession.extractors.catalog import FeatureExtractorSpec, timm_extractor
 from mlsession.extractors.trainable import trainable_network
@@ -86,7 +86,7 @@ class Small:
         seed: int = 0,
         validation: int = VALIDATION,
         runtime: TuningRuntime = PLAIN,
-        world: World | None = None,
+        world: Crew | None = None,
         neighbours: int = 1,
         build: Callable[[FeatureExtractorSpec], nn.Module] = trainable_network,
     ) -> FineTuning:

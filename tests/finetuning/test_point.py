@@ -136,6 +136,21 @@ def test_parts_change_the_last_bits_and_threads_none() -> None:
         assert torch.equal(one, other)
 
 
+def test_what_the_network_does_not_use_has_no_gradient() -> None:
+    network, head = networks()
+    network.unused = nn.Linear(2, 2)
+    tuned = tuned_parameters(network, head, {**DEPTHS, "unused.weight": 1, "unused.bias": 1}, "all")
+    point = Point([each for each, _ in tuned], laid_out(tuned, LAYERS), torch.device("cpu"))
+    pixels, labels = data(0)
+    part = Part(pixels=pixels, targets=np.eye(3, dtype=np.float32)[labels], labels=labels)
+    with tuning_numerics(PLAIN):
+        Tuner(network, head, PLAIN).gradients(point, [part], IMAGES, 1.0)
+    sizes = [parameter.numel() for parameter in point.parameters]
+    used = [bool(gradient.any()) for gradient in torch.split(point.gradient, sizes)]
+    assert used == [parameter not in set(network.unused.parameters()) for parameter in point.parameters]
+    assert used.count(False) == 2
+
+
 def test_channels_that_are_cut_off_stay_small() -> None:
     kernel = torch.zeros(3, 2, 1, 1)
     kernel[0], kernel[1] = 3.0, 4.0

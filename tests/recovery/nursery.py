@@ -6,7 +6,7 @@
 callback for its trainer; otherwise there is only the torch-free walker. Each line of standard input is a JSON object,
 answered by one line: `{"program", "words", "output", "errors", "folder", "user", "environment"}` forks a child in a
 process group of its own, and gives its process id; `{"wait": pid}` waits for its end, and gives how it ended, as
-`subprocess.Popen.returncode` does. Until then the process id stays the child's.
+`subprocess.Popen.returncode` does. Until then the process id stays the child's. `{"load": module}` imports one more.
 """
 
 from __future__ import annotations
@@ -134,6 +134,11 @@ class Nursery:
         child = self.start(program, *words, user=user, environment=environment)
         return child.wait(), child.out, child.err
 
+    def load(self, *modules: str) -> None:
+        """Imports what some children need beyond what all do."""
+        for module in modules:
+            self.ask({"load": module})
+
     def ask(self, question: dict[str, Any]) -> int:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -164,6 +169,10 @@ def serve() -> None:
     """Answers each line of standard input, until there is none."""
     for line in sys.stdin:
         question = json.loads(line)
+        if "load" in question:
+            importlib.import_module(question["load"])
+            _answer(0)
+            continue
         if "wait" in question:
             _answer(os.waitstatus_to_exitcode(os.waitpid(question["wait"], 0)[1]))
             continue

@@ -31,10 +31,10 @@ def free_port() -> int:
         return port
 
 
-def start(trainers: Nursery, session: Path, size: int) -> list[Forked]:
+def start(trainers: Nursery, session: Path, size: int, *words: str) -> list[Forked]:
     """The workers of a world, by rank; what a launcher would tell them is told by hand."""
     where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(size)}
-    line = ("worker", str(session), "--cache", "none", "--checkpoint-interval", "1")
+    line = ("worker", str(session), "--cache", "none", "--checkpoint-interval", "1", *words)
     return [trainers.start("mlsession", *line, environment={**where, "RANK": str(rank)}) for rank in range(size)]
 
 
@@ -91,6 +91,15 @@ def test_workers_that_are_stopped_or_killed_lose_nothing(
     assert [worker.wait() for worker in start(trainers, session, 1)] == [0]
     check_session(store)
     assert commits(session) == alone
+
+
+def test_two_launchers_start_all_workers_again_when_one_dies(trainers: Nursery, tmp_path: Path) -> None:
+    """Two nodes on one machine, which share but a rendezvous; benchmarks/worlds.py trains so."""
+    port, script = str(free_port()), str(Path(__file__).with_name("launcher.py"))
+    launchers = trainers.start(script, port, tmp_path)
+    assert launchers.wait() == 0, launchers.err
+    first, *leaders = ((tmp_path / name).read_text() for name in ("first", "0", "1"))
+    assert leaders[0] == leaders[1] != first
 
 
 def test_a_training_starts_its_workers(trainers: Nursery, photos: Path, tmp_path: Path, alone: object) -> None:

@@ -25,6 +25,10 @@ def test_the_interval_names_a_policy() -> None:
         assert SessionParameters(checkpoint_interval=policy).save_policy is policy
 
 
+def test_no_cache_is_said_as_on_the_command_line() -> None:
+    assert SessionParameters(cache="none") == SessionParameters(cache=None)
+
+
 def test_patience_becomes_the_backoff() -> None:
     assert SessionParameters(store_patience=12).backoff.give_up_after == 12
 

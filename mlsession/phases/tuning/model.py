@@ -1,64 +1,111 @@
-"""The network and the head of fine-tuning, with the vectors that they are tuned by."""
+"""The network and the head of fine-tuning, with the vectors that they are tuned by.
+
+A device has all of them, or, where several share them (strategy "fsdp"), its part of each, see `finetuning.sharded`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from torch import nn
 
-from mlsession.extractors.trainable import depths
+from mlsession.devices.crew import Crew
+from mlsession.errors import InvalidParameter
+from mlsession.extractors.trainable import blocks, depths
+from mlsession.finetuning.layout import count_of, pieces_of, to_places
 from mlsession.finetuning.options import FineTune
 from mlsession.finetuning.point import Point, laid_out, tuned_parameters
 from mlsession.finetuning.runtime import TuningRuntime
 from mlsession.finetuning.schedule import average_decay
-from mlsession.finetuning.tuner import Tuner, compiled, device_of, is_finite
+from mlsession.finetuning.sharded import blank_part, shared_out
+from mlsession.finetuning.tuner import Tuner, compiled, device_of
 from mlsession.heads.kinds import head_from_tensors
 from mlsession.heads.protocol import Head
-from mlsession.phases.tuning.state import AVERAGE, VECTORS, vector_of
+from mlsession.phases.tuning.state import AVERAGE, PLACES, VECTORS, part_of_vectors
 from mlsession.session.phase import Array, PhaseState
+
+Tuned: TypeAlias = tuple[dict[str, Array], Head]
+"""The network's tuned parameters by name, float32, and the tuned head."""
 
 
 class TuningModel:
     """Belongs to one thread, inside `tuning_numerics`."""
 
-    def __init__(self, network: nn.Module, head: Head, options: FineTune, runtime: TuningRuntime, workers: int) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        head: Head,
+        options: FineTune,
+        runtime: TuningRuntime,
+        workers: int,
+        crew: Crew | None = None,
+    ) -> None:
         """A network of `extractors.trainable`, which becomes part of it, and the head, as before the first step.
 
-        `workers`: see `Tuner`. Raises `InvalidParameter` where it is to be compiled and there is no compiler.
+        `workers`: see `Tuner`; `crew`: the ranks that share the vectors, if they do, each of which makes one. Raises
+        `InvalidParameter` where it is to be compiled and there is no compiler, and for what cannot be shared.
         """
-        device = device_of(runtime)
-        self._network = network.to(device)
-        self._module = head.module().to(device)
+        module = head.module()
+        tuned = tuned_parameters(network, module, depths(network), options.unfreeze)
+        names = {id(parameter): name for name, parameter in network.named_parameters()}
+        self._names = [names.get(id(parameter)) for parameter, _ in tuned]
+        self._shapes = [tuple(parameter.shape) for parameter, _ in tuned]
         self._head = head
-        tuned = tuned_parameters(self._network, self._module, depths(self._network), options.unfreeze)
-        self._names = {id(parameter): name for name, parameter in self._network.named_parameters()}
-        self.point = Point([each for each, _ in tuned], laid_out(tuned, options.layer_decay), device)
+        self._options = options
+        self._crew = crew
+        self.point: Point
+        self.tuner: Tuner
+        if crew is None:
+            device = device_of(runtime)
+            network, module = network.to(device), module.to(device)
+            self.point = Point([each for each, _ in tuned], laid_out(tuned, options.layer_decay), device)
+            run = compiled(network) if options.compile else network
+            self.tuner = Tuner(run, module, runtime, workers=1 if options.compile else workers)
+        else:
+            if options.compile:
+                reason = "does not go with compile=True, which the session was made with; use 'ddp', or leave it out"
+                raise InvalidParameter("strategy", "fsdp", reason)
+            blank = blank_part(options.feature_extractor.input_side, head.num_classes)
+            self.point, self.tuner = shared_out(
+                network, module, blocks(network), tuned, options.layer_decay, blank, runtime, crew
+            )
         self._first, self._second = (torch.zeros_like(self.point.values) for _ in range(2))
         self._average = None if options.ema is None else self.point.values.clone()
-        self._options = options
-        run = compiled(self._network) if options.compile else self._network
-        self.tuner = Tuner(run, self._module, runtime, workers=1 if options.compile else workers)
+
+    @property
+    def _named(self) -> dict[str, torch.Tensor]:
+        """What is remembered, float32 [P] each, or as much of it as is here."""
+        named = dict(zip(VECTORS, (self.point.values, self._first, self._second), strict=True))
+        return named if self._average is None else {**named, AVERAGE: self._average}
+
+    @property
+    def _pieces(self) -> tuple[slice, ...]:
+        """Which elements of them are here."""
+        return self._pieces_of(0, 1) if self._crew is None else self._pieces_of(self._crew.rank, self._crew.size)
+
+    def _pieces_of(self, rank: int, size: int) -> tuple[slice, ...]:
+        return pieces_of(self._shapes, rank, size)
 
     def restore(self, state: PhaseState) -> None:
-        """Goes on from what `vectors` gave. Raises `DamagedData`."""
-        count = len(self.point.values)
-        named = zip(VECTORS, (self.point.values, self._first, self._second), strict=True)
-        for name, vector in [*named, *([] if self._average is None else [(AVERAGE, self._average)])]:
-            vector.copy_(torch.tensor(vector_of(state, name, count)))
+        """Goes on from what `vectors` gave, however many ranks did that. Raises `DamagedData`."""
+        rank, count = 0 if self._crew is None else self._crew.rank, count_of(self._pieces_of(0, 1))
+        found = part_of_vectors(state, [*self._named], count, self._pieces, rank)
+        for name, vector in self._named.items():
+            vector.copy_(torch.from_numpy(found[name]))
+        self.point.publish()
 
     def vectors(self) -> dict[str, Array]:
-        """What must be remembered, in memory of its own."""
-        named = dict(zip(VECTORS, (self.point.values, self._first, self._second), strict=True))
-        if self._average is not None:
-            named[AVERAGE] = self._average
-        return {name: _owned(vector) for name, vector in named.items()}
+        """What must be remembered, in memory of its own: all of it, or this rank's shard."""
+        owned = {name: _owned(vector) for name, vector in self._named.items()}
+        return owned if self._crew is None else {**owned, PLACES: to_places(self._pieces)}
 
     def update(self, updates: int, learning_rate: float) -> bool:
         """Moves the weights against the gradient, after `updates` updates; False for one that is not finite."""
-        if not is_finite(self.point.gradient):
+        if not self.point.is_finite:
             return False
         self.point.step(
             self._first,
@@ -67,6 +114,7 @@ class TuningModel:
             learning_rate=learning_rate,
             weight_decay=self._options.weight_decay,
         )
+        self.point.publish()
         if self._average is not None and self._options.ema is not None:
             stays = average_decay(self._options.ema, updates)
             self._average.mul_(stays).add_(self.point.values, alpha=1 - stays)
@@ -84,21 +132,45 @@ class TuningModel:
             return
         newest = self.point.values.clone()
         self.point.values.copy_(self._average)
+        self.point.publish()
         try:
             yield
         finally:
             self.point.values.copy_(newest)
+            self.point.publish()
 
-    def tensors(self) -> dict[str, Array]:
-        """The network's tuned parameters by name, float32; to be called inside `judged`."""
-        named = ((self._names.get(id(each)), each) for each in self.point.parameters)
-        return {name: _owned(each.detach()) for name, each in named if name is not None}
-
-    def head(self) -> Head:
-        """The tuned head; to be called inside `judged`."""
-        values = [_owned(parameter.detach()) for parameter in self._module.parameters()]
+    def tuned(self) -> Tuned | None:
+        """What is kept; to be called inside `judged`, by every rank of those that share it. None on all but rank 0."""
+        whole = self._gathered()
+        if whole is None:
+            return None
+        cut = [whole[piece].reshape(shape) for piece, shape in zip(self._pieces_of(0, 1), self._shapes, strict=True)]
+        named = {name: array for name, array in zip(self._names, cut, strict=True) if name is not None}
         # A head names its tensors in the order in which its module has them.
-        return head_from_tensors(self._head.kind, dict(zip(self._head.tensors(), values, strict=True)))
+        rest = [array for name, array in zip(self._names, cut, strict=True) if name is None]
+        return named, head_from_tensors(self._head.kind, dict(zip(self._head.tensors(), rest, strict=True)))
+
+    def _gathered(self) -> Array | None:
+        """float32 [P], on the host of rank 0: the values, from one rank after the other."""
+        own, crew = _owned(self.point.values), self._crew
+        if crew is None:
+            return own
+        if crew.rank:
+            crew.send(own.astype("<f4").tobytes(), to=0)
+            return None
+        whole = np.empty(count_of(self._pieces_of(0, 1)), dtype=np.float32)
+        for rank in range(crew.size):
+            part = own if rank == 0 else np.frombuffer(crew.receive(rank), dtype="<f4")
+            _lay_out(part, self._pieces_of(rank, crew.size), whole)
+        return whole
+
+
+def _lay_out(part: Array, pieces: Sequence[slice], whole: Array) -> None:
+    start = 0
+    for piece in pieces:
+        stop = start + piece.stop - piece.start
+        whole[piece] = part[start:stop]
+        start = stop
 
 
 def _owned(tensor: torch.Tensor) -> Array:

@@ -3,25 +3,31 @@
 Arrays of a state before the last: `point` float32 [P], all that is tuned (see `finetuning.point`), its `first_moments`
 and `second_moments`, its `average` where one is kept, and `logits` float32 [m, K] of the validation images that the
 present pass has looked at. Every state has `epochs.<metric>` float64, one value for each epoch that has ended.
+
+Where several processes share what is tuned, none of these vectors is in the state: each process has written its part of
+them in a shard of it, with `places` int64 [n, 2] that say which elements these are, see `finetuning.layout`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from mlsession.errors import DamagedData
+from mlsession.finetuning.layout import common, count_of, from_places
 from mlsession.finetuning.scaling import LossScale
 from mlsession.phases.finetuned import EPOCHS_PREFIX, Judged, judged_from_json
 from mlsession.session.log.blobs import as_written
 from mlsession.session.log.members import as_count, as_number, as_object
-from mlsession.session.phase import Array, Json, PhaseState
+from mlsession.session.phase import Array, Arrays, Json, PhaseState
 
 METRICS = ("loss", "accuracy", "validation_loss", "validation_accuracy")
 VECTORS = ("point", "first_moments", "second_moments")
 AVERAGE, LOGITS = "average", "logits"
+PLACES = "places"
+"""Of a shard: which elements of the vectors it has."""
 _KEY = "state of finetuning"
 
 
@@ -99,3 +105,41 @@ def vector_of(state: PhaseState, name: str, count: int) -> Array:
     if vector is None or vector.dtype != np.float32 or vector.shape != (count,):
         raise DamagedData(_KEY, f"{name} is not float32 [{count}]")
     return vector
+
+
+def part_of_vectors(
+    state: PhaseState, names: Sequence[str], count: int, mine: Sequence[slice], first: int = 0
+) -> dict[str, Array]:
+    """Of vectors [count] the elements `mine`, float32 each, however many processes have written them.
+
+    Reads one shard at a time, from number `first` on, until it has all: where as many processes go on as there were,
+    that of the same rank is enough. Raises `DamagedData`.
+    """
+    if not state.shards:
+        whole = {name: vector_of(state, name, count) for name in names}
+        return {name: np.concatenate([vector[piece] for piece in mine]) for name, vector in whole.items()}
+    wanted = count_of(mine)
+    found = {name: np.empty(wanted, dtype=np.float32) for name in names}
+    filled = np.zeros(wanted, dtype=np.bool_)
+    for number in range(len(state.shards)):
+        if filled.all():
+            break
+        with as_written(_KEY):
+            _fill(found, filled, state.shards[(first + number) % len(state.shards)](), mine)
+    if not filled.all():
+        raise DamagedData(_KEY, f"its shards lack {wanted - int(filled.sum()):,} of {wanted:,} elements")
+    return found
+
+
+def _fill(found: Mapping[str, Array], filled: Array, shard: Arrays, mine: Sequence[slice]) -> None:
+    """Takes from a shard what is wanted of it. Raises what `as_written` turns into `DamagedData`."""
+    theirs = from_places(shard[PLACES])
+    vectors = {name: shard[name] for name in found}
+    if any(each.dtype != np.float32 or each.shape != (count_of(theirs),) for each in vectors.values()):
+        raise ValueError(f"the vectors of a shard are not float32 [{count_of(theirs)}]")
+    for place, source in common(mine, theirs):
+        if filled[place].any():
+            raise ValueError("two shards have the same elements")
+        filled[place] = True
+        for name, vector in vectors.items():
+            found[name][place] = vector[source]

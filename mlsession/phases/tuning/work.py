@@ -17,6 +17,7 @@ from mlsession.heads.protocol import Head
 from mlsession.images.decode import STRICT, ReadingRules
 from mlsession.phases.corpus import Corpus
 from mlsession.phases.features import FeatureTable
+from mlsession.store.protocol import Store
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,6 +35,10 @@ class TuningWork:
     """What is done to the images of each epoch, see `augment.epochs`."""
     seed: int
     emit: Callable[[Event], None]
+    is_shared: bool = False
+    """Whether several processes share what is tuned, so that none has all of it; rank 0's holds for all."""
+    open_store: Callable[[], Store] | None = None
+    """A handle on the session's folder, for whoever writes a part of what is shared."""
     rules: ReadingRules = STRICT
     build: Callable[[FeatureExtractorSpec], nn.Module] = trainable_network
     """Makes the network to tune, see `extractors.trainable`."""

@@ -85,7 +85,7 @@ def named_blobs(timeline: Timeline) -> Iterator[BlobRef]:
     for page in (*timeline.checkpoint_pages, *(page for adds in timeline.adds.values() for page in adds.pages)):
         yield page.blob
     for entry in timeline.newest.values():
-        yield entry.state
+        yield from entry.states
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,9 +96,23 @@ class CheckpointEntry:
     """`Task.inputs` of the phase at that time."""
     run: int
     """The number of the commit that began this run of the phase; follows from the log, so records do not state it."""
+    shards: tuple[BlobRef, ...] = ()
+    """Of a state that several processes share what each of them has written, by rank."""
+
+    @property
+    def states(self) -> tuple[BlobRef, ...]:
+        """The blobs that are its state: they come with it, and go with it."""
+        return (self.state, *self.shards)
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all blobs that were written for it."""
+        return sum(ref.size for ref in (*self.states, *self.adds))
 
     def to_json(self) -> JsonObject:
+        shards: JsonObject = {"shards": [ref.to_json() for ref in self.shards]} if self.shards else {}
         return {
+            **shards,
             "number": self.number,
             "parent": self.parent,
             "phase": self.phase,
@@ -131,6 +145,7 @@ class CheckpointEntry:
             ended=item["ended"] is True,
             inputs=as_text(item["inputs"]),
             run=as_count(item["run"]),
+            shards=tuple(BlobRef.from_json(ref) for ref in as_list(item.get("shards", []))),
         )
 
 

@@ -22,7 +22,7 @@ import numpy.typing as npt
 import mlsession as ml
 from mlsession.data.index import ImageIndex
 from mlsession.data.reader import SourceReader
-from mlsession.extractors.catalog import load_extractor
+from mlsession.extractors.catalog import FeatureExtractorSpec, load_extractor
 from mlsession.extractors.halves import to_half
 from mlsession.extractors.runtime import Runtime
 from mlsession.heads.fitting import begin_fit
@@ -70,10 +70,12 @@ class Rows:
         return {"features": self.features[places], "labels": self.labels[places]}
 
 
-def features_of(folder: str, runtime: Runtime) -> tuple[ImageIndex, npt.NDArray[np.float32]]:
-    """The photos of a folder, and their features float32 [N, D]."""
+def features_of(
+    folder: str, runtime: Runtime, spec: FeatureExtractorSpec | None = None
+) -> tuple[ImageIndex, npt.NDArray[np.float32]]:
+    """The photos of a folder, and their features float32 [N, D]; None: those of the default extractor."""
     source = ml.DataSource.labeled_directories(folder)
-    index, extractor = source.index(), load_extractor(ml.scene_print(), runtime)
+    index, extractor = source.index(), load_extractor(spec or ml.scene_print(), runtime)
     rows = []
     with closing(SourceReader(source.open)) as reader:
         for start in range(0, len(index), BATCH):

@@ -30,10 +30,12 @@ if TYPE_CHECKING:
     from mlsession.data.validation import Validation as Validation
     from mlsession.errors import MLSessionError as MLSessionError
     from mlsession.export.metadata import ModelMetadata as ModelMetadata
+    from mlsession.extractors.automatic import AutomaticExtractor as AutomaticExtractor
     from mlsession.extractors.catalog import extractor_named as extractor_named
     from mlsession.extractors.catalog import scene_print as scene_print
     from mlsession.extractors.catalog import timm_extractor as timm_extractor
     from mlsession.extractors.catalog import torchvision_extractor as torchvision_extractor
+    from mlsession.extractors.custom import CustomFeatureExtractor as CustomFeatureExtractor
     from mlsession.finetuning.options import FineTune as FineTune
     from mlsession.heads.options import AutomaticClassifier as AutomaticClassifier
     from mlsession.heads.options import LogisticRegressor as LogisticRegressor
@@ -80,12 +82,14 @@ _HOMES = MappingProxyType(
         "Advice": "mlsession.advising.advice",
         "AutomaticAugmentation": "mlsession.augment.automatic",
         "AutomaticClassifier": "mlsession.heads.options",
+        "AutomaticExtractor": "mlsession.extractors.automatic",
         "Blur": "mlsession.augment.options",
         "Callback": "mlsession.job.callbacks",
         "Checkpoint": "mlsession.session.checkpoint",
         "Classifier": "mlsession.training.classifier",
         "ClassifierMetrics": "mlsession.metrics.report",
         "Crop": "mlsession.augment.options",
+        "CustomFeatureExtractor": "mlsession.extractors.custom",
         "DataSource": "mlsession.data.source",
         "Expose": "mlsession.augment.options",
         "FineTune": "mlsession.finetuning.options",
@@ -141,12 +145,14 @@ __all__ = [
     "Advice",
     "AutomaticAugmentation",
     "AutomaticClassifier",
+    "AutomaticExtractor",
     "Blur",
     "Callback",
     "Checkpoint",
     "Classifier",
     "ClassifierMetrics",
     "Crop",
+    "CustomFeatureExtractor",
     "DataSource",
     "Expose",
     "FineTune",

@@ -70,6 +70,13 @@ def test_automatic_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert len(capsys.readouterr().out.splitlines()) == 2 + 3 + 2
 
 
+def test_automatic_extractor_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photos = copy_photos(tmp_path / "photos", "train", 14, ("Banana", "Kiwi"))
+    benchmark = runpy.run_path(str(FOLDER / "automatic_extractor.py"))
+    benchmark["main"]([str(photos)], 1, 0.2, benchmark["EVERY"][:1])
+    assert len(capsys.readouterr().out.splitlines()) == 2 + 2 + 1
+
+
 def test_automatic_views_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for part, each in (("train", 10), ("test", 2)):
         copy_photos(tmp_path / part, part, each, ("Kiwi", "Lemon"))

@@ -30,6 +30,8 @@ from mlsession.session.phase import Arrays, Json
 FORMAT = 1
 MOST_BYTES = 2 * 2**30
 """A saved classifier is smaller: of a larger file no more is read."""
+IN_FOLDER = "model.safetensors"
+"""What a saved classifier is called in a folder of its own."""
 _MEMBER = "mlsession"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlsession.extractors.catalog import FeatureExtractorSpec, load_extractor, runtime_for
+from mlsession.extractors.catalog import FeatureExtractorSpec, exact_runtime, load_extractor, runtime_for
 from mlsession.extractors.protocol import FeatureExtractor
 from mlsession.extractors.runtime import PrecisionChoice, Runtime
 from mlsession.extractors.tuned import TunedExtractor, tensor_digest
@@ -73,5 +73,4 @@ class ImageModel:
 
     def exact_network(self) -> torch.nn.Module:
         """The extractor's network in float32; see `FeatureExtractor.network`."""
-        exact = runtime_for(self.feature_extractor, "torch", "float32")
-        return load_extractor(self.feature_extractor, exact).network()
+        return load_extractor(self.feature_extractor, exact_runtime(self.feature_extractor)).network()

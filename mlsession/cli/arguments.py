@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from mlsession.data.source import DataSource
     from mlsession.data.validation import Validation
     from mlsession.export.metadata import ModelMetadata
+    from mlsession.extractors.automatic import AutomaticExtractor
+    from mlsession.extractors.catalog import FeatureExtractorSpec
     from mlsession.heads.class_weight import ClassWeight
     from mlsession.heads.options import ClassifierOptions
 
@@ -164,6 +166,21 @@ def checkpoint_interval(text: str) -> int | Literal["auto"]:
     except ValueError:
         reason = "must be a whole number of iterations, or auto"
         raise InvalidParameter("checkpoint-interval", text, reason) from None
+
+
+def extractor(
+    name: str, weights: str | None = None, storage_options: Options | None = None
+) -> FeatureExtractorSpec | AutomaticExtractor:
+    """The extractor that a name stands for, or those to choose from: auto."""
+    from mlsession.extractors.automatic import AUTO, AutomaticExtractor
+    from mlsession.extractors.catalog import extractor_named
+
+    if name != AUTO:
+        return extractor_named(name, weights, storage_options)
+    if weights is not None:
+        reason = "auto chooses out of extractors that have theirs in a Python package; leave this out"
+        raise InvalidParameter("extractor_weights", weights, reason)
+    return AutomaticExtractor()
 
 
 def classifier(name: str, layer_sizes: str | None = None, weights: Sequence[str] = ()) -> ClassifierOptions:

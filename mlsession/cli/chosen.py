@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mlsession.heads.chosen import Chosen
     from mlsession.heads.comparison import Comparison
     from mlsession.heads.forward import ViewsChoice
+    from mlsession.phases.chosen_extractor import ExtractorChoice
 
 NAMES: Mapping[str, str] = MappingProxyType({"logistic_regressor": "logistic", "multilayer_perceptron": "mlp"})
 """Kinds of head as `--classifier` calls them."""
@@ -24,6 +25,23 @@ def chosen_words(chosen: Chosen) -> str:
     # Of a head that leaves nothing to choose the views alone may have been chosen.
     is_known = chosen.views is not None and chosen.judged and not (chosen.scores or chosen.comparisons)
     return "; ".join(said if is_known else [*said, _penalty_words(chosen)])
+
+
+def extractor_words(choice: ExtractorChoice) -> str:
+    """Which extractor was chosen by what, how good heads on the features of each were, and how sure that is."""
+    if not choice.ratings:
+        return f"{choice.kept}, since there are too few images to choose by"
+    shares = ", ".join(f"{each.kind} {percent(each.accuracy)}" for each in choice.ratings)
+    apart = [
+        f"{each.second.kind} apart from {each.first.kind} by {100 * each.difference.difference:+.2f} points with a "
+        f"standard error of {100 * each.difference.standard_error:.2f}"
+        for each in choice.comparisons
+    ]
+    untried = choice.names[len(choice.ratings) :]
+    left = [f"{' and '.join(untried)} could not be better by more than the standard error"] if untried else []
+    by = f"{FOLDS}-fold cross-validation"
+    said = f"{choice.kept} chosen by {by}: {shares} of {number_of(choice.judged, 'image')} right"
+    return "; ".join([said, *apart, *left])
 
 
 def _view_words(views: ViewsChoice) -> str:

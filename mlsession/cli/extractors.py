@@ -20,6 +20,8 @@ _OTHERS = (
     "  timm:NETWORK          such as timm:resnet18; https://huggingface.co/timm lists them",
     "  torchvision:NETWORK   such as torchvision:mobilenet_v3_small; https://pytorch.org/vision lists them",
     "their weights come from the library's hub, or out of a file: --extractor-weights FILE",
+    "a network of your own:",
+    "  custom:PATH           .onnx, .pt2, .mlmodel, .mlpackage, or package.module:name; see docs/extractors.md",
 )
 
 

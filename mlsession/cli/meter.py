@@ -9,7 +9,7 @@ from types import MappingProxyType
 from mlsession.cli.text import number_of
 from mlsession.events import Event, PhaseStarted, Progressed
 
-IMAGE_PHASES = frozenset({"extracting", "finetuning", "evaluating", "inferencing"})
+IMAGE_PHASES = frozenset({"choosing", "extracting", "finetuning", "evaluating", "inferencing"})
 """Phases whose items are images."""
 UNITS: Mapping[str, str] = MappingProxyType({**dict.fromkeys(IMAGE_PHASES, "images"), "selecting": "fits"})
 """What is counted by phase, in the plural; iterations in others."""

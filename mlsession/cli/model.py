@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import replace
 
 from mlsession.classifier.prediction import checked_confidence
 from mlsession.cli.arguments import About, average_views, storage_options
+from mlsession.cli.exporting import Exports
 from mlsession.cli.outcome import DONE, FAILED, error_line
 from mlsession.cli.output import print_json, print_lines, remark
-from mlsession.cli.report import export_line
 from mlsession.cli.text import percent, plain
 from mlsession.errors import InvalidParameter, StoreError, UnreadableImage
-from mlsession.export.write import check_destination
 from mlsession.store.location import redact
 from mlsession.training.classifier import Classifier
 
@@ -54,17 +53,17 @@ def predict(
 
 
 def export(
-    model: str, paths: Sequence[str], about: About, weights: str | None, typed_options: Sequence[str], json: bool
+    model: str, exports: Exports, about: About, weights: str | None, typed_options: Sequence[str], json: bool
 ) -> int:
-    """Writes a model in the formats that the paths end in."""
+    """Writes a model in the formats that the paths end in, and as folders with a card."""
     options, metadata = storage_options(typed_options), about.metadata()
-    for path in paths:
-        check_destination(path, options)
+    exports = replace(exports, options=options)
+    exports.check()
     classifier = Classifier.load(model, options, weights)
-    for path in paths:
-        report = classifier.write(path, metadata, options)
+    for path in exports.paths:
+        lines, value = exports.write(classifier, path, metadata)
         if json:
-            print_json(asdict(report))
+            print_json(value)
         else:
-            print_lines([export_line(path, report)])
+            print_lines(lines)
     return DONE

@@ -115,6 +115,8 @@ def metric_words(event: Progressed | PhaseFinished) -> list[str]:
     for name, value in event.metrics.items():
         if name == "kept":
             words.append("tuned model kept" if value else "head alone kept")
+        elif name == "candidate":
+            words.append(f"extractor {value:.0f}")
         elif name == "reused":
             words.append(f"{value:,.0f} reused")
         elif "accuracy" in name:

@@ -94,19 +94,13 @@ Iterations = Annotated[
     int | None,
     typer.Option(metavar="N", help="The most training iterations; a higher number trains on.  [default: 25]"),
 ]
-Extractor = Annotated[
-    str,
-    typer.Option(
-        metavar="NAME",
-        help="What turns images into features: scene_print, lite1, timm:NETWORK; see `mlsession extractors`.",
-    ),
-]
 ExtractorWeights = Annotated[
     str | None,
     typer.Option(
         "--extractor-weights",
         metavar="FILE",
-        help="The weights of a network of timm or torchvision: a path or URL.  [default: what the library publishes]",
+        help="The weights of a network of timm or torchvision, a path or URL; of a session on custom:PATH where it is "
+        "now.  [default: what the library publishes]",
     ),
 ]
 PrecisionName = Annotated[
@@ -271,18 +265,6 @@ PredictionCache = Annotated[
     typer.Option(metavar="URL|none", help="Where features are kept.  [default: auto: beside the session]"),
 ]
 
-Export = Annotated[
-    list[str],
-    typer.Option(
-        metavar="PATH",
-        help="Write the model here when it is done: .mlmodel, .mlpackage, .onnx, .pt2, .safetensors; may be repeated.",
-        show_default=False,
-    ),
-]
-Exports = Annotated[
-    list[str],
-    typer.Argument(metavar="PATH...", help="What to write, ending in .mlmodel, .mlpackage, .onnx, .pt2, .safetensors."),
-]
 Author = Annotated[str, typer.Option(metavar="TEXT", help="Who made the model, for exports.", show_default=False)]
 License = Annotated[str, typer.Option(metavar="TEXT", help="Its licence, for exports.", show_default=False)]
 Description = Annotated[str | None, typer.Option(metavar="TEXT", help="What it is, for exports.", show_default=False)]

@@ -8,11 +8,12 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from mlsession.cli.advice import advice_rows
-from mlsession.cli.chosen import chosen_words
+from mlsession.cli.chosen import chosen_words, extractor_words
 from mlsession.cli.text import byte_size, duration, figure, number_of, percent, plain
 from mlsession.store.location import redact
 
 if TYPE_CHECKING:
+    from mlsession.export.compression import CompressionLoss
     from mlsession.export.report import ExportReport
     from mlsession.inference.summary import PredictionSummary
     from mlsession.metrics.report import ClassifierMetrics
@@ -43,6 +44,8 @@ def status_lines(summary: SessionSummary, now: datetime) -> list[str]:
         ("classes", f"{len(summary.classes)}: {_names(summary.classes)}"),
         ("checkpoints", _checkpoints(summary)),
     ]
+    if summary.extractor_choice is not None:
+        rows.append(("extractor", extractor_words(summary.extractor_choice)))
     if summary.selection is not None:
         rows.append(("selection", chosen_words(summary.selection)))
     if summary.finetuning is not None:
@@ -153,17 +156,30 @@ def confusions(metrics: ClassifierMetrics) -> list[str]:
 
 
 def export_line(path: str, report: ExportReport) -> str:
-    """What was written, how it was proved, and what one picture takes."""
+    """What was written, how it was proved, what its size cost, and what one picture takes."""
     line = f"exported {plain(redact(path))}: {report.format}, {byte_size(report.size_bytes)}"
     if not report.verified:
         return f"{line}, not checked"
+    loss = report.compression
+    if loss is not None:
+        line += f" in {loss.method} ({byte_size(loss.uncompressed_size_bytes)} uncompressed)"
     of_session = f" ({report.num_photos:,} of the session)" if report.num_photos else ""
     line += f", checked on {number_of(report.num_images, 'picture')}{of_session}"
-    line += f": probabilities within {report.max_difference:.0e}"
+    line += f": probabilities within {report.max_difference:.0e}" if loss is None else f": {_loss_words(loss)}"
     if report.seconds is None or report.model_seconds is None:
         return line
     times = (f"{1000 * seconds:.1f} ms" for seconds in (report.seconds, report.model_seconds))
     return f"{line}, {next(times)} a picture in {report.runtime} (before: {next(times)})"
+
+
+def _loss_words(loss: CompressionLoss) -> str:
+    line = (
+        f"{loss.num_changed:,} of {loss.num_images:,} get another label, probabilities within {loss.max_difference:.0e}"
+    )
+    if loss.accuracy is None or loss.uncompressed_accuracy is None:
+        return line
+    shares = f"{percent(loss.accuracy)} of {number_of(loss.num_labeled, 'test image')} right"
+    return f"{line}, {shares} (uncompressed: {percent(loss.uncompressed_accuracy)})"
 
 
 def _status(summary: SessionSummary | PredictionSummary) -> str:

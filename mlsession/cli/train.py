@@ -10,17 +10,20 @@ from typing import Literal, cast
 
 from mlsession.cli import arguments as typed
 from mlsession.cli.advice import advice_lines
-from mlsession.cli.chosen import chosen_words
+from mlsession.cli.chosen import chosen_words, extractor_words
+from mlsession.cli.exporting import Exports
 from mlsession.cli.output import output_width, print_json, print_lines, remark
+from mlsession.cli.own_extractor import chosen_extractor
 from mlsession.cli.program import program
 from mlsession.cli.progress import Screen, follow, screen_for
-from mlsession.cli.report import class_table, export_line, headline, tuned_words
+from mlsession.cli.report import class_table, headline, tuned_words
+from mlsession.cli.smaller import Smaller
 from mlsession.cli.text import command_line, plain
 from mlsession.cli.tuning import TuningArguments
 from mlsession.devices.accelerators import AcceleratorChoice
 from mlsession.devices.choice import StrategyChoice, devices_of
-from mlsession.export.write import check_destination
-from mlsession.extractors.catalog import extractor_named
+from mlsession.extractors.automatic import AutomaticExtractor
+from mlsession.extractors.catalog import FeatureExtractorSpec
 from mlsession.extractors.runtime import BackendChoice, PrecisionChoice
 from mlsession.job.job import Job
 from mlsession.job.signals import stop_on_signals
@@ -47,6 +50,8 @@ class TrainArguments:
     iterations: int | None
     extractor: str
     extractor_weights: str | None
+    extractor_output: str | None
+    extractor_option: Sequence[str]
     precision: str
     backend: str
     accelerator: str
@@ -77,6 +82,9 @@ class TrainArguments:
     description: str | None
     version: str | None
     metadata: Sequence[str]
+    compress: str | None
+    max_changed: float | None
+    format: Sequence[str]
     devices: str
     num_nodes: int
     strategy: str
@@ -94,6 +102,11 @@ class TrainArguments:
             version=self.version,
             facts=self.metadata,
         )
+
+    def exports(self, options: typed.Options) -> Exports:
+        """What is written when it is done."""
+        smaller = Smaller(compress=self.compress, max_changed=self.max_changed)
+        return Exports(paths=self.export, formats=self.format, smaller=smaller, options=options)
 
     @property
     def tuning(self) -> TuningArguments:
@@ -122,8 +135,8 @@ def train(given: TrainArguments, check_signals: Callable[[], None]) -> int:
     url = given.session_url
     parameters, session = _model(given, options), _session(given, url, options)
     about = given.about.metadata()
-    for path in given.export:
-        check_destination(path, options)
+    exports = given.exports(options)
+    exports.check()
     data = typed.source(given.data, options, given.label_from)
     if given.labels is not None:
         data = data.corrected(given.labels)
@@ -143,7 +156,7 @@ def train(given: TrainArguments, check_signals: Callable[[], None]) -> int:
     for path in given.export:
         check_signals()
         remark(f"exporting {plain(redact(path))}")
-        exported.append(export_line(path, classifier.write(path, about, options)))
+        exported += exports.write(classifier, path, about)[0]
     with Classifier.restore_training_session(session) as stored:
         summary = SessionSummary.of(stored, all_checkpoints=given.json)
     if given.json:
@@ -171,7 +184,7 @@ def _model(given: TrainArguments, options: typed.Options) -> ModelParameters:
         seed=given.seed,
         augmentation=() if given.augment is None else typed.augmentation(given.augment),
         algorithm=given.tuning.algorithm(
-            extractor_named(given.extractor, given.extractor_weights, options),
+            _extractor(given, options),
             typed.classifier(given.classifier, given.layer_sizes, given.class_weight),
         ),
         tune=cast(Tune, given.tune),
@@ -181,6 +194,11 @@ def _model(given: TrainArguments, options: typed.Options) -> ModelParameters:
         backend=cast(BackendChoice, given.backend),
         accelerator=cast(AcceleratorChoice, given.accelerator),
     )
+
+
+def _extractor(given: TrainArguments, options: typed.Options) -> FeatureExtractorSpec | AutomaticExtractor:
+    weights, output, said = given.extractor_weights, given.extractor_output, given.extractor_option
+    return chosen_extractor(given.extractor, weights, output, said, options)
 
 
 def _session(given: TrainArguments, url: str, options: typed.Options) -> SessionParameters:
@@ -209,7 +227,8 @@ def _result(summary: SessionSummary) -> list[str]:
     metrics = dict(summary.metrics)
     part = next((part for part in ("test", "validation", "training") if part in metrics), None)
     table = [] if part is None else ["", f"{part} images by class:", *class_table(metrics[part], output_width())]
-    chosen = [chosen_words(summary.selection)] if summary.selection is not None else []
+    chosen = [] if summary.extractor_choice is None else [f"extractor: {extractor_words(summary.extractor_choice)}"]
+    chosen += [chosen_words(summary.selection)] if summary.selection is not None else []
     tuned = [f"fine-tuning: {tuned_words(summary.finetuning)}"] if summary.finetuning is not None else []
     return [headline(metrics), *chosen, *tuned, *table]
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlsession.errors import InvalidParameter
+from mlsession.extractors.automatic import AutomaticExtractor
 from mlsession.extractors.catalog import FeatureExtractorSpec
 from mlsession.finetuning.options import FineTune
 from mlsession.heads.options import ClassifierOptions
@@ -26,7 +27,9 @@ class TuningArguments:
     options: Sequence[str] = ()
     """NAME=VALUE each."""
 
-    def algorithm(self, extractor: FeatureExtractorSpec, classifier: ClassifierOptions) -> Algorithm:
+    def algorithm(
+        self, extractor: FeatureExtractorSpec | AutomaticExtractor, classifier: ClassifierOptions
+    ) -> Algorithm:
         """What is to be trained."""
         given = self._given()
         if self.fine_tune:

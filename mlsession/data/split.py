@@ -13,6 +13,10 @@ from mlsession.randomness import key_digest, keyed_generator
 from mlsession.session.phase import Array
 
 DIGEST_BYTES = 32
+SPLIT = "validation split"
+"""What orders contents, as a key of randomness."""
+_ERRORS = 4
+"""Standard errors of a share that the line between the sides may be away from it."""
 
 
 def split_rows(labels: Array, digests: Array, ratio: float, seed: int) -> Array:
@@ -36,7 +40,7 @@ def split_rows(labels: Array, digests: Array, ratio: float, seed: int) -> Array:
     room = validation_counts(np.bincount(labels), ratio, seed).tolist()
     left = sum(room)
     contents = _Contents.of(digests)
-    salt = key_digest(seed, "validation split")
+    salt = key_digest(seed, SPLIT)
     names = labels.tolist()
     for content in contents.in_order_of(salt).tolist():
         if left == 0:
@@ -49,6 +53,23 @@ def split_rows(labels: Array, digests: Array, ratio: float, seed: int) -> Array:
             left -= len(rows)
             chosen[rows] = True
     return chosen
+
+
+def may_be_held_out(labels: Array, digests: Array, class_counts: Array, ratio: float, seed: int) -> Array:
+    """Which of some rows `split_rows` may choose of all rows, whose contents are not known: bool [N].
+
+    `labels` and `digests` are those of the N rows, `class_counts` int64 [K] says how many there are of each class in
+    all. The contents that are chosen are those of a class whose hashes are the least; where the line lies follows from
+    their number but for chance, of which four standard errors are allowed for. Pure.
+    """
+    if ratio == 0:
+        return np.zeros(len(labels), dtype=np.bool_)
+    salt = key_digest(seed, SPLIT)
+    hashes = b"".join(hashlib.sha256(salt + digest.tobytes()).digest()[:8] for digest in digests)
+    share = np.frombuffer(hashes, dtype=">u8").astype(np.float64) / 2.0**64
+    counts = class_counts[labels]
+    line: Array = ratio + 1 / counts + _ERRORS * np.sqrt(ratio * (1 - ratio) / counts)
+    return share < line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

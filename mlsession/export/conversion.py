@@ -19,6 +19,8 @@ import torch
 
 from mlsession.errors import InvalidParameter
 from mlsession.export.capture import check_labels, plain_copy, refusing
+from mlsession.export.compression import Compression
+from mlsession.export.fewer_bits import compress_layers, compressed_program
 from mlsession.export.interface import Message
 from mlsession.export.metadata import ModelMetadata
 from mlsession.export.silence import silenced_coremltools
@@ -29,6 +31,9 @@ PROBABILITY_OUTPUT = "labelProbability"
 
 PREVIEW_TYPE = ("com.apple.coreml.model.preview.type", "imageClassifier")
 """Makes Xcode and Finder offer to try the model on pictures."""
+
+CROP_AND_SCALE = ("mlsession.crop_and_scale", "centerCrop")
+"""The `imageCropAndScaleOption` to give Vision, which is also its default: the rule that the model was trained with."""
 
 # coremltools notes the day of conversion here; without it the same model gives the same bytes tomorrow.
 _CONVERSION_DATE = "com.github.apple.coremltools.conversion_date"
@@ -64,9 +69,16 @@ class Specification:
 
 
 def convert(
-    form: Form, network: torch.nn.Module, labels: Sequence[str], metadata: ModelMetadata, side: int
+    form: Form,
+    network: torch.nn.Module,
+    labels: Sequence[str],
+    metadata: ModelMetadata,
+    side: int,
+    compression: Compression | None = None,
 ) -> Specification:
     """A Core ML classifier of a form; see `coreml.convert_mlmodel` and `mlpackage.convert_mlpackage`.
+
+    Weights as int8 or palettes need specification 7 of a program: iOS 16, macOS 13.
 
     Raises `InvalidParameter` for labels that Core ML cannot tell apart, for a network of another shape, and for a
     network that the form cannot express.
@@ -79,9 +91,11 @@ def convert(
         silenced_coremltools() as coremltools,
         tempfile.TemporaryDirectory(prefix="mlsession-export-") as folder,
     ):
-        spec, weights = _converted(coremltools, form, frozen, labels, side, Path(folder))
+        spec, weights = converted(coremltools, form, captured(frozen, side), labels, side, compression, Path(folder))
     if form is Form.PROGRAM:
         _rename_probabilities(spec)
+    elif compression is not None:
+        compress_layers(spec.neuralNetworkClassifier, compression)
     _describe(spec, metadata, side)
     # Maps have no order of their own in a protobuf: the deterministic form sorts them.
     return Specification(model=spec.SerializeToString(deterministic=True), weights=weights)
@@ -91,6 +105,8 @@ def _check_labels(labels: tuple[str, ...]) -> None:
     check_labels(labels)
     seen: dict[str, str] = {}
     for label in labels:
+        if "\0" in label:
+            raise InvalidParameter("labels", label, "holds the character 0, at which Core ML may end it; rename it")
         # Swift compares text by canonical equivalence: two such keys of one dictionary stop the app that reads it.
         canonical = unicodedata.normalize("NFC", label)
         if canonical in seen:
@@ -100,16 +116,26 @@ def _check_labels(labels: tuple[str, ...]) -> None:
         seen[canonical] = label
 
 
-def _converted(
-    coremltools: Any, form: Form, network: torch.nn.Module, labels: tuple[str, ...], side: int, folder: Path
-) -> tuple[Message, bytes]:
-    """The model's protobuf, as coremltools makes it, and its weights."""
+def captured(network: torch.nn.Module, side: int) -> torch.export.ExportedProgram:
+    """A network on the CPU, in evaluation mode, as a graph of one picture: float32 [1, 3, side, side]."""
     # torch.export rather than torch.jit.trace: tracing is deprecated, and fails on networks that compute sizes.
     # Decomposing to the core operators is what coremltools asks for.
     with torch.no_grad():
         program = torch.export.export(network, (torch.zeros(1, 3, side, side),), strict=False)
-        program = program.run_decompositions({})
-    layout = coremltools.colorlayout.RGB
+        return program.run_decompositions({})
+
+
+def converted(
+    coremltools: Any,
+    form: Form,
+    captured: object,
+    labels: tuple[str, ...],
+    side: int,
+    compression: Compression | None,
+    folder: Path,
+) -> tuple[Message, bytes]:
+    """The model's protobuf, as coremltools makes it, and its weights. `captured` is whatever coremltools converts."""
+    layout, target = coremltools.colorlayout.RGB, coremltools.target
     options: dict[str, Any] = {
         "inputs": [coremltools.ImageType(name=IMAGE_INPUT, shape=(1, 3, side, side), color_layout=layout)],
         "classifier_config": coremltools.ClassifierConfig(list(labels), predicted_feature_name=LABEL_OUTPUT),
@@ -117,13 +143,17 @@ def _converted(
     }
     if form is Form.NEURAL_NETWORK:
         options["outputs"] = [coremltools.TensorType(name=PROBABILITY_OUTPUT)]
-        options["minimum_deployment_target"] = coremltools.target.iOS13
-    else:
-        options["minimum_deployment_target"] = coremltools.target.iOS15
-        # Half precision is the default, and gives other answers than the model that was trained.
-        options["compute_precision"] = coremltools.precision.FLOAT32
-        options["package_dir"] = str(folder / "model.mlpackage")
-    model = coremltools.convert(program, convert_to=form.value, **options)
+        options["minimum_deployment_target"] = target.iOS13
+        return coremltools.convert(captured, convert_to=form.value, **options).get_spec(), b""
+    halved = compression is not None and compression.method == "float16"
+    # Half precision is the default, and gives other answers than the model that was trained.
+    options["compute_precision"] = coremltools.precision.FLOAT16 if halved else coremltools.precision.FLOAT32
+    options["minimum_deployment_target"] = target.iOS15 if compression is None or halved else target.iOS16
+    options["package_dir"] = str(folder / "model.mlpackage")
+    model = coremltools.convert(captured, convert_to=form.value, **options)
+    if compression is not None and not halved:
+        model = compressed_program(coremltools, model, compression)
+        model.save(str(folder / "model.mlpackage"))
     weights = [path.read_bytes() for path in sorted(folder.rglob("weight.bin"))]
     return model.get_spec(), b"".join(weights)
 
@@ -147,10 +177,12 @@ def _describe(spec: Message, metadata: ModelMetadata, side: int) -> None:
     shown.license = metadata.license
     shown.versionString = metadata.version
     shown.userDefined.pop(_CONVERSION_DATE, None)
-    shown.userDefined.update({PREVIEW_TYPE[0]: PREVIEW_TYPE[1], **metadata.additional})
+    shown.userDefined.update(
+        {PREVIEW_TYPE[0]: PREVIEW_TYPE[1], CROP_AND_SCALE[0]: CROP_AND_SCALE[1], **metadata.additional}
+    )
     words = {
         IMAGE_INPUT: "Input image to be classified: its short side scaled to "
-        f"{side} pixels, then its centre, {side} x {side} pixels.",
+        f"{side} pixels, then its centre, {side} x {side} pixels, as Vision does by .centerCrop.",
         LABEL_OUTPUT: "The most probable label.",
         PROBABILITY_OUTPUT: "The probability of each label; they add up to 1.",
     }

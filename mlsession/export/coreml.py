@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 
 from mlsession.clock import Clock, SystemClock
+from mlsession.export.compression import Compression
 from mlsession.export.conversion import Form, convert
 from mlsession.export.encoded import Encoded
 from mlsession.export.evaluate import evaluate_mlmodel, read_mlmodel
@@ -17,18 +18,25 @@ from mlsession.export.report import ExportReport
 from mlsession.export.verify import OWN_EVALUATOR, Answers, network_answers, verify_export
 
 
-def convert_mlmodel(network: torch.nn.Module, labels: Sequence[str], metadata: ModelMetadata, side: int = 256) -> bytes:
+def convert_mlmodel(
+    network: torch.nn.Module,
+    labels: Sequence[str],
+    metadata: ModelMetadata,
+    side: int = 256,
+    compression: Compression | None = None,
+) -> bytes:
     """A Core ML classifier as the bytes of an `.mlmodel` file; specification 4: iOS 13, macOS 10.15 and later.
 
     `network` maps float32 [N, 3, side, side] RGB pixels from 0 to 255 to class probabilities [N, K]: crop,
     normalisation and softmax are inside. It is not changed, whatever device and mode it is in. The file takes an
     `image` (RGB, `side` x `side` pixels) and gives `label` (text) and `labelProbability` (label -> probability);
-    weights are float32. The same input gives the same bytes with the same library versions.
+    weights are float32, or in the fewer bits of `compression`. The same input gives the same bytes with the same
+    library versions.
 
     Raises `InvalidParameter` for labels that Core ML cannot tell apart, for a network of another shape, and for a
     network that a Core ML neural network cannot express (most transformers); `.mlpackage` takes more of those.
     """
-    return convert(Form.NEURAL_NETWORK, network, labels, metadata, side).model
+    return convert(Form.NEURAL_NETWORK, network, labels, metadata, side, compression).model
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +44,8 @@ class CoreMLExporter:
     """`Exporter` for `.mlmodel`."""
 
     clock: Clock = field(default_factory=SystemClock)
+    compression: Compression | None = None
+    """In what fewer bits weights are; what that loses `compressed.CompressedExporter` measures."""
 
     @property
     def suffix(self) -> str:
@@ -43,22 +53,24 @@ class CoreMLExporter:
 
     def encode(self, model: ExportableModel, metadata: ModelMetadata) -> Encoded:
         """See `convert_mlmodel`."""
-        return Encoded.of_file(convert_mlmodel(model.network(), model.labels, metadata, model.side))
+        return Encoded.of_file(convert_mlmodel(model.network(), model.labels, metadata, model.side, self.compression))
 
     def verify(self, path: str, encoded: Encoded, model: ExportableModel, images: Images) -> ExportReport:
         """Run the file's own graph on `images`; see `verify_export` for what agrees and what is raised."""
-        contents = read_mlmodel(encoded.data)
-        labels, probabilities = evaluate_mlmodel(encoded.data, images)
+        spec_version, exported = self.answers(encoded, images)
         return verify_export(
             path=path,
             format="Core ML neural network",
-            spec_version=contents.spec_version,
+            spec_version=spec_version,
             size_bytes=encoded.size_bytes,
-            exported=Answers(
-                class_labels=contents.labels,
-                labels=tuple(labels),
-                probabilities=probabilities,
-                runtime=OWN_EVALUATOR,
-            ),
+            exported=exported,
             trained=network_answers(model.network(), model.labels, images, self.clock),
+        )
+
+    def answers(self, encoded: Encoded, images: Images) -> tuple[int, Answers]:
+        """The file's specification version, and what its own graph says of pictures; see `evaluate_mlmodel`."""
+        contents = read_mlmodel(encoded.data)
+        labels, probabilities = evaluate_mlmodel(encoded.data, images)
+        return contents.spec_version, Answers(
+            class_labels=contents.labels, labels=tuple(labels), probabilities=probabilities, runtime=OWN_EVALUATOR
         )

@@ -6,7 +6,7 @@ error, never skipped.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -152,3 +152,9 @@ def _run(graph: Sequence[_Node], source: str, wanted: str, pixels: Tensor) -> Te
         for name in node.done_with:
             del values[name]
     return values[wanted]
+
+
+def compiled_layers(layers: Sequence[Message], source: str, wanted: str) -> Callable[[Tensor], Tensor]:
+    """`run_layers` as a function of the value, for many of them: what can be refused is refused here."""
+    graph = _graph(layers, source, wanted)
+    return lambda value: _run(graph, source, wanted, value)

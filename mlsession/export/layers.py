@@ -14,23 +14,21 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
-import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812  (its name everywhere)
 from torch import Tensor
 
 from mlsession.errors import DamagedData
 from mlsession.export.interface import Message, unsupported
+from mlsession.export.stored_weights import stored_weights
 
 Operator: TypeAlias = Callable[..., Tensor]
 Builder: TypeAlias = Callable[[Message], Operator]
 
 
 def weights(params: Message, *shape: int) -> Tensor:
-    """A layer's numbers: float32 of `shape`."""
-    if params.float16Value or params.rawValue or params.HasField("quantization"):
-        raise unsupported("weights", "weights that are not float32")
-    values = np.fromiter(params.floatValue, np.float32, len(params.floatValue))
+    """A layer's numbers: float32 of `shape`, whatever they are stored in; the first axis is that of output channels."""
+    values = stored_weights(params, shape[0], math.prod(shape))
     if values.size != math.prod(shape):
         raise DamagedData("Core ML model", f"{values.size} numbers where a layer needs {list(shape)}")
     return torch.from_numpy(values.reshape(shape))

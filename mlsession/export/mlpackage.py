@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 
 from mlsession.clock import Clock, SystemClock
+from mlsession.export.compression import Compression
 from mlsession.export.conversion import Form, convert
 from mlsession.export.encoded import Encoded
 from mlsession.export.manifest import package_files
@@ -19,17 +20,22 @@ from mlsession.export.verify import OWN_EVALUATOR, Answers, network_answers, ver
 
 
 def convert_mlpackage(
-    network: torch.nn.Module, labels: Sequence[str], metadata: ModelMetadata, side: int = 256
+    network: torch.nn.Module,
+    labels: Sequence[str],
+    metadata: ModelMetadata,
+    side: int = 256,
+    compression: Compression | None = None,
 ) -> dict[str, bytes]:
     """A Core ML classifier as the files of an `.mlpackage`, by path; specification 6: iOS 15, macOS 12 and later.
 
     Takes what `coreml.convert_mlmodel` takes, and gives a model with the same inputs, outputs and answers: weights
-    and computation are float32. The manifest comes last.
+    and computation are float32, but for `compression`, whose whole numbers and tables take specification 7: iOS 16,
+    macOS 13. The manifest comes last.
 
     Raises `InvalidParameter` for labels that Core ML cannot tell apart, for a network of another shape, and for a
     network that Core ML cannot express.
     """
-    made = convert(Form.PROGRAM, network, labels, metadata, side)
+    made = convert(Form.PROGRAM, network, labels, metadata, side, compression)
     return package_files(made.model, made.weights)
 
 
@@ -38,6 +44,8 @@ class MLPackageExporter:
     """`Exporter` for `.mlpackage`."""
 
     clock: Clock = field(default_factory=SystemClock)
+    compression: Compression | None = None
+    """In what fewer bits it is; what that loses `compressed.CompressedExporter` measures."""
 
     @property
     def suffix(self) -> str:
@@ -45,22 +53,24 @@ class MLPackageExporter:
 
     def encode(self, model: ExportableModel, metadata: ModelMetadata) -> Encoded:
         """See `convert_mlpackage`."""
-        return Encoded(convert_mlpackage(model.network(), model.labels, metadata, model.side))
+        return Encoded(convert_mlpackage(model.network(), model.labels, metadata, model.side, self.compression))
 
     def verify(self, path: str, encoded: Encoded, model: ExportableModel, images: Images) -> ExportReport:
         """Run the package's own program on `images`; see `verify_export` for what agrees and what is raised."""
-        contents = read_mlpackage(encoded.files)
-        labels, probabilities = evaluate_mlpackage(encoded.files, images)
+        spec_version, exported = self.answers(encoded, images)
         return verify_export(
             path=path,
             format="Core ML program",
-            spec_version=contents.spec_version,
+            spec_version=spec_version,
             size_bytes=encoded.size_bytes,
-            exported=Answers(
-                class_labels=contents.labels,
-                labels=tuple(labels),
-                probabilities=probabilities,
-                runtime=OWN_EVALUATOR,
-            ),
+            exported=exported,
             trained=network_answers(model.network(), model.labels, images, self.clock),
+        )
+
+    def answers(self, encoded: Encoded, images: Images) -> tuple[int, Answers]:
+        """The package's specification version, and what its own program says of pictures; see `evaluate_mlpackage`."""
+        contents = read_mlpackage(encoded.files)
+        labels, probabilities = evaluate_mlpackage(encoded.files, images)
+        return contents.spec_version, Answers(
+            class_labels=contents.labels, labels=tuple(labels), probabilities=probabilities, runtime=OWN_EVALUATOR
         )

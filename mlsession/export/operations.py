@@ -204,6 +204,13 @@ def expand_dims(x: Tensor, axes: Numbers) -> Tensor:
     return x
 
 
+def cast(x: Tensor, dtype: str) -> Tensor:
+    # Rounding to half precision is by the type that the output has, as for every operation.
+    if dtype not in ("fp16", "fp32"):
+        raise unsupported("cast", f"numbers as {dtype}", PROGRAM_CURE)
+    return x
+
+
 def _mean(x: Tensor, axes: Numbers | None = None, keep_dims: bool = False) -> Tensor:
     return x.mean(axes, keepdim=keep_dims)
 
@@ -222,6 +229,7 @@ OPERATIONS: Mapping[str, Operation] = MappingProxyType(
         "add": lambda x, y: x + y,
         "avg_pool": avg_pool,
         "batch_norm": batch_norm,
+        "cast": cast,
         "clip": lambda x, alpha, beta: x.clamp(alpha, beta),
         "concat": concat,
         "conv": conv,

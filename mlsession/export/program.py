@@ -3,14 +3,15 @@
 The oracle for ML programs on machines that are not Macs, as `evaluate` is for neural networks. It reads nothing but
 the files of the package; an operation that it does not know is an error, never skipped. The format is that of Apple's
 `MIL.proto`: a program has functions, a function a block, and a block operations in order, whose inputs name constants
-or the outputs of operations before.
+or the outputs of operations before. What a program keeps in half precision is computed in float32 and rounded after
+each operation; weights in fewer bits are made whole once, when the graph is built.
 """
 
 from __future__ import annotations
 
 import inspect
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from mlsession.errors import DamagedData, InvalidParameter
 from mlsession.export.constants import Constants
+from mlsession.export.expansion import EXPANSIONS
 from mlsession.export.interface import (
     PROGRAM_CURE,
     WHOLE,
@@ -36,6 +38,9 @@ from mlsession.export.manifest import root_model
 from mlsession.export.operations import OPERATIONS, Operation
 
 Probabilities: TypeAlias = np.ndarray[Any, np.dtype[np.float32]]
+
+_FLOAT16 = 10
+"""The type in Apple's `MIL.proto`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +68,8 @@ class _Node:
     inputs: Mapping[str, tuple[str, ...]]
     """Names of values by the name of the input; one, or several for an input that takes a list."""
     outputs: tuple[str, ...]
+    halved: frozenset[str]
+    """Those of the outputs that the program keeps in half precision."""
     done_with: tuple[str, ...]
     """Values that no later operation reads."""
 
@@ -160,12 +167,18 @@ def _graph(operations: Sequence[Message], source: str, wanted: str, constants: C
             continue
         name = message.outputs[0].name if message.outputs else message.type
         inputs = {parameter: _names(argument, fixed, constants) for parameter, argument in message.inputs.items()}
+        inputs |= _attributes(message, fixed, constants)
         read = {each for names in inputs.values() for each in names}
         if not read <= computed | fixed.keys() or not all(inputs.values()):
             raise DamagedData(WHOLE, f"the operation {name!r} reads what no operation before it gives")
         done_with = {each for each in (read & computed) - {wanted} if last_reader[each] == index}
         outputs = tuple(output.name for output in message.outputs)
-        nodes.append(_Node(name, _operation(message, name), inputs, outputs, tuple(done_with)))
+        halved = frozenset(each.name for each in message.outputs if each.type.tensorType.dataType == _FLOAT16)
+        node = _Node(name, _operation(message, name, inputs), inputs, outputs, halved, tuple(done_with))
+        if message.type in EXPANSIONS and read <= fixed.keys():
+            fixed.update(_answers(node, fixed))
+            continue
+        nodes.append(node)
         computed.update(outputs)
     if wanted not in computed:
         raise DamagedData(WHOLE, f"no operation gives the probabilities {wanted!r}")
@@ -184,13 +197,23 @@ def _names(argument: Message, fixed: dict[str, Any], constants: Constants) -> tu
     return tuple(names)
 
 
-def _operation(message: Message, name: str) -> Operation:
-    if message.type not in OPERATIONS or message.blocks:
-        known = ", ".join(OPERATIONS)
-        raise unsupported(f"{message.type} {name!r}", f"this operation (it runs: {known})", PROGRAM_CURE)
-    operation = OPERATIONS[message.type]
+def _attributes(message: Message, fixed: dict[str, Any], constants: Constants) -> dict[str, tuple[str, ...]]:
+    """What an operation on constants says beside its inputs: of iOS 16 everything. Its values get names in `fixed`."""
+    names: dict[str, tuple[str, ...]] = {}
+    for attribute, value in message.attributes.items():
+        if message.type in EXPANSIONS and attribute != "name":
+            names[attribute] = (f"in place {len(fixed)}",)
+            fixed[names[attribute][0]] = constants.value(value)
+    return names
+
+
+def _operation(message: Message, name: str, inputs: Mapping[str, object]) -> Operation:
+    known = {**OPERATIONS, **EXPANSIONS}
+    if message.type not in known or message.blocks:
+        raise unsupported(f"{message.type} {name!r}", f"this operation (it runs: {', '.join(known)})", PROGRAM_CURE)
+    operation = known[message.type]
     try:
-        inspect.signature(operation).bind(**message.inputs)
+        inspect.signature(operation).bind(**inputs)
     except TypeError as error:
         raise unsupported(f"{message.type} {name!r}", f"this form of the operation ({error})", PROGRAM_CURE) from error
     return operation
@@ -199,18 +222,39 @@ def _operation(message: Message, name: str) -> Operation:
 def _run(graph: _Graph, source: str, wanted: str, pixels: Tensor) -> Tensor:
     values: dict[str, Any] = {**graph.constants, source: pixels}
     for node in graph.nodes:
-        given = {
-            parameter: values[names[0]] if len(names) == 1 else tuple(values[name] for name in names)
-            for parameter, names in node.inputs.items()
-        }
-        try:
-            found = node.operation(**given)
-            values.update(zip(node.outputs, found if isinstance(found, tuple) else (found,), strict=True))
-        except InvalidParameter:
-            raise
-        except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
-            raise DamagedData(WHOLE, f"the operation {node.name!r} does not fit its input: {error}") from error
+        values.update(_answers(node, values))
         for name in node.done_with:
             del values[name]
     answer: Tensor = values[wanted]
     return answer
+
+
+def _answers(node: _Node, values: Mapping[str, Any]) -> dict[str, Any]:
+    """What an operation makes of the values that it reads, by name; in half precision where the program says so."""
+    given = {
+        parameter: values[names[0]] if len(names) == 1 else tuple(values[name] for name in names)
+        for parameter, names in node.inputs.items()
+    }
+    try:
+        found = node.operation(**given)
+        made = dict(zip(node.outputs, found if isinstance(found, tuple) else (found,), strict=True))
+        # Computed in float32 and rounded: so do the processors that add in more bits than they keep.
+        return {name: value.half().float() if name in node.halved else value for name, value in made.items()}
+    except (InvalidParameter, DamagedData):
+        raise
+    except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise DamagedData(WHOLE, f"the operation {node.name!r} does not fit its input: {error}") from error
+
+
+def main_operations(program: Message) -> Sequence[Message]:
+    """The operations of the one function of a program, in order. Raises `InvalidParameter` where it has others."""
+    operations: Sequence[Message] = _main_block(program).operations
+    return operations
+
+
+def compiled_operations(
+    operations: Sequence[Message], source: str, wanted: str, constants: Constants
+) -> Callable[[Tensor], Tensor]:
+    """`run_operations` as a function of the value, for many of them: what can be refused is refused here."""
+    graph = _graph(operations, source, wanted, constants)
+    return lambda value: _run(graph, source, wanted, value)

@@ -87,7 +87,9 @@ def export_suffix(path: str, others: Callable[[], Sequence[str]] = tuple) -> str
     further = tuple(others())
     if suffix not in further:
         known = _either((*EXPORT_SUFFIXES, *further))
-        raise InvalidParameter("path", redact(path), f"no format is known by this suffix; end it with {known}")
+        folder = "a folder with a card is written as DIR/, in Python by write_folder"
+        reason = f"no format is known by this suffix; end it with {known}; {folder}"
+        raise InvalidParameter("path", redact(path), reason)
     return suffix
 
 

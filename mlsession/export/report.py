@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
+from mlsession.export.compression import CompressionLoss
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportReport:
@@ -40,6 +42,8 @@ class ExportReport:
     """The trained network's parameters and constants in memory, as float32."""
     model_seconds: float | None = None
     """One picture by the trained network in torch, in one thread of this CPU: the median."""
+    compression: CompressionLoss | None = None
+    """What fewer bits came to; None where all are float32 as in the model."""
 
     def to_bytes(self) -> bytes:
         """JSON, as it lies beside the export."""

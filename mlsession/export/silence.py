@@ -89,11 +89,11 @@ def _deaf_logger(name: str) -> Iterator[None]:
 
 
 def _progress_bars() -> list[tuple[ModuleType, str]]:
-    """Where the converter's modules hold tqdm, by any name: tqdm has no switch that is not for the whole process."""
+    """Where coremltools' modules hold tqdm, by any name: tqdm has no switch that is not for the whole process."""
     return [
         (module, name)
         for path, module in tuple(sys.modules.items())
-        if path.startswith("coremltools.converters.")
+        if path.startswith("coremltools.")
         for name, value in tuple(vars(module).items())
         if isinstance(value, type) and value.__module__.startswith("tqdm.")
     ]

@@ -83,11 +83,15 @@ def extraction_numerics(
     return {
         **runtime.numerics(),
         "batch_size": runtime.batch_size,
-        "decoder": _decoder(),
-        "preparation": PREPARATION,
+        **picture_numerics(),
         **({} if library is None else {"library": library}),
         **({} if kernels is None else {"kernels": kernels}),
     }
+
+
+def picture_numerics() -> dict[str, str | int]:
+    """What gives the pixels that networks see their bits."""
+    return {"decoder": _decoder(), "preparation": PREPARATION}
 
 
 @cache

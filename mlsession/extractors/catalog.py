@@ -12,19 +12,21 @@ from mlsession.devices.accelerators import AcceleratorChoice
 from mlsession.errors import InvalidParameter
 from mlsession.extractors import embedded_networks
 from mlsession.extractors.batched import extraction_numerics
+from mlsession.extractors.custom import CustomFeatureExtractor, custom_runtime, must_be_given
+from mlsession.extractors.custom_contents import KIND as CUSTOM
 from mlsession.extractors.embedded import DEFAULT_REVISION, EmbeddedExtractor, Lite1, ScenePrint
 from mlsession.extractors.feeding import FedExtractor
 from mlsession.extractors.library import LibraryExtractor, TimmExtractor, TorchvisionExtractor
 from mlsession.extractors.protocol import FeatureExtractor, OwnExtractor
 from mlsession.extractors.runtime import BackendChoice, PrecisionChoice, Runtime, Surroundings, chosen_runtime
-from mlsession.extractors.tuned import KIND, TunedExtractor, check_digest
+from mlsession.extractors.tuned import KIND, TunableExtractor, TunedExtractor, check_digest
 from mlsession.session.phase import Arrays
-from mlsession.store import is_local, local_path
+from mlsession.store import is_local, local_path, redact
 
 Library = TypeVar("Library", bound=LibraryExtractor)
 
 FeatureExtractorSpec: TypeAlias = (
-    ScenePrint | Lite1 | TimmExtractor | TorchvisionExtractor | TunedExtractor | OwnExtractor
+    ScenePrint | Lite1 | TimmExtractor | TorchvisionExtractor | CustomFeatureExtractor | TunedExtractor | OwnExtractor
 )
 """Any extractor as an option value: frozen, storable, and loaded by `load_extractor`."""
 
@@ -79,15 +81,21 @@ def torchvision_extractor(
 def extractor_named(
     name: str, weights: str | Path | None = None, storage_options: Mapping[str, object] | None = None
 ) -> FeatureExtractorSpec:
-    """The extractor that a person named: one of `NAMES`, `timm:NETWORK` or `torchvision:NETWORK`.
+    """The extractor that a person named: one of `NAMES`, `timm:NETWORK`, `torchvision:NETWORK` or `custom:PATH`.
 
-    Raises `InvalidParameter` with the choices, or with names that are close, and what `timm_extractor` raises.
+    Raises `InvalidParameter` with the choices, or with names that are close, and what `timm_extractor` and
+    `CustomFeatureExtractor` raise.
     """
     library, separator, network = name.partition(":")
+    if library == CUSTOM and separator:
+        if weights is not None:
+            reason = "a custom extractor has its weights in its own file; leave this out"
+            raise InvalidParameter("extractor_weights", str(weights), reason)
+        return CustomFeatureExtractor(network, storage_options=storage_options)
     if separator and library in LIBRARIES:
         return _resolved(LIBRARIES[library], network, weights, storage_options)
     if name not in NAMES:
-        choices = f"choose one of {', '.join(NAMES)}, or timm:NETWORK or torchvision:NETWORK"
+        choices = f"choose one of {', '.join(NAMES)}, or timm:NETWORK, torchvision:NETWORK or custom:PATH"
         near = difflib.get_close_matches(name.lower(), NAMES, n=1)
         raise InvalidParameter("feature_extractor", name, f"did you mean {near[0]}? {choices}" if near else choices)
     if weights is not None:
@@ -112,12 +120,14 @@ def extractor_from_json(
     if isinstance(kind, str) and kind in LIBRARIES:
         absolute = None if location is None else _absolute(location)
         return LIBRARIES[kind].from_json(value).at(absolute, storage_options)
+    if kind == CUSTOM:
+        return CustomFeatureExtractor.from_json(value).at(location, storage_options)
     if kind == "lite1":
         found: EmbeddedExtractor = Lite1()
     elif kind == "scene_print" and isinstance(revision, int):
         found = ScenePrint(revision=revision)
     else:
-        known = ", ".join(("scene_print", "lite1", *LIBRARIES))
+        known = ", ".join(("scene_print", "lite1", *LIBRARIES, CUSTOM))
         raise InvalidParameter("feature_extractor", dict(value), f"this version of mlsession has only {known}")
     if location is not None:
         raise _has_its_own(found.name, location)
@@ -136,7 +146,8 @@ def _tuned(
     found = extractor_from_json(base, location, storage_options)
     if not tensors:
         raise InvalidParameter("tensors", f"of {found.name}", "are missing; give the fine-tuned extractor again")
-    assert not isinstance(found, TunedExtractor | OwnExtractor)  # The catalogue has neither by name.
+    if not isinstance(found, TunableExtractor):
+        raise InvalidParameter("feature_extractor", dict(value), "says that what cannot be tuned was")
     tuned = TunedExtractor(base=found, tensors=tensors)
     check_digest(tuned, value)
     return tuned
@@ -145,7 +156,21 @@ def _tuned(
 def weights_place(spec: FeatureExtractorSpec) -> tuple[str | None, Mapping[str, object]]:
     """The file that the weights of an extractor are in, if its name does not settle that, and fsspec's options."""
     base = base_of(spec)
-    return (base.location, base.storage_options) if isinstance(base, LibraryExtractor) else (None, {})
+    if isinstance(base, LibraryExtractor | CustomFeatureExtractor):
+        return base.location, base.storage_options
+    return None, {}
+
+
+def recorded_place(spec: FeatureExtractorSpec) -> tuple[str | None] | None:
+    """What a session remembers of `weights_place`: None where there is none to remember.
+
+    A place without credentials, or (None,) where the library's hub has the weights, or the caller is to say it anew.
+    """
+    if not isinstance(spec, LibraryExtractor | CustomFeatureExtractor):
+        return None
+    if spec.location is None or must_be_given(spec.to_json()):
+        return (None,)
+    return (redact(spec.location),)
 
 
 def base_of(spec: FeatureExtractorSpec) -> FeatureExtractorSpec:
@@ -163,6 +188,8 @@ def runtime_for(
 
     The CPU unless told otherwise: to start a GPU takes seconds, which only many pictures bring back.
     """
+    if isinstance(spec, CustomFeatureExtractor):
+        return custom_runtime(spec, backend, precision, accelerator)
     if isinstance(spec, OwnExtractor):
         if accelerator in ("gpu", "cuda", "mps"):
             reason = f"{spec.name} brings its network along, and runs it where it chooses; leave this out"
@@ -177,10 +204,19 @@ def runtime_for(
     )
 
 
+def exact_runtime(spec: FeatureExtractorSpec) -> Runtime:
+    """What runs it by public operators in float32, on the CPU: as exports do."""
+    if isinstance(spec, CustomFeatureExtractor):
+        return custom_runtime(spec)
+    return runtime_for(spec, "torch", "float32")
+
+
 def numerics_of(spec: FeatureExtractorSpec, runtime: Runtime) -> Mapping[str, str | int]:
     """What `FeatureExtractor.numerics` will say; a network is only loaded where that cannot be known otherwise."""
     if isinstance(base_of(spec), EmbeddedExtractor):
         return extraction_numerics(runtime, kernels=embedded_networks.kernels_of(runtime))
+    if isinstance(spec, CustomFeatureExtractor):
+        return extraction_numerics(runtime)
     extractor = load_extractor(spec, runtime)
     try:
         return extractor.numerics()
@@ -208,6 +244,10 @@ def load_extractor(spec: FeatureExtractorSpec, runtime: Runtime | None = None) -
         return loaded(base, runtime, tuned)
     if isinstance(base, EmbeddedExtractor):
         return embedded_networks.loaded(base, runtime, tuned)
+    if isinstance(base, CustomFeatureExtractor):
+        from mlsession.extractors.custom_loading import loaded as own
+
+        return own(base, runtime)
     assert isinstance(spec, OwnExtractor)
     return spec.load()
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from mlsession.devices.memory import is_out_of_memory
 from mlsession.errors import InvalidParameter
 from mlsession.extractors.numerics import gpu_numerics, torch_numerics
 from mlsession.extractors.runtime import Runtime
@@ -53,7 +54,7 @@ class Lane:
     def __init__(self, network: nn.Module, runtime: Runtime, side: int, dimension: int) -> None:
         """`network` is `frozen`, and left as it is; `side` is that of the pictures.
 
-        Raises `torch.OutOfMemoryError` where the device has no room for such batches.
+        Raises what `is_out_of_memory` knows where the device has no room for such batches.
         """
         if runtime.gpu is None:
             raise InvalidParameter("runtime", runtime, "is of the CPU, which needs no lane")
@@ -129,7 +130,9 @@ def fitting_lane(network: nn.Module, runtime: Runtime, side: int, dimension: int
     while True:
         try:
             return Lane(network, runtime, side, dimension), runtime
-        except torch.OutOfMemoryError as error:
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
             smaller, failure = runtime.batch_size // 2, error
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

@@ -129,6 +129,11 @@ def _incompatible(parameter: str, original: object, new: object, cure: str) -> I
     return IncompatibleParameters(f"algorithm.feature_extractor.{parameter}", original, new, cure)
 
 
+def library_version(spec: LibraryExtractor) -> str:
+    """The package that defines its network, and the version that is installed here."""
+    return _library(spec.library).version
+
+
 def _library(name: str) -> _Library:
     if name == "timm":
         from mlsession.extractors import timm_networks

@@ -3,7 +3,8 @@
 | backend | where | networks |
 |-|-|-|
 | `openvino` | x86 processors, with `pip install 'mlsession[fast]'` | those of mlsession |
-| `torch` | everywhere; on GPUs (see `devices.accelerators`) | all |
+| `torch` | everywhere; on GPUs (see `devices.accelerators`) | all but ONNX files |
+| `onnxruntime` | everywhere, with `pip install 'mlsession[onnx]'` | ONNX files of one's own, see `custom` |
 
 `bfloat16` is taken for mlsession's own networks where the processor multiplies it faster (AMX, AVX-512 BF16): its
 features have a cosine to those of float32 of 0.9994 on average and 0.9991 at the 5th percentile (78 photos of fruit,
@@ -27,7 +28,7 @@ from mlsession.devices.accelerators import AcceleratorChoice, Device, Gpu, check
 from mlsession.errors import IncompatibleParameters, InvalidParameter
 from mlsession.processor import Processor, this_processor
 
-Backend: TypeAlias = Literal["openvino", "torch"]
+Backend: TypeAlias = Literal["openvino", "torch", "onnxruntime"]
 Precision: TypeAlias = Literal["float32", "bfloat16"]
 BackendChoice: TypeAlias = Literal["auto", "openvino", "torch"]
 PrecisionChoice: TypeAlias = Literal["auto", "float32", "bfloat16", "32-true", "bf16-true", "bf16-mixed", "16-mixed"]
@@ -173,6 +174,10 @@ def recorded_runtime(numerics: Mapping[str, object], surroundings: Surroundings)
         )
     if backend == "openvino" and not surroundings.has_openvino:
         raise IncompatibleParameters("backend", backend, "not installed", f"run: {_INSTALL}")
+    if backend == "onnxruntime":
+        if importlib.util.find_spec("onnxruntime") is None:
+            raise IncompatibleParameters("backend", backend, "not installed", "run: pip install 'mlsession[onnx]'")
+        return Runtime(backend="onnxruntime", precision="float32")
     if precision == "bfloat16" and not surroundings.processor.has_bfloat16:
         raise IncompatibleParameters("precision", precision, f"not in {surroundings.processor.name}", _ELSEWHERE)
     return Runtime(

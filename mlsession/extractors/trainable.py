@@ -54,6 +54,11 @@ def depths(network: nn.Module) -> dict[str, int]:
     return {name: found[name] for name, _ in network.named_parameters()}
 
 
+def blocks(network: nn.Module) -> tuple[nn.Module, ...]:
+    """The blocks of a network that `trainable_network` made, in order; see `depths`. None holds another one."""
+    return tuple(_blocks(network, is_opened=True))
+
+
 class _Steady(Framed):
     """A network of a library in which nothing is random, in either mode."""
 
@@ -103,6 +108,14 @@ def _parts(path: str, module: nn.Module, *, is_opened: bool = False) -> Iterator
     yield [name for name, _ in module.named_parameters(prefix=path, recurse=False)], False
     for name, child in module.named_children():
         yield from _parts(f"{path}.{name}" if path else name, child, is_opened=isinstance(module, Framed))
+
+
+def _blocks(module: nn.Module, *, is_opened: bool = False) -> Iterator[nn.Module]:
+    if is_opened or isinstance(module, _CONTAINERS) or _holds_blocks(module):
+        for child in module.children():
+            yield from _blocks(child, is_opened=isinstance(module, Framed))
+    elif _is_block(module):
+        yield module
 
 
 def _holds_blocks(module: nn.Module) -> bool:

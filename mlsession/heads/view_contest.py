@@ -123,7 +123,7 @@ class ViewContest:
     def _begun(self) -> Path:
         """The next set before its first fit."""
         views = self._next
-        path = Path.begin(self.rows_of(views), self.classes, _judge(self.options))
+        path = Path.begin(self.rows_of(views), self.classes, judge_of(self.options))
         return path if views == NO_VIEWS else replace(path, strengths=self._strengths())
 
     @property
@@ -169,8 +169,8 @@ class ViewContest:
         return Contest(num_folds=kept.chosen.folds, trials=trials, leading=kept)
 
 
-def _judge(options: ClassifierOptions) -> LogisticRegressor:
-    """What sets are judged by: what is fitted in the end, if it is a logistic regression whose penalty is chosen."""
+def judge_of(options: ClassifierOptions) -> LogisticRegressor:
+    """What judges features: what is fitted in the end, if it is a logistic regression whose penalty is chosen."""
     first: HeadOptions = candidates_of(options)[0]
     if isinstance(first, LogisticRegressor) and first.l2 is None:
         return first
@@ -180,6 +180,6 @@ def _judge(options: ClassifierOptions) -> LogisticRegressor:
 def _of(options: ClassifierOptions, judged: Chosen) -> Chosen:
     """What was chosen of the options themselves: of a head that leaves nothing to choose nothing but the views."""
     first: HeadOptions = candidates_of(options)[0]
-    if first == _judge(options):
+    if first == judge_of(options):
         return judged
     return Chosen(options=first, kind=kind_for(judged.folds), folds=judged.folds, judged=judged.judged)

@@ -156,7 +156,9 @@ def _rows(commits: tuple[CheckpointEntry, ...]) -> dict[int, tuple[BlobRef, ...]
 def _check_blobs(store: Store, live: tuple[CheckpointEntry, ...], rows: Collection[BlobRef]) -> None:
     for entry in live:
         decode_state(read_blob(store, entry.state), entry.state.key)
-        for ref in (entry.state, *entry.adds):
+        for ref in entry.shards:
+            decode_arrays(read_blob(store, ref), ref.key)
+        for ref in (*entry.states, *entry.adds):
             _demand(record_of(ref.key) == entry.number, f"checkpoint {entry.number} names another's {ref.key}")
     for ref in rows:
         decode_arrays(read_blob(store, ref), ref.key)
@@ -173,13 +175,14 @@ def _check_removals(
     resting = valid_commits(Identity.from_record(timeline[0]).phases, newest, lambda phase: newest[phase].inputs)
     lost = {entry.number for entry in resting.values()} - {entry.number for entry in live}
     _demand(not lost, f"going on rests on {lost}, which were removed")
-    needed = {entry.state.key for entry in live} | set(rows)
+    needed = {ref.key for entry in live for ref in entry.states} | set(rows)
     for record in timeline:
         if record.kind is Kind.REMOVED:
             named = record.body.get("keys")
             keys = {str(key) for key in named} if isinstance(named, list) else set()
             _demand(not keys & needed, f"record {record.number} deletes {keys & needed}, which are needed")
-            known = {ref.key for entry in commits if entry.number < record.number for ref in (entry.state, *entry.adds)}
+            earlier = [entry for entry in commits if entry.number < record.number]
+            known = {ref.key for entry in earlier for ref in (*entry.states, *entry.adds)}
             _demand(keys <= known, f"record {record.number} deletes {keys - known}, which no checkpoint named")
 
 

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mlsession.augment.averaged import AverageViews
 from mlsession.classifier.predictor import Predictor
 from mlsession.clock import SystemClock
 from mlsession.data.source import DataSource
 from mlsession.events import Event
-from mlsession.export.metadata import ModelMetadata
-from mlsession.export.report import ExportReport
 from mlsession.job.attach import FollowOptions, following
 from mlsession.job.callbacks import Callback
 from mlsession.job.job import Job, JobContext
@@ -27,25 +23,21 @@ from mlsession.session.integrity import Repair
 from mlsession.session.parameters import SessionParameters
 from mlsession.session.session import TrainingSession
 from mlsession.training.evaluation import Evaluation, evaluate_source
-from mlsession.training.exporting import core_ml_model, write_model
 from mlsession.training.launching import driven, prepare_for_workers
 from mlsession.training.logged import concluding
 from mlsession.training.outcome import Trained
 from mlsession.training.overlap import check_apart
 from mlsession.training.parameters import ModelParameters
-from mlsession.training.predicting import PredictingClassifier
 from mlsession.training.prepare import made_session, prepared, restored
 from mlsession.training.record import ClassifierRecord, Findings
 from mlsession.training.repairing import repair_training_session
 from mlsession.training.request import Request, recorded_request
 from mlsession.training.restore import from_checkpoint, load_model
 from mlsession.training.results import StoredResults
-
-if TYPE_CHECKING:
-    from coremltools.models import MLModel
+from mlsession.training.writing import WritingClassifier
 
 
-class Classifier(PredictingClassifier):
+class Classifier(WritingClassifier):
     """An image classifier. Making one trains it, and returns when it is trained:
 
         classifier = Classifier(DataSource.labeled_directories("animals/train"))
@@ -77,7 +69,13 @@ class Classifier(PredictingClassifier):
         if place is not None and trained.evaluation is not None:
             results = StoredResults(place=place, checkpoint=trained.evaluation)
         views = None if parameters is None else trained.views
-        findings = Findings(metrics=trained.metrics, history=trained.history, views=views, results=results)
+        findings = Findings(
+            metrics=trained.metrics,
+            history=trained.history,
+            views=views,
+            extractor_choice=trained.extractor_choice,
+            results=results,
+        )
         classifier = cls.__new__(cls)
         ClassifierRecord.__init__(classifier, Predictor(trained.model), parameters, findings)
         return classifier
@@ -223,7 +221,8 @@ class Classifier(PredictingClassifier):
         storage_options: Mapping[str, object] | None = None,
         extractor_weights: str | Path | None = None,
     ) -> Classifier:
-        """A saved `.safetensors` model, a session (its newest classifier), or a checkpoint, by path or URL.
+        """A saved `.safetensors` model, a folder of `write_folder`, a session (its newest classifier), or a checkpoint,
+        by path or URL.
 
         `extractor_weights` is the file of weights of an extractor of timm or torchvision: a saved model does not say
         where it lies. It is read at the first prediction, which raises `ModelNotFound` where it is missing and
@@ -249,35 +248,6 @@ class Classifier(PredictingClassifier):
         `top` is how many labels to rank of each image, at most.
         """
         return evaluate_source(self._predictor, data, top, self._views(average_views))
-
-    def write(
-        self,
-        url: str | Path,
-        metadata: ModelMetadata | None = None,
-        storage_options: Mapping[str, object] | None = None,
-    ) -> ExportReport:
-        """Writes the classifier, atomically, in the format that a path or URL ends with; docs/exports.md has them all.
-
-            .mlmodel .mlpackage .onnx .pt2 .safetensors      and those of other packages
-
-        The export's answers are compared with the classifier's first, on photos of its session where they can be read;
-        the report is also written beside it. Raises `InvalidParameter` for another ending or for what the format cannot
-        express, `UsageError` where a package is missing, `InternalError` if the answers differ, and `StoreError`.
-        """
-        found, about = self._findings, metadata or ModelMetadata()
-        return write_model(self._predictor.model, str(url), about, found.metrics, storage_options, found.results)
-
-    @property
-    def model(self) -> MLModel:
-        """The Core ML model in memory, as coremltools' `MLModel`; made and proved at the first use, in seconds.
-
-        On a Mac it predicts. Raises as `write` does.
-        """
-        return self._core_ml_model
-
-    @cached_property
-    def _core_ml_model(self) -> MLModel:
-        return core_ml_model(self._predictor.model, self._findings.metrics)
 
 
 def _request(

@@ -9,7 +9,7 @@ from mlsession.errors import DamagedData
 from mlsession.phases.cache import view_key
 from mlsession.phases.donation import DonatedRows, collect_rows
 from mlsession.phases.recorded import AUGMENTER
-from mlsession.session.donor import DONOR, Donor, check_alike
+from mlsession.session.donor import DONOR, Donor, check_alike, check_made_by, made_by
 from mlsession.session.identity import Identity
 from mlsession.session.log.blobs import as_written, read_blob
 from mlsession.session.log.members import as_count
@@ -29,22 +29,27 @@ def donation_of(
     storage_options: Mapping[str, object],
     store: Store,
     attachments: Mapping[str, BlobRef],
-) -> Callable[[], DonatedRows] | None:
-    """What reads the donor that the `attachments` of an opening in `store` name, if they do; see `donated_rows`."""
+) -> Callable[[str], DonatedRows] | None:
+    """What reads the donor that the `attachments` of an opening in `store` name, if they do; see `donated_rows`.
+
+    It is told the identity of the extractor whose features are wanted.
+    """
     if DONOR not in attachments:
         return None
     named, identity = attachments[DONOR], session.identity
 
-    def read() -> DonatedRows:
-        return donated_rows(Donor.decode(read_blob(store, named)), identity, own, storage_options)
+    def read(extractor: str) -> DonatedRows:
+        return donated_rows(Donor.decode(read_blob(store, named)), identity, extractor, own, storage_options)
 
     return read
 
 
 def donated_rows(
-    donor: Donor, identity: Identity, own: Callable[[], Store], storage_options: Mapping[str, object]
+    donor: Donor, identity: Identity, extractor: str, own: Callable[[], Store], storage_options: Mapping[str, object]
 ) -> DonatedRows:
     """All that is whole of what a donor has extracted, for the session of this `identity`, whose folder `own` opens.
+
+    `extractor` is the identity of the one that it uses.
 
     Raises `SessionNotFound` or `NoUsableCheckpoint` where the donor is gone, `IncompatibleParameters` where it
     extracts otherwise, `DamagedData`, `StoreError`.
@@ -56,6 +61,7 @@ def donated_rows(
         plan = recorded_views(session.identity.parameters)
         augmenter = str(session.identity.numerics.get(AUGMENTER, ""))
         past = session.at_checkpoint(donor.checkpoint)
+        check_made_by(made_by(session.identity, past), extractor)
         with as_written("donor"):
             rows = past.whole_rows(Phase.EXTRACTING)
             return collect_rows(rows, _most_rows(past), lambda block: _keys(block, plan, augmenter))

@@ -19,6 +19,7 @@ from mlsession.scanning.finding import Finding
 from mlsession.session.log.blobs import as_written
 from mlsession.session.phase import Json, Phase, PhaseState
 from mlsession.session.session import TrainingSession, history_of
+from mlsession.training.choosing import settled_by
 from mlsession.training.parameters import ModelParameters
 from mlsession.training.said import training_line
 
@@ -46,11 +47,10 @@ def gather_evidence(
     Reads nothing: neither images nor features nor what was said of each image. Raises `DamagedData`,
     `InvalidParameter` for parameters that this version does not have.
     """
-    parameters = ModelParameters.from_json(
-        session.identity.parameters, session.settings, session.parameters.storage_options
-    )
+    given = ModelParameters.from_json(session.identity.parameters, session.settings, session.parameters.storage_options)
+    parameters = settled_by(given, states.get(Phase.CHOOSING, PhaseState()))
     trained, limit = states[Phase.TRAINING], session.settings.get("iterations")
-    spec, head = parameters.algorithm.feature_extractor, parameters.algorithm.head
+    spec, head = parameters.algorithm.extractor, parameters.algorithm.head
     with as_written("state of training"):
         converged = trained.data["converged"] is True
     chosen = chosen_of(states[Phase.SELECTING]) if Phase.SELECTING in states else None
@@ -74,12 +74,12 @@ def gather_evidence(
         is_perceptron_no_better=_is_perceptron_no_better(chosen),
         is_weighted=head.class_weight is not None,
         extractor=spec.name,
-        larger_extractor="lite2" if spec in (ScenePrint(), ScenePrint(revision=2)) else "",
+        larger_extractor="lite2" if spec == ScenePrint() and given.algorithm.automatic is None else "",
         input_side=spec.input_side,
         small_files=small_files(training),
         skipped=Share(part=num_skipped, count=len(training)),
         findings=findings,
-        line=training_line(session, parameters),
+        line=training_line(session, given),
     )
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import closing, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,20 +10,13 @@ import numpy as np
 
 from mlsession import __version__
 from mlsession.classifier.model import ImageModel
-from mlsession.errors import DamagedData, StoreError, UnreadableImage, UsageError
+from mlsession.export.compression import Compression, checked_compression
 from mlsession.export.metadata import ModelMetadata
-from mlsession.export.protocol import Exporter, Images, export_suffix
+from mlsession.export.protocol import Exporter, export_suffix
 from mlsession.export.report import ExportReport
-from mlsession.images.decode import prepare_image
 from mlsession.metrics.report import ClassifierMetrics
-from mlsession.session.parameters import SessionParameters
-from mlsession.session.session import TrainingSession
-from mlsession.store.reading import ReadPolicy
-from mlsession.store.retrying import Backoff
-from mlsession.training.indexes import read_index
-from mlsession.training.inputs import TEST_INDEX, TRAINING_INDEX
-from mlsession.training.request import recorded_request
 from mlsession.training.results import StoredResults
+from mlsession.training.session_photos import SessionPhoto, session_photos
 
 if TYPE_CHECKING:
     from coremltools.models import MLModel
@@ -32,6 +24,9 @@ if TYPE_CHECKING:
 
 MOST_PHOTOS = 8
 """So many photos of a session an export is proved on, beside pictures that are made up."""
+
+MOST_MEASURED = 200
+"""On so many what a compression changed is measured, which takes half a minute on one core."""
 
 
 def write_model(
@@ -41,6 +36,9 @@ def write_model(
     metrics: Mapping[str, ClassifierMetrics],
     storage_options: Mapping[str, object] | None = None,
     results: StoredResults | None = None,
+    *,
+    compress: str | None = None,
+    max_changed: float | None = None,
 ) -> ExportReport:
     """Write a model, proved and atomically, in the format that `url` ends with; see `Classifier.write`.
 
@@ -50,23 +48,30 @@ def write_model(
     from mlsession.export.verify import proof_images
     from mlsession.export.write import check_destination, export_model
 
-    check_destination(url, storage_options)
     suffix = export_suffix(url, offered_suffixes)
-    exporter = _exporter(suffix)
-    photos = session_photos(results, model.side)
+    compression = checked_compression(suffix, compress, max_changed)
+    check_destination(url, storage_options)
+    photos = session_photos(results, model.side, MOST_PHOTOS if compression is None else MOST_MEASURED)
+    exporter = exporter_of(suffix) if compression is None else _smaller(suffix, compression, photos)
     return export_model(
         model,
         url,
         with_facts(metadata, model, metrics),
-        np.concatenate([proof_images(model.side), *photos]),
+        np.concatenate([proof_images(model.side), *(photo.picture for photo in photos)]),
         {suffix: exporter},
         storage_options,
         num_photos=len(photos),
     )
 
 
-def _exporter(suffix: str) -> Exporter[ImageModel]:
-    """Of a known suffix; converters are loaded for none but this one."""
+def _smaller(suffix: str, compression: Compression, photos: Sequence[SessionPhoto]) -> Exporter[ImageModel]:
+    from mlsession.export.compressed import compressed_exporter
+
+    return compressed_exporter(suffix, compression, [photo.label for photo in photos])
+
+
+def exporter_of(suffix: str) -> Exporter[ImageModel]:
+    """The exporter of a known suffix; converters are loaded for none but this one."""
     if suffix == ".mlmodel":
         from mlsession.export.coreml import CoreMLExporter
 
@@ -90,39 +95,6 @@ def _exporter(suffix: str) -> Exporter[ImageModel]:
     from mlsession.export.plugins import offered_exporter
 
     return offered_exporter(suffix)
-
-
-def session_photos(results: StoredResults | None, side: int) -> list[Images]:
-    """A few photos of a session, uint8 [1, side, side, 3] each, from all over its test images, or else its training's.
-
-    Fewer, or none, where they cannot be read from here: an export needs no data, and its report says how many there
-    were.
-    """
-    if results is None:
-        return []
-    found: list[Images] = []
-    try:
-        for data, name in _photo_files(results):
-            with suppress(UnreadableImage):
-                found.append(prepare_image(data, name, side)[None])
-    except (UsageError, StoreError, DamagedData, KeyError):
-        return found
-    return found
-
-
-def _photo_files(results: StoredResults) -> Iterator[tuple[bytes, str]]:
-    place = results.place
-    parameters = SessionParameters(place.url, storage_options=place.storage_options)
-    with closing(TrainingSession(place.open, parameters)) as session:
-        request, past = recorded_request(session), session.at_checkpoint(results.checkpoint)
-        source, named = (request.data, TRAINING_INDEX)
-        if request.testing is not None:
-            source, named = (request.testing, TEST_INDEX)
-        keys = read_index(session, named, past).index.keys
-    step = max(-(-len(keys) // MOST_PHOTOS), 1)
-    with closing(source.reader(ReadPolicy(read_timeout=10, backoff=Backoff(give_up_after=10)))) as reader:
-        for key in keys[::step][:MOST_PHOTOS]:
-            yield reader.read(key), key
 
 
 def core_ml_model(model: ImageModel, metrics: Mapping[str, ClassifierMetrics]) -> MLModel:

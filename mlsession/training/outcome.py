@@ -9,10 +9,10 @@ from mlsession.augment.views import ViewPlan
 from mlsession.classifier.model import ImageModel
 from mlsession.errors import DamagedData
 from mlsession.extractors.catalog import FeatureExtractorSpec
-from mlsession.extractors.protocol import OwnExtractor
-from mlsession.extractors.tuned import TunedExtractor, tensor_digest
+from mlsession.extractors.tuned import TunableExtractor, TunedExtractor, tensor_digest
 from mlsession.heads.protocol import Head
 from mlsession.metrics.report import ClassifierMetrics
+from mlsession.phases.chosen_extractor import ExtractorChoice, extractor_chosen
 from mlsession.phases.evaluated import metrics_of
 from mlsession.phases.finetuned import NETWORK_PREFIX, is_kept, tuned_head, tuned_temperature, tuned_tensors
 from mlsession.phases.trained import chosen_of, temperature_of, trained_head
@@ -20,6 +20,7 @@ from mlsession.session.log.blobs import as_written
 from mlsession.session.log.layout import record_key
 from mlsession.session.phase import Past, Phase, PhaseState
 from mlsession.session.session import history_of
+from mlsession.training.choosing import settled
 from mlsession.training.parameters import ModelParameters
 
 
@@ -36,6 +37,8 @@ class Trained:
     """Those of training images that it was trained on."""
     evaluation: int | None = None
     """The number of the checkpoint that ended its evaluation; None if it was not evaluated."""
+    extractor_choice: ExtractorChoice | None = None
+    """How its extractor was chosen; None where that was given."""
 
 
 def kept_views(past: Past, parameters: ModelParameters) -> tuple[str, ...] | None:
@@ -67,8 +70,10 @@ def trained(
         with as_written(record_key(evaluation)):
             metrics = metrics_of(past.state(Phase.EVALUATING), classes)
     kept = kept_views(past, parameters)
+    is_open = parameters.algorithm.automatic is not None
     return Trained(
         model=model,
+        extractor_choice=extractor_chosen(past.state(Phase.CHOOSING)) if is_open else None,
         views=parameters.views if kept is None else parameters.views.only(kept),
         metrics=metrics,
         history=history,
@@ -81,7 +86,7 @@ def trained_model(
 ) -> ImageModel:
     """The model of `trained`. Raises `DamagedData`."""
     key, state = record_key(past.newest_commit(Phase.TRAINING)), past.state(Phase.TRAINING)
-    spec = parameters.algorithm.feature_extractor
+    spec = settled(parameters, past).algorithm.extractor
     tuned = past.state(Phase.FINETUNING) if finetuned else PhaseState()
     if is_kept(tuned):
         key = record_key(past.newest_commit(Phase.FINETUNING))
@@ -105,7 +110,7 @@ def digest_of(training: PhaseState, tuning: PhaseState) -> str:
 
 
 def _tuned(spec: FeatureExtractorSpec, state: PhaseState) -> TunedExtractor:
-    assert not isinstance(spec, OwnExtractor | TunedExtractor)  # Those are refused, see `FineTune`.
+    assert isinstance(spec, TunableExtractor)  # Others are refused, see `FineTune`.
     return TunedExtractor(base=spec, tensors=tuned_tensors(state))
 
 

@@ -17,9 +17,9 @@ from mlsession.augment.automatic import (
 from mlsession.augment.views import ViewPlan
 from mlsession.data.validation import Validation, ValidationKind
 from mlsession.devices.accelerators import AcceleratorChoice
-from mlsession.errors import InvalidParameter
-from mlsession.extractors.catalog import FeatureExtractorSpec, extractor_from_json, scene_print
-from mlsession.extractors.library import LibraryExtractor
+from mlsession.errors import InternalError, InvalidParameter
+from mlsession.extractors.automatic import AUTO, AutomaticExtractor, stored_extractor
+from mlsession.extractors.catalog import FeatureExtractorSpec, recorded_place, scene_print
 from mlsession.extractors.runtime import MIXED, BackendChoice, PrecisionChoice, check_choices, plain_precision
 from mlsession.finetuning.options import FineTune
 from mlsession.heads.options import (
@@ -32,19 +32,13 @@ from mlsession.heads.options import (
 from mlsession.session.log.blobs import as_written
 from mlsession.session.log.members import as_integer, as_text
 from mlsession.session.phase import Json
-from mlsession.store import redact
 
 Tune: TypeAlias = Literal["cross-validation", "validation", "off"]
 TUNES: tuple[Tune, ...] = ("cross-validation", "validation", "off")
 DEFAULT_ITERATIONS = 25
 """As Create ML."""
 EXTRACTOR_WEIGHTS = "extractor_weights"
-"""The setting that says where the weights of a library's network lie."""
-
-
-def relocated(settings: Mapping[str, Json], extractor_weights: str | None) -> Mapping[str, Json]:
-    """A session's settings with the weights of its extractor in another place; None leaves them where they were."""
-    return settings if extractor_weights is None else {**settings, EXTRACTOR_WEIGHTS: extractor_weights}
+"""The setting that says where the weights of a library's network lie, or the file of a custom extractor."""
 
 
 def recorded_views(stored: Mapping[str, Json]) -> ViewPlan:
@@ -58,7 +52,8 @@ def recorded_views(stored: Mapping[str, Json]) -> ViewPlan:
 class TransferLearning:
     """A frozen extractor and a small classifier trained on its features."""
 
-    feature_extractor: FeatureExtractorSpec = field(default_factory=scene_print)
+    feature_extractor: FeatureExtractorSpec | AutomaticExtractor | Literal["auto"] = field(default_factory=scene_print)
+    """An extractor, or `AutomaticExtractor` to have one chosen by how good heads on its features are: "auto"."""
     classifier: ClassifierOptions | Literal["auto"] = field(default_factory=LogisticRegressor)
     """`LogisticRegressor`, `MultilayerPerceptron`, or `AutomaticClassifier` to have one of them chosen: "auto"."""
 
@@ -69,6 +64,20 @@ class TransferLearning:
         elif not isinstance(given, LogisticRegressor | MultilayerPerceptron | AutomaticClassifier):
             reason = 'must be "auto", or a LogisticRegressor, MultilayerPerceptron or AutomaticClassifier'
             raise InvalidParameter("classifier", given, reason)
+        if self.feature_extractor == AUTO:
+            object.__setattr__(self, "feature_extractor", AutomaticExtractor())
+
+    @property
+    def automatic(self) -> AutomaticExtractor | None:
+        """What the extractor is to be chosen out of; None where it is given."""
+        return self.feature_extractor if isinstance(self.feature_extractor, AutomaticExtractor) else None
+
+    @property
+    def extractor(self) -> FeatureExtractorSpec:
+        """The extractor that is given. Raises `InternalError` where it is to be chosen; see `training.choosing`."""
+        if isinstance(self.feature_extractor, AutomaticExtractor):
+            raise InternalError("the extractor is to be chosen, and nobody asked which one was")
+        return cast(FeatureExtractorSpec, self.feature_extractor)  # "auto" has become another value above.
 
     @property
     def head(self) -> ClassifierOptions:
@@ -130,6 +139,9 @@ class ModelParameters:
         if self.tune == "off" and isinstance(self.algorithm.head, AutomaticClassifier):
             reason = "a classifier is chosen by how good it is on held-out images; name one, or tune on some"
             raise InvalidParameter("tune", self.tune, reason)
+        if self.tune == "off" and self.algorithm.automatic is not None:
+            reason = "an extractor is chosen by how good heads are on held-out images; name one, or tune on some"
+            raise InvalidParameter("tune", self.tune, reason)
         # Two sets of the same options are the same parameters, however they are written.
         object.__setattr__(self, "augmentation", augmentation_of(self.augmentation))
         if self.tune == "off" and self.chooses_views:
@@ -185,7 +197,7 @@ class ModelParameters:
             "seed": self.seed,
             **({"augmentation": augmentation} if augmentation else {}),
             "algorithm": {
-                "feature_extractor": {**self.algorithm.feature_extractor.to_json(), "identity": self._identity},
+                "feature_extractor": self._extractor_json(),
                 "classifier": self.algorithm.head.to_json(),
                 **({"finetune": self.algorithm.tuning_json()} if isinstance(self.algorithm, FineTune) else {}),
             },
@@ -197,16 +209,17 @@ class ModelParameters:
             **({} if self.accelerator == "auto" else {"accelerator": self.accelerator}),
         }
 
-    @property
-    def _identity(self) -> str:
-        return self.algorithm.feature_extractor.identity
+    def _extractor_json(self) -> dict[str, Json]:
+        if (automatic := self.algorithm.automatic) is not None:
+            return automatic.to_json()
+        spec = self.algorithm.extractor
+        return {**spec.to_json(), "identity": spec.identity}
 
     def settings(self) -> dict[str, Json]:
         """What a session remembers beside `to_json`, and may be another the next time: where weights lie."""
         spec = self.algorithm.feature_extractor
-        if not isinstance(spec, LibraryExtractor):
-            return {}
-        return {EXTRACTOR_WEIGHTS: None if spec.location is None else redact(spec.location)}
+        place = None if isinstance(spec, AutomaticExtractor | str) else recorded_place(spec)
+        return {} if place is None else {EXTRACTOR_WEIGHTS: place[0]}
 
     @classmethod
     def from_json(
@@ -246,7 +259,7 @@ class ModelParameters:
             seed=seed,
             augmentation=augmentation_from_json(stored.get("augmentation", [])),
             algorithm=_algorithm(
-                extractor_from_json(algorithm["feature_extractor"], weights, storage_options),
+                stored_extractor(algorithm["feature_extractor"], weights, storage_options),
                 classifier_from_json(algorithm["classifier"]),
                 algorithm.get("finetune"),
             ),
@@ -260,9 +273,11 @@ class ModelParameters:
 
 
 def _algorithm(
-    extractor: FeatureExtractorSpec, classifier: ClassifierOptions, finetune: Mapping[str, Json] | None
+    extractor: FeatureExtractorSpec | AutomaticExtractor,
+    classifier: ClassifierOptions,
+    finetune: Mapping[str, Json] | None,
 ) -> Algorithm:
     """As stored; `finetune` is what is tuned besides the head, if that is."""
-    if finetune is None:
+    if finetune is None or isinstance(extractor, AutomaticExtractor):
         return TransferLearning(feature_extractor=extractor, classifier=classifier)
     return FineTune.from_tuning_json(finetune, extractor, classifier)

@@ -26,6 +26,7 @@ from mlsession.store import Store
 from mlsession.store.retrying import RetryingStore
 from mlsession.training.brief import tell_findings
 from mlsession.training.changes import check_unchanged, extracted_digests, renewed
+from mlsession.training.choosing import choosing_inputs
 from mlsession.training.corrected import corrections_to_keep, cure_without_corrections
 from mlsession.training.donated import donation_of
 from mlsession.training.indexes import read_index
@@ -253,6 +254,7 @@ def _task(
         ),
         test=part_of(test, classes, readers.test) if test and readers.test else None,
         images_digest=images_digest(attachments),
+        choosing_digest=choosing_inputs(session.timeline, attachments),
         test_digest=index_digest(test),
         emit=emit,
         open_cache=cache_opener(request),

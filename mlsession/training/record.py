@@ -15,6 +15,7 @@ from mlsession.errors import UsageError
 from mlsession.metrics.images import ImageResults
 from mlsession.metrics.report import ClassifierMetrics
 from mlsession.metrics.text import summary_line
+from mlsession.phases.chosen_extractor import ExtractorChoice
 from mlsession.phases.evaluated import PartName
 from mlsession.training.parameters import ModelParameters
 from mlsession.training.results import StoredResults, check_part, no_results
@@ -33,6 +34,8 @@ class Findings:
     """Metrics of training by iteration."""
     views: ViewPlan | None = None
     """Those of training images that it was trained on; None where nobody knows."""
+    extractor_choice: ExtractorChoice | None = None
+    """How its extractor was chosen; None where that was given, or nobody knows."""
     results: StoredResults | None = None
     """Where the results of each image lie; None if it was not evaluated."""
 
@@ -54,6 +57,14 @@ class ClassifierRecord:
     def model_parameters(self) -> ModelParameters | None:
         """What it was trained with; None for one that was loaded from a file."""
         return self._parameters
+
+    @property
+    def extractor_choice(self) -> ExtractorChoice | None:
+        """Which extractor its session chose, with the scores and differences that decided it.
+
+        None for one whose extractor was given, and for one that was loaded from a file.
+        """
+        return self._findings.extractor_choice
 
     @property
     def model_digest(self) -> str:

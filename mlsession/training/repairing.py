@@ -48,7 +48,7 @@ def _with_own_rows(task: ImageClassification, session: TrainingSession, place: S
         return task
     donor, identity = Donor(url=None, checkpoint=extracted.number), session.identity
 
-    def own_rows() -> DonatedRows:
-        return donated_rows(donor, identity, place.open, place.storage_options)
+    def own_rows(extractor: str) -> DonatedRows:
+        return donated_rows(donor, identity, extractor, place.open, place.storage_options)
 
     return replace(task, donation=own_rows)

@@ -20,7 +20,8 @@ from mlsession.store import Store, is_local, join_url, open_store, parent_url
 from mlsession.store.reading import ReadPolicy
 from mlsession.training.corrected import corrections_to_keep, recorded_corrections
 from mlsession.training.inputs import TEST_INDEX, TRAINING_INDEX, VALIDATION_INDEX
-from mlsession.training.parameters import EXTRACTOR_WEIGHTS, ModelParameters, relocated
+from mlsession.training.parameters import EXTRACTOR_WEIGHTS, ModelParameters
+from mlsession.training.relocating import relocated
 from mlsession.training.tuning import check_validation
 
 CACHE_NAME = ".mlsession-cache"
@@ -131,7 +132,7 @@ def recorded_request(
     if data is None:
         raise UnusableData(session.url, "the session does not say where its data are; call train with the data")
     of_weights = access.get(EXTRACTOR_WEIGHTS, options)
-    settings = relocated(settings, extractor_weights)
+    settings = relocated(session.identity.parameters, settings, extractor_weights)
     parameters = ModelParameters.from_json(session.identity.parameters, settings, of_weights)
     if parameters.validation.source is not None and (held_out := source("validation_source", VALIDATION_INDEX)):
         parameters = replace(parameters, validation=Validation.data(held_out))

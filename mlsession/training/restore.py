@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from contextlib import closing
+from pathlib import PurePosixPath
 from typing import TypeAlias
 
-from mlsession.classifier.format import MOST_BYTES, decode_model
+from mlsession.classifier.format import IN_FOLDER, MOST_BYTES, decode_model
 from mlsession.errors import (
     ForeignFiles,
     KeyMissing,
@@ -15,17 +16,19 @@ from mlsession.errors import (
     NoUsableCheckpoint,
     SessionNotFound,
 )
+from mlsession.export.protocol import EXPORT_SUFFIXES
 from mlsession.job.run import SessionPlace
 from mlsession.session.parameters import SessionParameters
 from mlsession.session.past import StoredPast
 from mlsession.session.phase import Phase
 from mlsession.session.session import TrainingSession
 from mlsession.session.standing import valid_commits
-from mlsession.store import open_store, parent_url, redact, url_name
+from mlsession.store import join_url, open_store, parent_url, redact, url_name
 from mlsession.training.indexes import read_index
 from mlsession.training.inputs import TRAINING_INDEX
 from mlsession.training.outcome import Trained, trained
-from mlsession.training.parameters import ModelParameters, relocated
+from mlsession.training.parameters import ModelParameters
+from mlsession.training.relocating import relocated
 
 _CHECKPOINT = re.compile(r"(?P<session>.*)/log/(?P<number>\d{10})\.json")
 
@@ -35,22 +38,30 @@ Restored: TypeAlias = tuple[Trained, ModelParameters | None, SessionPlace | None
 
 
 def load_model(url: str, storage_options: Mapping[str, object], extractor_weights: str | None = None) -> Restored:
-    """The classifier at a URL: a saved `.safetensors` file, a checkpoint, or a session.
+    """The classifier at a URL: a saved `.safetensors` file, a folder with one and its card, a checkpoint, or a session.
 
     `extractor_weights` says where the weights of a library's network lie; None leaves it to what is stored.
     """
     if url.lower().endswith(".safetensors"):
         return _load_file(url, storage_options, extractor_weights), None, None
-    if url.lower().endswith(".mlmodel"):
-        raise ModelNotFound(f"{redact(url)}: Core ML files are for apps; load the .safetensors form or the session")
+    if (suffix := PurePosixPath(url_name(url)).suffix.lower()) in EXPORT_SUFFIXES:
+        reason = f"{suffix} files are for other programs; load the .safetensors form or the session"
+        raise ModelNotFound(f"{redact(url)}: {reason}")
     if _CHECKPOINT.fullmatch(url):
         return from_checkpoint(url, storage_options, extractor_weights)
     try:
         with _session(url, storage_options) as session:
             return newest_trained(session, extractor_weights)
-    except (SessionNotFound, ForeignFiles) as error:
+    except (SessionNotFound, ForeignFiles):
+        pass
+    try:
+        return _load_file(join_url(url, IN_FOLDER), storage_options, extractor_weights), None, None
+    except ModelNotFound as error:
+        if not isinstance(error.__cause__, KeyMissing):
+            raise  # It is there, and needs what is not.
         raise ModelNotFound(
-            f"{redact(url)} is neither a saved model (.safetensors), nor a session, nor a checkpoint; check the path"
+            f"{redact(url)} is neither a saved model (.safetensors), nor a folder with a {IN_FOLDER}, nor a session, "
+            "nor a checkpoint; check the path"
         ) from error
 
 
@@ -74,7 +85,7 @@ def newest_trained(session: TrainingSession, extractor_weights: str | None = Non
 
 def _restored(session: TrainingSession, past: StoredPast, extractor_weights: str | None) -> Restored:
     options = session.parameters.storage_options
-    settings = relocated(session.settings, extractor_weights)
+    settings = relocated(session.identity.parameters, session.settings, extractor_weights)
     parameters = ModelParameters.from_json(session.identity.parameters, settings, options)
     made = _when_trained(session, past)
     return _trained(session, made, parameters), parameters, SessionPlace(url=session.url, storage_options=options)
@@ -85,8 +96,8 @@ def _when_trained(session: TrainingSession, past: StoredPast) -> StoredPast:
     newest = past.newest
     if Phase.TRAINING not in newest:
         raise NoUsableCheckpoint(
-            f"{session.url} holds no classifier yet at this point: only features are extracted, or a penalty chosen; "
-            "go on training, or choose a checkpoint of the training phase"
+            f"{session.url} holds no classifier yet at this point: only features are extracted, or an extractor or "
+            "a penalty chosen; go on training, or choose a checkpoint of the training phase"
         )
     if TRAINING_INDEX not in session.attachments:
         return past  # They never changed.

@@ -33,6 +33,7 @@ from mlsession.training.extracted import Tell, extracted_session, reading_featur
 from mlsession.training.inputs import TRAINING_INDEX
 from mlsession.training.prepare import recorded
 from mlsession.training.said import training_line
+from mlsession.training.sources import featurizer_of
 from mlsession.training.task import ImageClassification
 
 
@@ -111,7 +112,7 @@ def _rows(
     add_extracted(gathered, session.past, task.corpus.labels, len(task.corpus.training.keys))
     if test is not None:
         tell(f"reading {len(test.keys):,} test images")
-        with closing(task.featurizer(is_shared=test.is_shared)) as featurizer:
+        with closing(featurizer_of(task.settled(session.past), is_shared=test.is_shared)) as featurizer:
             for pictures in featurizer.batches(range(len(test.keys)), test.keys.__getitem__, test.bytes_of):
                 skipped.extend((test.keys[each.row], each.reason) for each in pictures if not each.is_readable)
                 readable = [each for each in pictures if each.is_readable]

@@ -10,7 +10,9 @@ from mlsession.augment.automatic import AUTO, augmentation_named
 from mlsession.augment.options import NAMES, Flip, augmentation_options, name_of
 from mlsession.data.rows import COLUMNS
 from mlsession.data.validation import ValidationKind
+from mlsession.extractors.automatic import AutomaticExtractor
 from mlsession.extractors.catalog import NAMES as EXTRACTORS
+from mlsession.extractors.custom import CustomFeatureExtractor
 from mlsession.extractors.library import LibraryExtractor
 from mlsession.finetuning.options import FineTune
 from mlsession.heads.options import AutomaticClassifier, HeadOptions, LogisticRegressor, MultilayerPerceptron
@@ -114,16 +116,27 @@ def _validation(parameters: ModelParameters, source: tuple[str, str] | None) -> 
     return {}
 
 
-def _extractor(parameters: ModelParameters, settings: Mapping[str, Json]) -> dict[str, str] | None:
+def _extractor(parameters: ModelParameters, settings: Mapping[str, Json]) -> _Said | None:
     spec = parameters.algorithm.feature_extractor
+    if isinstance(spec, AutomaticExtractor):
+        return {"--extractor": AUTO} if spec == AutomaticExtractor() else None
     if isinstance(spec, LibraryExtractor):
         weights = settings.get(EXTRACTOR_WEIGHTS)
-        found = {"--extractor": spec.name}
+        found: _Said = {"--extractor": spec.name}
         return {**found, "--extractor-weights": weights} if isinstance(weights, str) else found
+    if isinstance(spec, CustomFeatureExtractor):
+        place = settings.get(EXTRACTOR_WEIGHTS)
+        return None if not isinstance(place, str) else {"--extractor": f"custom:{place}", **_of_custom(spec)}
     names = [name for name, known in EXTRACTORS.items() if known == spec]
     if not names:
         return None
     return {} if spec == ModelParameters().algorithm.feature_extractor else {"--extractor": names[0]}
+
+
+def _of_custom(spec: CustomFeatureExtractor) -> _Said:
+    said = {name.replace("_", "-"): value for name, value in spec.contents.said().items()}
+    options = tuple(f"{name}={value}" for name, value in said.items())
+    return {"--extractor-output": spec.contents.output, **({"--extractor-option": options} if options else {})}
 
 
 def _head(head: object) -> _Said | None:

@@ -12,6 +12,7 @@ from mlsession.data.index import ImageIndex
 from mlsession.errors import DamagedData, InvalidParameter, UsageError
 from mlsession.heads.chosen import Chosen
 from mlsession.metrics.report import ClassifierMetrics
+from mlsession.phases.chosen_extractor import ExtractorChoice, extractor_chosen
 from mlsession.phases.evaluated import PARTS, leaked_of, metrics_of
 from mlsession.phases.finetuned import FineTuned
 from mlsession.phases.trained import chosen_of
@@ -24,6 +25,7 @@ from mlsession.session.session import TrainingSession, history_of
 from mlsession.session.standing import valid_commits
 from mlsession.session.status import Status
 from mlsession.training.brief import brief_findings, copied_findings, leaked_finding
+from mlsession.training.choosing import choosing_inputs
 from mlsession.training.counts import ImageCounts as ImageCounts
 from mlsession.training.counts import SkippedImage as SkippedImage
 from mlsession.training.evidence import gather_evidence
@@ -61,6 +63,8 @@ class SessionSummary:
     """By part (`PARTS`); parts without images, or not evaluated yet, are absent."""
     advice: Verdict | None = None
     """What limits the model, and what to do next; None before it was evaluated. See docs/advice.md."""
+    extractor_choice: ExtractorChoice | None = None
+    """Which extractor was chosen, and why; None before that, and where one is given."""
     selection: Chosen | None = None
     """What was chosen before training, and on what; None before that, and where nothing is to be chosen."""
     finetuning: FineTuned | None = None
@@ -107,6 +111,7 @@ class SessionSummary:
             findings=look.findings(),
             metrics=look.metrics(),
             advice=look.advice(skipped),
+            extractor_choice=look.extractor_choice(),
             selection=look.selection(),
             finetuning=look.finetuning(),
             model_digest=look.model_digest(),
@@ -133,6 +138,7 @@ class SessionSummary:
             "counts": self.counts.to_json(),
             "metrics": {part: self.metrics[part].to_json() if part in self.metrics else None for part in PARTS},
             "advice": None if self.advice is None else self.advice.to_json(),
+            "extractor_choice": None if self.extractor_choice is None else self.extractor_choice.to_json(),
             "selection": None if self.selection is None else self.selection.to_json(),
             "finetuning": None if self.finetuning is None else self.finetuning.to_json(),
             "model_digest": self.model_digest,
@@ -156,6 +162,7 @@ class _Look:
         self.validation = self._index(VALIDATION_INDEX)
         self.test = self._index(TEST_INDEX)
         inputs = {
+            Phase.CHOOSING.value: choosing_inputs(session.timeline, session.attachments),
             Phase.EXTRACTING.value: images_digest(session.attachments),
             Phase.EVALUATING.value: index_digest(self.test),
         }
@@ -209,6 +216,10 @@ class _Look:
         except InvalidParameter:
             return None  # An extractor or a head that this version does not have: all else can be said of the session.
         return advise(evidence)
+
+    def extractor_choice(self) -> ExtractorChoice | None:
+        state = self._ended(Phase.CHOOSING)
+        return extractor_chosen(state) if state else None
 
     def selection(self) -> Chosen | None:
         state = self._ended(Phase.SELECTING)

@@ -1,4 +1,4 @@
-"""Image classification as a task of the session engine: extracting, selecting, training, evaluating."""
+"""Image classification as a task of the session engine: choosing, extracting, selecting, training, evaluating."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -19,30 +20,41 @@ from mlsession.data.resplit import split_with_past
 from mlsession.devices.crew import Crew
 from mlsession.devices.world import Solo, World
 from mlsession.errors import InternalError
-from mlsession.events import DonorFailed, Event
+from mlsession.events import Event
 from mlsession.extractors.allocator import give_back_freed_memory
-from mlsession.extractors.catalog import FeatureExtractorSpec, numerics_of, runtime_for
+from mlsession.extractors.catalog import numerics_of, runtime_for
 from mlsession.extractors.numerics import THREADS, torch_numerics, training_numerics
 from mlsession.finetuning.options import USUAL_AUGMENTATION, FineTune
 from mlsession.images.decode import ReadingRules
 from mlsession.phases.corpus import Corpus, Part
-from mlsession.phases.donation import DonatedRows, Donation, FeatureRows
-from mlsession.phases.featurize import Featurizer
+from mlsession.phases.donation import DonatedRows
 from mlsession.phases.leading import Led
-from mlsession.phases.recorded import ALLOWED, AUGMENTER, EXTRACTOR, TRUNCATED, RecordedExtractor
+from mlsession.phases.recorded import ALLOWED, AUGMENTER, EXTRACTOR, TRUNCATED
+from mlsession.phases.sampled import sampled_rows
 from mlsession.phases.trained import chosen_of, is_fitted, trained_head
 from mlsession.session.parameters import CACHE_BYTES
 from mlsession.session.phase import Json, Past, Phase, PhaseRunner, PhaseState
 from mlsession.store.protocol import Store
+from mlsession.training.choosing import settled
 from mlsession.training.inputs import no_sides
 from mlsession.training.numerics import TRAINING, recorded_threads, tell_changes
 from mlsession.training.outcome import Trained, kept_views, trained, trained_model
 from mlsession.training.parameters import ModelParameters
-from mlsession.training.sources import CORPUS, TEST, TUNED_CORPUS, TUNED_TEST, shared
+from mlsession.training.sources import (
+    CORPUS,
+    TEST,
+    TUNED_CORPUS,
+    TUNED_TEST,
+    choosing,
+    featurizer_of,
+    recorded_extractor,
+    shared,
+    tuned_featurizer,
+)
 from mlsession.training.tuning import recorded_tuning, tuning_here
 
 TASK = "image-classification"
-SHARED = (Phase.EXTRACTING, Phase.FINETUNING, Phase.EVALUATING)
+SHARED = (Phase.CHOOSING, Phase.EXTRACTING, Phase.FINETUNING, Phase.EVALUATING)
 """Phases that all processes take part in, if there are several."""
 
 
@@ -64,14 +76,22 @@ class ImageClassification:
     test: Part | None = None
     images_digest: str = ""
     """Names the images, "" for those that the session was made with: others make extracting start over."""
+    choosing_digest: str = ""
+    """The same for choosing, see `choosing_inputs`."""
     test_digest: str = ""
     """Names the test set: another one makes evaluating start over."""
     sides: Callable[[], DigestMap] = no_sides
     """By content, which side of the split it was on before the images changed: 1 for held out."""
-    donation: Callable[[], DonatedRows] | None = None
-    """Reads the rows of the extraction that is taken over, if there is one."""
+    donation: Callable[[str], DonatedRows] | None = None
+    """Reads the rows of the extraction that is taken over, if there is one, of an extractor by its identity."""
+    sampled: Callable[[], DonatedRows] | None = None
+    """Reads the rows that choosing the extractor has made with it, once it is `settled`."""
     crew: Crew | None = None
     """The processes that train it together, if there are several; rank 0 drives the session."""
+    is_shared: bool = False
+    """Whether they share what is fine-tuned, so that none of them has all of it; rank 0's holds for all."""
+    open_store: Callable[[], Store] | None = None
+    """A handle on the session's folder, for the parts of it that they write."""
 
     @property
     def threads(self) -> int:
@@ -87,7 +107,19 @@ class ImageClassification:
         return phases_of(self.parameters)
 
     def inputs(self, phase: str) -> str:
-        return {Phase.EXTRACTING: self.images_digest, Phase.EVALUATING: self.test_digest}.get(Phase(phase), "")
+        found = {
+            Phase.CHOOSING: self.choosing_digest,
+            Phase.EXTRACTING: self.images_digest,
+            Phase.EVALUATING: self.test_digest,
+        }
+        return found.get(Phase(phase), "")
+
+    def settled(self, past: Past) -> ImageClassification:
+        """The same task with the extractor that was chosen, and its rows, for all phases after that."""
+        if self.parameters.algorithm.automatic is None:
+            return self
+        parameters = settled(self.parameters, past)
+        return replace(self, parameters=parameters, sampled=lambda: sampled_rows(past))
 
     def is_complete(self, phase: str, state: PhaseState) -> bool:
         return phase != Phase.TRAINING or is_fitted(state, self.limit)
@@ -98,7 +130,7 @@ class ImageClassification:
         return Solo() if self.crew is None else self.crew
 
     def runner(self, phase: str, past: Past) -> PhaseRunner:
-        runner = self._runner(phase, past)
+        runner = choosing(self, past) if phase == Phase.CHOOSING else self.settled(past)._runner(phase, past)
         is_led = self.world.size > 1 and self.world.rank == 0 and phase in SHARED
         return Led(phase, runner, past, self.world) if is_led else runner
 
@@ -124,7 +156,7 @@ class ImageClassification:
     def _extracting(self, past: Past) -> PhaseRunner:
         from mlsession.phases.extract import Extracting
 
-        self._extractor.check_augmenter(self.parameters.views)
+        recorded_extractor(self).check_augmenter(self.parameters.views)
         validation, sides = self.parameters.validation, self.sides()
 
         def split(labels: npt.NDArray[np.int64], digests: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
@@ -132,7 +164,7 @@ class ImageClassification:
 
         return Extracting(
             self.corpus,
-            shared(self, self.featurizer(self.donation, self.corpus.is_shared), CORPUS),
+            shared(self, featurizer_of(self, self.donations, self.corpus.is_shared), CORPUS),
             split,
             past,
             fail_on_bad_image=self.parameters.on_bad_image == "fail",
@@ -188,16 +220,18 @@ class ImageClassification:
             views = views.only(kept)
         work = TuningWork(
             options=options,
-            runtime=recorded_tuning(self.numerics, self.emit),
+            runtime=recorded_tuning(self.numerics, self.parameters, self.emit),
             corpus=self.corpus,
             load_table=lambda: load_features(past, self.corpus.labels),
             head=lambda: trained_head(past.state(Phase.TRAINING)),
             augmentation=options.augmentation_of(views.options, usual),
             seed=self.parameters.seed,
             emit=self.emit,
+            is_shared=self.is_shared,
+            open_store=self.open_store,
             rules=ReadingRules(allow_truncated=self.parameters.allow_truncated),
         )
-        return FineTuning(work, self.world, neighbours=1 if self.crew is None else self.crew.local_size)
+        return FineTuning(work, self.crew, neighbours=1 if self.crew is None else self.crew.local_size)
 
     def _evaluating(self, past: Past) -> PhaseRunner:
         from mlsession.phases.evaluate import Evaluating, LookedAtAgain
@@ -205,13 +239,13 @@ class ImageClassification:
 
         model = trained_model(past, self.parameters, self.corpus.classes, finetuned=Phase.FINETUNING in self.phases)
         is_shared, again = self.test.is_shared if self.test else None, None
-        if model.feature_extractor == self.parameters.algorithm.feature_extractor:
-            featurizer = shared(self, self.featurizer(is_shared=is_shared), TEST)
+        if model.feature_extractor == self.parameters.algorithm.extractor:
+            featurizer = shared(self, featurizer_of(self, is_shared=is_shared), TEST)
         else:
             # Each image once, and no other session asks for them: these features are not worth a place in the cache.
             spec, corpus = model.feature_extractor, self.corpus
-            featurizer = shared(self, self.tuned_featurizer(spec, is_shared), TUNED_TEST)
-            remade = shared(self, self.tuned_featurizer(spec, corpus.is_shared), TUNED_CORPUS)
+            featurizer = shared(self, tuned_featurizer(self, spec, is_shared), TUNED_TEST)
+            remade = shared(self, tuned_featurizer(self, spec, corpus.is_shared), TUNED_CORPUS)
             again = LookedAtAgain(corpus=corpus, featurizer=remade)
         return Evaluating(
             self.corpus.classes,
@@ -227,36 +261,24 @@ class ImageClassification:
         return torch_numerics(self.threads)
 
     @property
-    def _extractor(self) -> RecordedExtractor:
-        spec = self.parameters.algorithm.feature_extractor
-        return RecordedExtractor(spec=spec, numerics=self.numerics, emit=self.emit)
-
-    def featurizer(
-        self, donation: Callable[[], DonatedRows] | None = None, is_shared: Callable[[], bool] | None = None
-    ) -> Featurizer:
-        """What turns images into features, before it the feature cache and what is donated; `is_shared`: see `Part`."""
-        extractor = self._extractor
-        cache = extractor.cache(self.open_cache, self.cache_size)
-        rows: FeatureRows | None = None
-        if donation is not None:
-            rows = Donation(donation, lambda reason: self.emit(DonorFailed(reason=reason)), cache)
-        return extractor.featurizer(cache, rows, self.parameters.views, is_shared)
-
-    def tuned_featurizer(self, spec: FeatureExtractorSpec, is_shared: Callable[[], bool] | None = None) -> Featurizer:
-        """The same by the fine-tuned network `spec`, run as the session has recorded of the one that it was."""
-        return replace(self._extractor, spec=spec).featurizer(None, is_shared=is_shared)
+    def donations(self) -> tuple[Callable[[], DonatedRows], ...]:
+        """Read what there is of the rows to extract; the first one that has a row gives it."""
+        given = None if self.donation is None else partial(self.donation, self.parameters.algorithm.extractor.identity)
+        return tuple(read for read in (given, self.sampled) if read is not None)
 
 
 def phases_of(parameters: ModelParameters) -> tuple[Phase, ...]:
-    """The phases of a training, in order: `selecting` and `finetuning` only where there is something to do."""
+    """The phases of a training, in order; `choosing`, `selecting` and `finetuning` only where there is reason to."""
     selecting = (Phase.SELECTING,) if parameters.selects else ()
     finetuning = (Phase.FINETUNING,) if isinstance(parameters.algorithm, FineTune) else ()
-    return (Phase.EXTRACTING, *selecting, Phase.TRAINING, *finetuning, Phase.EVALUATING)
+    choosing = (Phase.CHOOSING,) if parameters.algorithm.automatic is not None else ()
+    return (*choosing, Phase.EXTRACTING, *selecting, Phase.TRAINING, *finetuning, Phase.EVALUATING)
 
 
 def numerics_here(parameters: ModelParameters) -> dict[str, Json]:
     """The numerics id of a session that is made on this machine."""
-    spec = parameters.algorithm.feature_extractor
+    automatic = parameters.algorithm.automatic
+    spec = parameters.algorithm.extractor if automatic is None else automatic.first  # All candidates are run alike.
     runtime = runtime_for(spec, parameters.backend, parameters.precision, parameters.accelerator)
     return {
         EXTRACTOR: {**numerics_of(spec, runtime), **({TRUNCATED: ALLOWED} if parameters.allow_truncated else {})},

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from mlsession.cli.report import MOST_CLASSES, class_table, confusions, export_line, headline, status_lines
+from mlsession.export.compression import CompressionLoss
 from mlsession.export.report import ExportReport
 from mlsession.metrics.report import ClassifierMetrics
 from mlsession.session.checkpoint import Checkpoint
@@ -139,3 +140,34 @@ def test_an_export_says_what_was_checked() -> None:
         f"{line} (3 of the session): probabilities within 1e-07, 12.3 ms a picture in ONNX Runtime 1 (before: 40.0 ms)"
     )
     assert export_line("x", replace(report, verified=False)).endswith("13.4 MB, not checked")
+
+
+def test_a_compressed_export_says_what_it_lost() -> None:
+    loss = CompressionLoss(
+        method="int8",
+        uncompressed_size_bytes=13_400_000,
+        num_images=200,
+        num_changed=3,
+        max_changed=0.05,
+        max_difference=0.12,
+    )
+    report = ExportReport(
+        path="m",
+        format="Core ML program",
+        spec_version=7,
+        size_bytes=3_700_000,
+        num_images=207,
+        num_photos=200,
+        max_difference=0.3,
+        verified=True,
+        compression=loss,
+    )
+    line = (
+        "exported m: Core ML program, 3.7 MB in int8 (13.4 MB uncompressed), checked on 207 pictures (200 of the "
+        "session): 3 of 200 get another label, probabilities within 1e-01"
+    )
+    assert export_line("m", report) == line
+    tested = replace(loss, num_labeled=200, uncompressed_accuracy=0.94, accuracy=0.925)
+    assert export_line("m", replace(report, compression=tested)) == (
+        f"{line}, 92.5 % of 200 test images right (uncompressed: 94.0 %)"
+    )

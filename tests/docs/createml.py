@@ -43,7 +43,7 @@ OWNERS: MappingProxyType[str, tuple[type, ...]] = MappingProxyType(
     }
 )
 """Whose members a section names alone."""
-FILE_ENDINGS = (".mlmodel", ".mlpackage", ".safetensors")
+FILE_ENDINGS = (".mlmodel", ".mlpackage", ".onnx", ".pt2", ".safetensors")
 
 
 def rows() -> Iterator[tuple[str, list[str]]]:

@@ -216,6 +216,10 @@ class SessionFolder:
         arrays, metadata = arrays_of(self.blob(ref))
         return arrays, parse(metadata["state"].encode("ascii"), ref["key"])
 
+    def shards(self, folded: Folded, phase: str) -> list[dict[str, Array]]:
+        """What several processes have written of a phase's newest state (chapter 8)."""
+        return [arrays_of(self.blob(ref))[0] for ref in folded.newest[phase].get("shards", ())]
+
     def counting(self, folded: Folded, inputs: Mapping[str, str]) -> list[str]:
         """The phases whose newest commit counts, for the inputs of today ("" where none are given); chapter 5."""
         phases: list[str] = []
@@ -250,7 +254,7 @@ class SessionFolder:
         for steps in range(folded.tip["number"] + 1):
             try:
                 for phase, entry in folded.newest.items():
-                    for ref in (entry["state"], *self.adds_past_damage(folded, phase)):
+                    for ref in (*states_of(entry), *self.adds_past_damage(folded, phase)):
                         self.blob(ref)
                 return folded, steps
             except Damaged as damage:
@@ -270,7 +274,7 @@ class SessionFolder:
         for pages in (folded.checkpoint_pages, *folded.adds_pages.values()):
             yield from (page["blob"] for page in pages)
         for phase, entry in folded.newest.items():
-            yield entry["state"]
+            yield from states_of(entry)
             yield from self.adds(folded, phase)
 
     def _references(self, folded: Folded) -> Iterator[Object]:
@@ -278,7 +282,7 @@ class SessionFolder:
             yield folded.tip["index"]
         yield from self._needed(folded)
         for entry in self.checkpoints(folded):
-            yield entry["state"]
+            yield from states_of(entry)
             # What the run had put out by then; checkpoints in between may be off the list.
             if entry["run"] != folded.newest[entry["phase"]]["run"]:
                 yield from self.adds(self.fold_without_index(entry["number"]), entry["phase"])
@@ -289,6 +293,11 @@ class SessionFolder:
         items: list[Object] = parse(self.blob(page["blob"]), page["blob"]["key"])["items"]
         assert len(items) == page["count"]
         return items
+
+
+def states_of(entry: Object) -> list[Object]:
+    """The blobs that are a checkpoint's own (chapter 8)."""
+    return [entry["state"], *entry.get("shards", ())]
 
 
 def without(folded: Folded, numbers: list[int]) -> Folded:

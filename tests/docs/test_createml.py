@@ -345,7 +345,7 @@ def test_cancelling_is_pausing(data: ml.DataSource, place: Place, classifier: ml
 
 
 def test_phases_and_states() -> None:
-    trained = ["extracting", "selecting", "training", "finetuning", "evaluating"]
+    trained = ["choosing", "extracting", "selecting", "training", "finetuning", "evaluating"]
     assert [*ml.Phase] == ["initialized", *trained, "inferencing"]
     assert [*ml.Status] == ["new", "running", "paused", "interrupted", "failed", "finished"]
 

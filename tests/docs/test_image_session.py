@@ -18,6 +18,7 @@ import pytest
 
 import mlsession as ml
 from mlsession.data.index import DIGEST_HEADER
+from mlsession.extractors.embedded import Lite1
 from mlsession.session.session import TrainingSession
 from mlsession.store.local import LocalStore
 from mlsession.testing.invariants import check_session
@@ -275,6 +276,76 @@ def test_a_choice_of_views_that_is_cut_short_holds_what_it_has_judged(with_views
         assert set(arrays) == names
         seen.add((data["is_judging"], "best" in data))
     assert {(True, False), (True, True)} <= seen
+
+
+@pytest.fixture(scope="module")
+def with_extractors(with_choice: Made) -> Made:
+    """Of two fruits that are easy to mix up, and an extractor that is chosen."""
+    photos = copy_photos(with_choice.folder / "alike", "train", 20, ("Lemon", "Satsumas"))
+    job = ml.Classifier.train(
+        ml.DataSource.labeled_directories(photos),
+        ml.ModelParameters(
+            algorithm=ml.TransferLearning(
+                feature_extractor=ml.AutomaticExtractor(candidates=[Lite1(), ml.scene_print()])
+            ),
+            validation=ml.Validation.none(),
+        ),
+        ml.SessionParameters(with_choice.folder / "extractors.mlsession", checkpoint_interval=5, iterations=1),
+    )
+    return Made(with_choice.folder, job.result(), "extractors.mlsession")
+
+
+def test_an_extractor_that_was_chosen_is_the_one_that_is_used(with_extractors: Made) -> None:
+    reader, phases = with_extractors.reader, ("choosing", *PHASES)
+    folded = check_whole(with_extractors.root, phases)
+    fixed = reader.record(0)["body"]["identity"]["parameters"]["algorithm"]["feature_extractor"]
+    assert (fixed["kind"], fixed["most_images"]) == ("auto", 1500)
+    names = [each["name"] for each in fixed["candidates"]]
+    arrays, data = reader.state(folded, "choosing")
+    assert (arrays, set(data)) == ({}, {"chosen"})
+    chosen, rows = data["chosen"], reader.rows(folded, "choosing")
+    assert (chosen["names"], chosen["images"], chosen["folds"], chosen["judged"]) == (names, 40, 5, 40)
+    first, second = chosen["ratings"]
+    (compared,) = chosen["comparisons"]
+    gained, lost = compared["gained"], compared["lost"]
+    assert (compared["first"], compared["second"], compared["judged"]) == (*names, 40)
+    assert (first["extractor"], second["extractor"]) == tuple(names)
+    assert compared["difference"] == (gained - lost) / 40
+    assert second["accuracy"] - first["accuracy"] == pytest.approx(compared["difference"])
+    kept = gained > lost and (gained - lost) ** 2 > gained + lost
+    assert chosen["kept"] == compared["kept"] == names[kept] == "scene_print:2"
+    # What was kept has extracted all that the session has.
+    assert rows["candidate"].tolist() == [0] * 40 + [1] * 40
+    mine, extracted = rows["candidate"] == kept, reader.rows(folded, "extracting")
+    for name in ("features", "digest", "readable"):
+        assert rows[name][mine].tobytes() == extracted[name].tobytes()
+
+
+def test_a_choice_of_extractors_that_is_cut_short_holds_what_it_has_judged(with_extractors: Made) -> None:
+    reader, seen = with_extractors.reader, set[tuple[int, bool]]()
+    table, classes = index(with_extractors, "training_index")
+    labels, keys = table["label"].to_pylist(), table["key"].to_pylist()
+    assert len(classes) == 2
+    sample = hashlib.sha256("\n".join(map("{} {}".format, labels, keys)).encode()).hexdigest()
+    with with_extractors.session() as session:
+        numbers = [one.number for one in session.checkpoints if one.phase == "choosing"]
+    for number in numbers[:-1]:
+        held = reader.fold(number, set())
+        arrays, data = reader.state(held, "choosing")
+        assert set(data) == {"iteration", "images", "sample", "choice", "path"}
+        assert data["sample"] == sample
+        judged = data["choice"]["ratings"]
+        assert len(reader.rows(held, "choosing")["digest"]) == 40 * len(judged) + data["images"]
+        assert arrays["right"].shape == ((40,) if judged else (0,))
+        if judged:
+            assert arrays["right"].mean() == pytest.approx(judged[0]["accuracy"])
+        path = {"path.solutions", "path.logits", "path.best_point", "path.best_logits"}
+        assert set(arrays) == {"right", *(path if data["path"] else ())}
+        if data["path"]:
+            assert set(data["path"]) == {"scores", "fold", "fit"}
+            assert arrays["path.solutions"].shape == (5, 2 * 1280 + 2)
+        seen.add((len(judged), data["path"] is not None))
+    assert {(0, True), (1, True)} <= seen
 
 
 def test_a_perceptron_is_the_one_that_was_trained(with_perceptron: Made) -> None:

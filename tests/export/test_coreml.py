@@ -164,6 +164,7 @@ def test_silence_ends_with_the_call() -> None:
         ("one",),
         ("same", "same"),
         ("caf\u00e9", "cafe\u0301"),
+        ("ends\0here", "whole"),
         ("half \ud83d", "whole"),
     ],
 )

@@ -153,8 +153,8 @@ def test_three_summands_and_factors() -> None:
         ("padding", {}),
         ("concat", {"sequenceConcat": True}),
         ("batchnorm", {"computeMeanVar": True}),
-        ("innerProduct", {"inputChannels": 1, "outputChannels": 1, "weights__float16Value": b"\0\0"}),
-        ("innerProduct", {"inputChannels": 1, "outputChannels": 1, "weights__quantization__numberOfBits": 8}),
+        ("innerProduct", {"inputChannels": 1, "outputChannels": 1, "weights__rawValue": b"\0\0"}),
+        ("innerProduct", {"inputChannels": 1, "outputChannels": 1, "weights__quantization__numberOfBits": 16}),
     ],
 )
 def test_what_cannot_be_run_exactly_is_refused_by_name(kind: str, fields: dict[str, Any]) -> None:

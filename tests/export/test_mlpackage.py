@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mlsession.errors import InternalError, InvalidParameter
 from mlsession.export import Encoded, ExportReport, ModelMetadata
-from mlsession.export.blobs import read_floats
+from mlsession.export.blobs import read_numbers
 from mlsession.export.in_memory import in_memory_model
 from mlsession.export.manifest import MANIFEST, MODEL, WEIGHTS
 from mlsession.export.mlpackage import MLPackageExporter, convert_mlpackage
@@ -80,7 +80,7 @@ def test_weights_are_float32_in_a_file_of_their_own(small_package: dict[str, byt
     place = stem.attributes["val"].blobFileValue
     assert place.fileName == "@model_path/weights/weight.bin"
     expected = SmallClassifier(3).stem.weight.detach().numpy()
-    assert np.array_equal(read_floats(small_package[WEIGHTS], place.offset, expected.shape, WEIGHTS), expected)
+    assert np.array_equal(read_numbers(small_package[WEIGHTS], place.offset, expected.shape, WEIGHTS), expected)
 
 
 @pytest.mark.parametrize("few", [False, True], ids=["many weights", "so few that none lie in a file of their own"])

@@ -75,7 +75,8 @@ def test_an_operation_computes_what_torch_computes(converted: Converted, name: s
 
 
 def test_every_known_operation_was_run(converted: Converted) -> None:
-    assert {operation.type for operation in converted.operations} == {*OPERATIONS, "const"}
+    # A program of float32 casts nothing; tests of weights in fewer bits run that one.
+    assert {operation.type for operation in converted.operations} == {*OPERATIONS, "const"} - {"cast"}
 
 
 def operation(kind: str, **constants: Any) -> Any:

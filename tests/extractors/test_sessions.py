@@ -85,7 +85,7 @@ def test_other_weights_are_refused_with_old_and_new(
     untrained: ml.TrainingSession, photos: Path, weights: Path, tmp_path: Path
 ) -> None:
     other = other_weights(tmp_path)
-    old, new = (parameters(path).algorithm.feature_extractor for path in (weights, other))
+    old, new = (parameters(path).algorithm.extractor for path in (weights, other))
     with pytest.raises(IncompatibleParameters) as resumed:
         ml.Classifier.resume(restored(tmp_path), extractor_weights=other).result()
     assert resumed.value.parameter == "algorithm.feature_extractor.weights"
@@ -109,7 +109,7 @@ def test_another_extractor_is_refused(untrained: ml.TrainingSession, photos: Pat
 
 
 def test_features_of_other_weights_are_kept_apart(weights: Path, tmp_path: Path) -> None:
-    specs = [parameters(path).algorithm.feature_extractor for path in (weights, other_weights(tmp_path))]
+    specs = [parameters(path).algorithm.extractor for path in (weights, other_weights(tmp_path))]
     specs += [ml.scene_print(1), ml.scene_print(2), ml.extractor_named("lite1")]
     assert len({cache_folder(spec.identity, {}) for spec in specs}) == len(specs)
 

@@ -27,7 +27,8 @@ from mlsession.heads.options import (
 from mlsession.heads.trial import TURN
 from mlsession.heads.view_contest import ViewContest
 from mlsession.phases.features import FeatureTable
-from mlsession.phases.select import ENOUGH_JUDGED, Selecting
+from mlsession.phases.folding import ENOUGH_JUDGED
+from mlsession.phases.select import Selecting
 from mlsession.phases.train import TableRows, Training
 from mlsession.phases.trained import chosen_of, trained_head
 from mlsession.randomness import keyed_generator
@@ -88,9 +89,9 @@ def chosen(runner: Selecting) -> Chosen:
 
 def folded(runner: Selecting, rows: FeatureTable) -> FoldedRows:
     with torch_numerics(1):
-        found = runner._rows(rows)
-    assert found is not None
-    return found
+        folds = runner._folding.of_images(rows)
+        assert folds is not None
+        return runner._folding.rows(rows, folds)
 
 
 def reread(state: PhaseState) -> PhaseState:

@@ -25,6 +25,7 @@ from mlsession.metrics.report import ClassifierMetrics
 from mlsession.randomness import keyed_generator
 from mlsession.training import exporting
 from mlsession.training.pictures import read_views
+from mlsession.training.session_photos import session_photos
 from tests.inference.conftest import tiny_classifier
 from tests.training.conftest import Start
 
@@ -110,6 +111,10 @@ def test_a_trained_classifier_leaves_in_every_format_with_the_same_answers(
         np.testing.assert_allclose(probabilities[0], expected, atol=1e-4)
     assert ml.Classifier.load(saved).predict(photo, top=3) == said
 
+    photos = session_photos(classifier._findings.results, 32, 200)
+    assert [shown.label for shown in photos] == [path.parent.name for path in sorted(test_photos.rglob("*.jpg"))]
+    assert {shown.picture.shape for shown in photos} == {(1, 32, 32, 3)}
+
 
 def test_a_model_in_memory_is_what_is_written(tmp_path: Path) -> None:
     classifier = tiny_classifier()
@@ -117,6 +122,19 @@ def test_a_model_in_memory_is_what_is_written(tmp_path: Path) -> None:
     assert model is classifier.model
     classifier.write(tmp_path / "Tiny.mlmodel")
     assert model.get_spec().SerializeToString(deterministic=True) == (tmp_path / "Tiny.mlmodel").read_bytes()
+
+
+def test_a_classifier_leaves_in_fewer_bits_and_says_what_that_cost(tmp_path: Path) -> None:
+    classifier = tiny_classifier()
+    report = classifier.write(tmp_path / "Tiny.mlmodel", compress="float16", max_changed=1.0)
+    loss = report.compression
+    assert loss is not None
+    assert (loss.method, loss.max_changed, loss.num_labeled, loss.accuracy) == ("float16", 1.0, 0, None)
+    assert loss.num_images == report.num_images == len(proof_images(32))
+    stored = json.loads((tmp_path / "Tiny.mlmodel.report.json").read_text())
+    assert stored["compression"] == dataclasses.asdict(loss)
+    with pytest.raises(InvalidParameter, match=r"\.pt2 files are not compressed"):
+        classifier.write(tmp_path / "Tiny.pt2", compress="float16")
 
 
 def test_a_format_that_is_not_known_is_refused_before_any_work(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mlsession.cli import options
+from mlsession.cli import export_options, options
 from mlsession.cli.commands import Work
 
 Part = Annotated[
@@ -183,28 +183,33 @@ def _check_single(given: Mapping[str, object]) -> None:
 
 def export(
     model: options.Model,
-    paths: options.Exports,
+    paths: export_options.Exports,
     author: options.Author = "",
     license: options.License = "",
     description: options.Description = None,
     version: options.ModelVersion = None,
     metadata: options.Metadata = [],
+    compress: export_options.Compress = None,
+    max_changed: export_options.MaxChanged = None,
+    format: export_options.Format = [],
     extractor_weights: options.ExtractorWeights = None,
     storage_option: options.StorageOption = [],
     json: options.Json = False,
 ) -> Work:
     """Write a model for other programs.
 
-    The file's answers are compared with the model's first.
+    The file's answers are compared with the model's first. A folder gets the saved model and a model card.
     """
 
     def work() -> int:
         from mlsession.cli.arguments import About
+        from mlsession.cli.exporting import Exports
         from mlsession.cli.model import export
+        from mlsession.cli.smaller import Smaller
 
         return export(
             model,
-            paths,
+            Exports(paths=paths, formats=format, smaller=Smaller(compress=compress, max_changed=max_changed)),
             About(author=author, license=license, description=description, version=version, facts=metadata),
             extractor_weights,
             storage_option,

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlsession.cli import launch_options, options, tuning_options
+from mlsession.cli import export_options, extractor_options, launch_options, options, tuning_options
 from mlsession.cli.commands import Work
 
 
@@ -21,8 +21,10 @@ def train(
     on_bad_image: options.OnBadTrainingImage = "skip",
     allow_truncated: options.AllowTruncated = False,
     iterations: options.Iterations = None,
-    extractor: options.Extractor = "scene_print",
+    extractor: extractor_options.Extractor = "scene_print",
     extractor_weights: options.ExtractorWeights = None,
+    extractor_output: extractor_options.ExtractorOutput = None,
+    extractor_option: extractor_options.ExtractorOptions = [],
     precision: options.PrecisionName = "auto",
     backend: options.BackendName = "auto",
     accelerator: options.AcceleratorName = "auto",
@@ -47,12 +49,15 @@ def train(
     cache_size: options.CacheSize = "10GB",
     verify_content: options.VerifyContent = False,
     storage_option: options.StorageOption = [],
-    export: options.Export = [],
+    export: export_options.Export = [],
     author: options.Author = "",
     license: options.License = "",
     description: options.Description = None,
     version: options.ModelVersion = None,
     metadata: options.Metadata = [],
+    compress: export_options.Compress = None,
+    max_changed: export_options.MaxChanged = None,
+    format: export_options.Format = [],
     devices: launch_options.Devices = "1",
     num_nodes: launch_options.NumNodes = 1,
     strategy: launch_options.Strategy = "auto",
@@ -92,6 +97,7 @@ def worker(
     cache_size: options.CacheSize = "10GB",
     storage_option: options.StorageOption = [],
     take_over: options.TakeOver = False,
+    strategy: launch_options.Strategy = "auto",
 ) -> Work:
     """Train a session that was made, as one of several processes.
 
@@ -101,7 +107,9 @@ def worker(
 
     def work() -> int:
         from mlsession.cli.signals import interrupted_by_signals
+        from mlsession.job.parents import end_with_launcher
 
+        end_with_launcher()  # Before the imports, which take seconds, in which it may go.
         with interrupted_by_signals() as check_signals:
             from mlsession.cli.worker import WorkerArguments, worker
 

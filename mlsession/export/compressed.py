@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -149,5 +150,6 @@ def _check(path: str, loss: CompressionLoss) -> None:
             "compress",
             loss.method,
             f"{loss.num_changed} of {loss.num_images} pictures get another label from {path} than from the model, more "
-            f"than {100 * loss.max_changed:g} %; nothing was written, {cure}, or allow it: max_changed={share:.2g}",
+            f"than {100 * loss.max_changed:g} %; nothing was written, {cure}, or allow it: "
+            f"max_changed={math.ceil(100 * share) / 100:g}",
         )

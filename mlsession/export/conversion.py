@@ -122,7 +122,8 @@ def captured(network: torch.nn.Module, side: int) -> torch.export.ExportedProgra
     # Decomposing to the core operators is what coremltools asks for.
     with torch.no_grad():
         program = torch.export.export(network, (torch.zeros(1, 3, side, side),), strict=False)
-        return program.run_decompositions({})
+        decomposed: torch.export.ExportedProgram = program.run_decompositions({})
+    return decomposed
 
 
 def converted(

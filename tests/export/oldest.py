@@ -72,7 +72,9 @@ def converted_both_ways(model: ImageModel, form: Form, images: Images) -> str:
     expected = network_probabilities(network, images)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # tracing is deprecated
-        traced = torch.jit.trace(network, torch.zeros(1, 3, model.side, model.side))
+        traced = torch.jit.trace(  # type: ignore[no-untyped-call]
+            network, torch.zeros(1, 3, model.side, model.side)
+        )
     found: list[str] = []
     for name, graph in (("torch.export", captured(network, model.side)), ("torch.jit.trace", traced)):
         with silenced_coremltools() as coremltools, tempfile.TemporaryDirectory() as folder:

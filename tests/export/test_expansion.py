@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,7 @@ def palettized(optimize: Any, model: Any, nbits: int, **options: Any) -> Any:
     return optimize.palettize_weights(model, optimize.OptimizationConfig(global_config=config))
 
 
-FORMS = {
+FORMS: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {
     "int8, iOS 16": ("iOS16", lambda o, m: quantized(o, m, mode="linear_symmetric")),
     "uint8 with zero points, iOS 16": ("iOS16", lambda o, m: quantized(o, m, mode="linear", dtype="uint8")),
     "one scale for all": ("iOS16", lambda o, m: quantized(o, m, mode="linear", granularity="per_tensor")),
@@ -147,13 +148,9 @@ def test_what_half_precision_cannot_hold_is_seen(models: dict[str, Any], tmp_pat
 def test_numbers_that_do_not_fit_together_are_damage() -> None:
     indices, table = torch.zeros(2, 4), torch.zeros(1, 1, 4, 1)
     assert look_up(indices, table).shape == (2, 4)
-    for wrong in (
-        lambda: look_up(indices, table[0]),
-        lambda: look_up(indices + 4, table),
-        lambda: look_up(indices - 1, table),
-    ):
+    for wrong, given in ((indices, table[0]), (indices + 4, table), (indices - 1, table)):
         with pytest.raises(DamagedData):
-            wrong()
+            look_up(wrong, given)
     with pytest.raises(DamagedData):
         look_up(indices, table.expand(3, 1, 4, 1))
     with pytest.raises(DamagedData):

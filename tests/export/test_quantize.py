@@ -20,7 +20,8 @@ def squared(values: Floats, table: Floats) -> float:
 
 def test_a_channel_moves_by_half_a_step_of_its_own_at_most() -> None:
     whole, scale, bias = by_channel(WEIGHTS)
-    assert (whole.dtype, whole.shape, scale.shape, bias.shape) == (np.uint8, WEIGHTS.shape, (5,), (5,))
+    assert whole.dtype == np.uint8
+    assert (whole.shape, scale.shape, bias.shape) == (WEIGHTS.shape, (5,), (5,))
     again = scale.reshape(5, 1, 1) * whole + bias.reshape(5, 1, 1)
     assert (np.abs(again - WEIGHTS) <= 0.501 * scale.reshape(5, 1, 1)).all()
     assert (np.abs(again - WEIGHTS).max(axis=(1, 2)) > 0.4 * scale)[[0, 1, 2]].all()
@@ -38,7 +39,9 @@ def test_zero_and_the_largest_of_a_channel_are_kept() -> None:
 def test_every_weight_gets_its_nearest_entry(bits: int) -> None:
     values = WEIGHTS[0]
     table, places = palette(values, bits)
-    assert (table.dtype, table.shape, places.dtype, places.shape) == (np.float32, (2**bits,), np.uint8, values.shape)
+    assert table.dtype == np.float32
+    assert places.dtype == np.uint8
+    assert (table.shape, places.shape) == ((2**bits,), values.shape)
     assert (np.diff(table) >= 0).all()
     found = float(((table[places].astype(np.float64) - values) ** 2).sum())
     assert found == pytest.approx(squared(values, table), rel=1e-6)
@@ -73,8 +76,9 @@ def test_few_values_are_kept_exactly() -> None:
 
 
 def test_equal_weights_give_equal_bits() -> None:
-    first, second = palette(WEIGHTS, 6), palette(WEIGHTS.copy(), 6)
-    assert all(np.array_equal(one, other) for one, other in zip(first, second, strict=True))
+    (table, places), (again, places_again) = palette(WEIGHTS, 6), palette(WEIGHTS.copy(), 6)
+    assert np.array_equal(table, again)
+    assert np.array_equal(places, places_again)
 
 
 def test_numbers_are_packed_from_the_highest_bit_on_in_neural_networks_and_from_the_lowest_in_programs() -> None:

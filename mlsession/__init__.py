@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from mlsession.extractors.catalog import scene_print as scene_print
     from mlsession.extractors.catalog import timm_extractor as timm_extractor
     from mlsession.extractors.catalog import torchvision_extractor as torchvision_extractor
-    from mlsession.extractors.custom import CustomFeatureExtractor as CustomFeatureExtractor
+    from mlsession.extractors.custom.options import CustomFeatureExtractor as CustomFeatureExtractor
     from mlsession.finetuning.options import FineTune as FineTune
     from mlsession.heads.options import AutomaticClassifier as AutomaticClassifier
     from mlsession.heads.options import LogisticRegressor as LogisticRegressor
@@ -89,7 +89,7 @@ _HOMES = MappingProxyType(
         "Classifier": "mlsession.training.classifier",
         "ClassifierMetrics": "mlsession.metrics.report",
         "Crop": "mlsession.augment.options",
-        "CustomFeatureExtractor": "mlsession.extractors.custom",
+        "CustomFeatureExtractor": "mlsession.extractors.custom.options",
         "DataSource": "mlsession.data.source",
         "Expose": "mlsession.augment.options",
         "FineTune": "mlsession.finetuning.options",

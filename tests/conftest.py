@@ -96,3 +96,23 @@ def trainers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
     """Forks whole commands and scripts, which need not import torch themselves."""
     with Nursery(tmp_path_factory.mktemp("trainers"), "everything") as nursery:
         yield nursery
+
+
+@pytest.fixture(scope="session")
+def small() -> bytes:
+    """An `.mlmodel` of `SmallClassifier(3)`: three plain labels, no metadata."""
+    from mlsession.export import ModelMetadata
+    from mlsession.export.coreml import convert_mlmodel
+    from tests.export.networks import LABELS, SIDE, SmallClassifier
+
+    return convert_mlmodel(SmallClassifier(3), LABELS, ModelMetadata(), SIDE)
+
+
+@pytest.fixture(scope="session")
+def small_package() -> dict[str, bytes]:
+    """The files of an `.mlpackage` of `SmallClassifier(3)`: three plain labels, no metadata."""
+    from mlsession.export import ModelMetadata
+    from mlsession.export.mlpackage import convert_mlpackage
+    from tests.export.networks import LABELS, SIDE, SmallClassifier
+
+    return convert_mlpackage(SmallClassifier(3), LABELS, ModelMetadata(), SIDE)

@@ -32,7 +32,7 @@ def chosen_extractor(
     if weights is not None:
         reason = "a custom extractor has its weights in its own file; leave this out"
         raise InvalidParameter("extractor_weights", weights, reason)
-    from mlsession.extractors.custom import CustomFeatureExtractor
+    from mlsession.extractors.custom.options import CustomFeatureExtractor
 
     path = name.removeprefix(_CUSTOM)
     return CustomFeatureExtractor(path, output, storage_options=storage_options, **input_options(said))

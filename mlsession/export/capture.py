@@ -8,10 +8,10 @@ from contextlib import AbstractContextManager, contextmanager
 
 import torch
 
+from mlsession.coreml.silence import silenced
 from mlsession.errors import InvalidParameter
 from mlsession.export.metadata import check_text
 from mlsession.export.scaling import AnySize
-from mlsession.export.silence import silenced
 
 IMAGE_INPUT = "image"
 PROBABILITY_OUTPUT = "probabilities"

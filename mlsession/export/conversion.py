@@ -17,13 +17,13 @@ from typing import Any
 
 import torch
 
+from mlsession.coreml.interface import Message
+from mlsession.coreml.silence import silenced_coremltools
 from mlsession.errors import InvalidParameter
 from mlsession.export.capture import check_labels, plain_copy, refusing
 from mlsession.export.compression import Compression
 from mlsession.export.fewer_bits import compress_layers, compressed_program
-from mlsession.export.interface import Message
 from mlsession.export.metadata import ModelMetadata
-from mlsession.export.silence import silenced_coremltools
 
 IMAGE_INPUT = "image"
 LABEL_OUTPUT = "label"

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import torch
 
 from mlsession.clock import Clock, SystemClock
+from mlsession.coreml.evaluate import evaluate_mlmodel, read_mlmodel
 from mlsession.export.compression import Compression
 from mlsession.export.conversion import Form, convert
 from mlsession.export.encoded import Encoded
-from mlsession.export.evaluate import evaluate_mlmodel, read_mlmodel
 from mlsession.export.metadata import ModelMetadata
 from mlsession.export.protocol import ExportableModel, Images
 from mlsession.export.report import ExportReport

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from mlsession.coreml.interface import Message
 from mlsession.export.compression import FEWEST_NUMBERS, Compression
-from mlsession.export.interface import Message
 from mlsession.export.quantize import Floats, Places, by_channel, palette
 
 _LAYERS = ("convolution", "innerProduct", "batchedMatmul")

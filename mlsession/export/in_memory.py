@@ -6,14 +6,14 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlsession.coreml.interface import parse_model
+from mlsession.coreml.manifest import MODEL, WEIGHTS
+from mlsession.coreml.silence import silenced_coremltools
 from mlsession.errors import InvalidParameter
 from mlsession.export.coreml import CoreMLExporter
-from mlsession.export.interface import parse_model
-from mlsession.export.manifest import MODEL, WEIGHTS
 from mlsession.export.metadata import ModelMetadata
 from mlsession.export.mlpackage import MLPackageExporter
 from mlsession.export.protocol import ExportableModel, Images
-from mlsession.export.silence import silenced_coremltools
 
 if TYPE_CHECKING:
     from coremltools.models import MLModel

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import torch
 
 from mlsession.clock import Clock, SystemClock
+from mlsession.coreml.manifest import package_files
+from mlsession.coreml.program import evaluate_mlpackage, read_mlpackage
 from mlsession.export.compression import Compression
 from mlsession.export.conversion import Form, convert
 from mlsession.export.encoded import Encoded
-from mlsession.export.manifest import package_files
 from mlsession.export.metadata import ModelMetadata
-from mlsession.export.program import evaluate_mlpackage, read_mlpackage
 from mlsession.export.protocol import ExportableModel, Images
 from mlsession.export.report import ExportReport
 from mlsession.export.verify import OWN_EVALUATOR, Answers, network_answers, verify_export

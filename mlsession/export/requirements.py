@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from types import MappingProxyType
 
+from mlsession.coreml.silence import check_coremltools
 from mlsession.errors import UsageError
-from mlsession.export.silence import check_coremltools
 
 PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType({".onnx": ("onnx", "onnxscript", "onnxruntime")})
 """By suffix, where an extra of this package brings them; the extra is called like the suffix."""

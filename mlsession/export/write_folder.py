@@ -17,8 +17,8 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
+from mlsession.coreml.manifest import DATA_FOLDER, MANIFEST, MODEL, WEIGHTS
 from mlsession.errors import DamagedData, InvalidParameter
-from mlsession.export.manifest import DATA_FOLDER, MANIFEST, MODEL, WEIGHTS
 from mlsession.export.write_file import put_and_read_back
 from mlsession.store import Store, check_written_key, is_local, local_path, open_store, redact, url_name
 from mlsession.store.durable import create_directories, sync_directory, write_new

@@ -12,8 +12,8 @@ from mlsession.devices.accelerators import AcceleratorChoice
 from mlsession.errors import InvalidParameter
 from mlsession.extractors import embedded_networks
 from mlsession.extractors.batched import extraction_numerics
-from mlsession.extractors.custom import CustomFeatureExtractor, custom_runtime, must_be_given
-from mlsession.extractors.custom_contents import KIND as CUSTOM
+from mlsession.extractors.custom.contents import KIND as CUSTOM
+from mlsession.extractors.custom.options import CustomFeatureExtractor, custom_runtime, must_be_given
 from mlsession.extractors.embedded import DEFAULT_REVISION, EmbeddedExtractor, Lite1, ScenePrint
 from mlsession.extractors.feeding import FedExtractor
 from mlsession.extractors.library import LibraryExtractor, TimmExtractor, TorchvisionExtractor
@@ -245,7 +245,7 @@ def load_extractor(spec: FeatureExtractorSpec, runtime: Runtime | None = None) -
     if isinstance(base, EmbeddedExtractor):
         return embedded_networks.loaded(base, runtime, tuned)
     if isinstance(base, CustomFeatureExtractor):
-        from mlsession.extractors.custom_loading import loaded as own
+        from mlsession.extractors.custom.loading import loaded as own
 
         return own(base, runtime)
     assert isinstance(spec, OwnExtractor)

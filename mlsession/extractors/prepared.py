@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mlsession.errors import InvalidParameter
-from mlsession.extractors.custom_input import PictureInput
+from mlsession.extractors.custom.input import PictureInput
 
 Pick: TypeAlias = Callable[[Any], Tensor]
 """The tensor [N, ...] that is wanted, out of all that a network gives."""

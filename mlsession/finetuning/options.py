@@ -11,7 +11,7 @@ from mlsession.augment.options import AugmentationOption, augmentation_options, 
 from mlsession.errors import InvalidParameter
 from mlsession.extractors.automatic import AUTO, AutomaticExtractor
 from mlsession.extractors.catalog import FeatureExtractorSpec, scene_print
-from mlsession.extractors.custom import CustomFeatureExtractor
+from mlsession.extractors.custom.options import CustomFeatureExtractor
 from mlsession.extractors.protocol import OwnExtractor
 from mlsession.extractors.tuned import TunedExtractor
 from mlsession.heads.options import (

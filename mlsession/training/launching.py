@@ -25,7 +25,7 @@ from mlsession.errors import (
 )
 from mlsession.events import Event, SessionOpened
 from mlsession.extractors.catalog import FeatureExtractorSpec, extractor_from_json, weights_place
-from mlsession.extractors.custom import must_be_given
+from mlsession.extractors.custom.options import must_be_given
 from mlsession.extractors.runtime import recorded_device
 from mlsession.job.context import JobContext
 from mlsession.job.launch import Ended, run_workers

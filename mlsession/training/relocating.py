@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import cast
 
-from mlsession.extractors.custom import must_be_given
+from mlsession.extractors.custom.options import must_be_given
 from mlsession.session.log.blobs import as_written
 from mlsession.session.phase import Json
 from mlsession.training.parameters import EXTRACTOR_WEIGHTS

@@ -12,7 +12,7 @@ from mlsession.data.rows import COLUMNS
 from mlsession.data.validation import ValidationKind
 from mlsession.extractors.automatic import AutomaticExtractor
 from mlsession.extractors.catalog import NAMES as EXTRACTORS
-from mlsession.extractors.custom import CustomFeatureExtractor
+from mlsession.extractors.custom.options import CustomFeatureExtractor
 from mlsession.extractors.library import LibraryExtractor
 from mlsession.finetuning.options import FineTune
 from mlsession.heads.options import AutomaticClassifier, HeadOptions, LogisticRegressor, MultilayerPerceptron

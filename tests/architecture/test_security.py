@@ -45,7 +45,7 @@ ALLOWED = frozenset(
         # The public names and the modules that have them: a table in the same file.
         ("mlsession/__init__.py", "importlib.import_module"),
         # A network that the caller names, each time: a record's word never comes there, see `extractors.custom`.
-        ("mlsession/extractors/custom_torch.py", "importlib.import_module"),
+        ("mlsession/extractors/custom/torch.py", "importlib.import_module"),
         # Scripts of the same folder, each in turn.
         ("benchmarks/run.py", "runpy.run_path"),
         # Children that run what their parent, a script of the same folder, names: this package and its examples.

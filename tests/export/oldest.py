@@ -19,18 +19,18 @@ import numpy as np
 import torch
 
 from mlsession.classifier.model import ImageModel
+from mlsession.coreml.evaluate import evaluate_mlmodel
+from mlsession.coreml.interface import Message
+from mlsession.coreml.manifest import package_files
+from mlsession.coreml.program import evaluate_mlpackage
+from mlsession.coreml.silence import silenced_coremltools
 from mlsession.errors import MLSessionError
 from mlsession.export import EXPORT_SUFFIXES, ModelMetadata
 from mlsession.export.capture import plain_copy
 from mlsession.export.compressed import compressed_exporter
 from mlsession.export.compression import Compression
 from mlsession.export.conversion import Form, captured, converted
-from mlsession.export.evaluate import evaluate_mlmodel
-from mlsession.export.interface import Message
-from mlsession.export.manifest import package_files
-from mlsession.export.program import evaluate_mlpackage
 from mlsession.export.protocol import Images
-from mlsession.export.silence import silenced_coremltools
 from mlsession.export.verify import TOLERANCE, Floats, network_probabilities, proof_images
 from mlsession.export.write import export_model
 from mlsession.extractors.catalog import scene_print

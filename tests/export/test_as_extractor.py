@@ -10,10 +10,10 @@ import pytest
 import torch
 
 import mlsession as ml
+from mlsession.coreml.interface import parse_model
+from mlsession.coreml.manifest import root_model
 from mlsession.errors import InvalidParameter
 from mlsession.export.encoded import Encoded
-from mlsession.export.interface import parse_model
-from mlsession.export.manifest import root_model
 from mlsession.export.protocol import Images
 from mlsession.export.write import write_encoded
 from mlsession.extractors.catalog import extractor_from_json, load_extractor

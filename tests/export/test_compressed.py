@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from mlsession.coreml.manifest import MODEL
+from mlsession.coreml.silence import coremltools_module
 from mlsession.errors import InternalError, InvalidParameter
 from mlsession.export import ExportReport, ModelMetadata
 from mlsession.export.compressed import CompressedExporter, compressed_exporter, measured_loss
 from mlsession.export.compression import TOLERANCES, Compression, CompressionLoss, Method, checked_compression
 from mlsession.export.coreml import CoreMLExporter
-from mlsession.export.manifest import MODEL
-from mlsession.export.silence import coremltools_module
 from mlsession.export.verify import Answers, Floats
 from mlsession.export.write import export_model
 from tests.export.networks import LABELS, MeanColour, Trained, noise_images

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from mlsession.coreml.evaluate import evaluate_mlmodel, read_mlmodel
+from mlsession.coreml.silence import coremltools_module, silenced_coremltools
 from mlsession.errors import InternalError, InvalidParameter
 from mlsession.export import Encoded, ExportReport, ModelMetadata
 from mlsession.export.coreml import CoreMLExporter, convert_mlmodel
-from mlsession.export.evaluate import evaluate_mlmodel, read_mlmodel
 from mlsession.export.protocol import Images
-from mlsession.export.silence import coremltools_module, silenced_coremltools
 from mlsession.export.verify import OWN_EVALUATOR, TOLERANCE
 from tests.export.networks import LABELS, SIDE, MeanColour, SmallClassifier, Trained, answers, noise_images
 from tests.recovery.nursery import Nursery

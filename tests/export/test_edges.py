@@ -11,12 +11,12 @@ from safetensors import safe_open
 
 from mlsession.classifier.format import decode_model
 from mlsession.classifier.model import ImageModel
+from mlsession.coreml.evaluate import evaluate_mlmodel, read_mlmodel
+from mlsession.coreml.program import evaluate_mlpackage, read_mlpackage
 from mlsession.errors import MLSessionError
 from mlsession.export import EXPORT_SUFFIXES, Encoded, ModelMetadata
 from mlsession.export.coreml import convert_mlmodel
-from mlsession.export.evaluate import evaluate_mlmodel, read_mlmodel
 from mlsession.export.mlpackage import convert_mlpackage
-from mlsession.export.program import evaluate_mlpackage, read_mlpackage
 from mlsession.export.protocol import export_suffix
 from mlsession.export.safetensors import SafetensorsExporter
 from mlsession.export.write import write_encoded

@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from mlsession.coreml.blobs import read_numbers
+from mlsession.coreml.manifest import MANIFEST, MODEL, WEIGHTS
+from mlsession.coreml.program import evaluate_mlpackage, read_mlpackage
+from mlsession.coreml.silence import coremltools_module, silenced_coremltools
 from mlsession.errors import InternalError, InvalidParameter
 from mlsession.export import Encoded, ExportReport, ModelMetadata
-from mlsession.export.blobs import read_numbers
 from mlsession.export.in_memory import in_memory_model
-from mlsession.export.manifest import MANIFEST, MODEL, WEIGHTS
 from mlsession.export.mlpackage import MLPackageExporter, convert_mlpackage
-from mlsession.export.program import evaluate_mlpackage, read_mlpackage
-from mlsession.export.silence import coremltools_module, silenced_coremltools
 from mlsession.export.verify import OWN_EVALUATOR, TOLERANCE
 from mlsession.export.write_folder import write_package
 from tests.export.networks import LABELS, SIDE, MeanColour, SmallClassifier, Trained, answers, noise_images

@@ -13,12 +13,12 @@ import pytest
 import torch
 from torch import nn
 
+from mlsession.coreml.evaluate import evaluate_mlmodel
+from mlsession.coreml.program import evaluate_mlpackage
 from mlsession.export import ModelMetadata
 from mlsession.export.coreml import CoreMLExporter
 from mlsession.export.encoded import Encoded
-from mlsession.export.evaluate import evaluate_mlmodel
 from mlsession.export.mlpackage import MLPackageExporter
-from mlsession.export.program import evaluate_mlpackage
 from mlsession.export.protocol import Exporter, Images
 from mlsession.export.verify import TOLERANCE, network_probabilities, proof_images
 from mlsession.extractors.framing import picture_side

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mlsession.export.blobs import unpacked
+from mlsession.coreml.blobs import unpacked
 from mlsession.export.fewer_bits import packed
 from mlsession.export.quantize import Floats, by_channel, palette
 from mlsession.randomness import keyed_generator

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from mlsession.coreml.silence import coremltools_module
 from mlsession.export import ModelMetadata
 from mlsession.export.conversion import Form, convert
-from mlsession.export.silence import coremltools_module
 from tests.export.networks import LABELS, MeanColour
 
 METADATA = ModelMetadata(

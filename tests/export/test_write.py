@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mlsession.coreml.evaluate import evaluate_mlmodel, read_mlmodel
 from mlsession.errors import DamagedData, InternalError, InvalidParameter
 from mlsession.export import Encoded, ExportReport, ModelMetadata
 from mlsession.export.coreml import CoreMLExporter
-from mlsession.export.evaluate import evaluate_mlmodel, read_mlmodel
 from mlsession.export.protocol import ExportableModel, Images
 from mlsession.export.write import check_destination, export_model, write_atomically
 from mlsession.export.write_file import put_and_read_back

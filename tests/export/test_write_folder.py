@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from mlsession.coreml.manifest import MANIFEST, MODEL, WEIGHTS, package_files
 from mlsession.errors import DamagedData, InvalidParameter, StoreError
-from mlsession.export.manifest import MANIFEST, MODEL, WEIGHTS, package_files
 from mlsession.export.write import check_destination
 from mlsession.export.write_folder import check_package, put_package, write_package
 from mlsession.store import MemoryStore, open_store

@@ -12,7 +12,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from mlsession.export.silence import silenced
+from mlsession.coreml.silence import silenced
 from mlsession.testing.tiny_extractor import TinyExtractor
 
 SIDE = 28

@@ -19,7 +19,7 @@ from mlsession.errors import IncompatibleParameters, InvalidParameter, ModelNotF
 from mlsession.export.metadata import ModelMetadata
 from mlsession.export.pt2 import convert_pt2
 from mlsession.extractors.catalog import load_extractor
-from mlsession.extractors.custom_onnx import Unexportable
+from mlsession.extractors.custom.onnx import Unexportable
 from mlsession.training.relocating import relocated
 from tests.extractors.own_networks import HALVES, tiny, tiny_onnx, write_onnx, write_program
 from tests.photos import copy_photos

@@ -12,8 +12,8 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from mlsession.errors import InvalidParameter
-from mlsession.extractors.onnx_graph import OnnxGraph
-from mlsession.extractors.onnx_operators import OPERATORS
+from mlsession.extractors.onnx.graph import OnnxGraph
+from mlsession.extractors.onnx.operators import OPERATORS
 from mlsession.randomness import keyed_generator
 from tests.extractors.own_networks import one_operator
 

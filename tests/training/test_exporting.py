@@ -14,9 +14,9 @@ from mlsession import __version__
 from mlsession.augment.making import ViewMaker
 from mlsession.augment.views import ViewPlan
 from mlsession.classifier.model import ImageModel
+from mlsession.coreml.evaluate import evaluate_mlmodel, read_mlmodel
+from mlsession.coreml.program import evaluate_mlpackage, read_mlpackage
 from mlsession.errors import InvalidParameter
-from mlsession.export.evaluate import evaluate_mlmodel, read_mlmodel
-from mlsession.export.program import evaluate_mlpackage, read_mlpackage
 from mlsession.export.safetensors import SafetensorsExporter
 from mlsession.export.verify import TOLERANCE, proof_images
 from mlsession.extractors.catalog import scene_print

@@ -6,14 +6,28 @@ AZURITE := .venv/azurite/.ready
 # Idle OpenMP threads that spin take the cores from the tests beside them; results do not depend on it.
 QUIET := GOMP_SPINCOUNT=0
 
-.PHONY: demo test lint bench bench-gpu clean
+SUITE := $(QUIET) $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+.PHONY: demo test test-all test-oldest lint bench bench-gpu clean
 
 demo: $(READY)
 	$(BIN)/mlsession train examples/data/train --test examples/data/test --session demo/fruit.mlsession \
 		--export demo/Fruit.mlmodel --license MIT
 
+# Of the longest matrices a share of the cases, drawn by a seed that is printed; `test-all` runs them all.
 test: lint $(AZURITE)
-	$(QUIET) $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(SUITE) --sampled
+
+test-all: lint $(AZURITE)
+	$(SUITE)
+
+# Exports with the oldest torch that is supported, in an environment of its own (6 GB), then with the newest.
+test-oldest: $(READY)
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/pip install --quiet torch==2.6.0 torchvision==0.21.0
+	.venv-oldest/bin/pip install --quiet --editable '.[onnx]' torch==2.6.0 torchvision==0.21.0
+	.venv-oldest/bin/python -m tests.export.oldest
+	$(BIN)/python -m tests.export.oldest
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -40,4 +54,4 @@ $(AZURITE): Makefile | $(READY)
 		--prefix .venv/azurite azurite@3.35.0; then touch $@; else echo "azurite could not be installed"; fi
 
 clean:
-	rm -rf .venv demo build *.egg-info
+	rm -rf .venv .venv-oldest demo build *.egg-info

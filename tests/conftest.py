@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 
 from tests.recovery.nursery import Nursery
+from tests.sampling import SEED, left_out, sample_seed
 from tests.servers.azure import AzureServer, need_azurite
 from tests.servers.backends import CLOUDS, Backend, backend_of
 from tests.servers.ftp import FtpServer
@@ -42,11 +43,41 @@ LONGEST = (
 os.environ.update(PLAIN_BUCKETS)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the `LONGEST` files first; `make test` has xdist keep the order."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--sampled", action="store_true", help="take a share of the cases that are marked `sampled`")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "sampled(share): with --sampled, of these cases of a file that share is run")
+    sample_seed()  # Before other processes are started, which take the same cases.
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Draws what to take of the sampled, and puts the `LONGEST` files first; `make test` has xdist keep the order."""
+    if config.getoption("--sampled"):
+        _draw(config, items)
     folder = Path(__file__).parent
     places = {folder / name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
+def _draw(config: pytest.Config, items: list[pytest.Item]) -> None:
+    cases: dict[str, list[str]] = {}
+    shares: dict[str, float] = {}
+    for item in items:
+        if (marker := item.get_closest_marker("sampled")) is not None:
+            file = item.nodeid.partition("::")[0]
+            cases.setdefault(file, []).append(item.nodeid)
+            shares[file] = marker.args[0]
+    out = left_out(cases, shares, sample_seed())
+    config.hook.pytest_deselected(items=[item for item in items if item.nodeid in out])
+    items[:] = [item for item in items if item.nodeid not in out]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if config.getoption("--sampled"):
+        said = f"of long matrices a share was run, drawn with {SEED}={sample_seed()}; `make test-all` runs all"
+        terminalreporter.write_line(said)
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,8 @@ import pytest
 from benchmarks.resume_cost import make_images, measured
 from tests.photos import copy_photos
 
+pytestmark = pytest.mark.sampled(0.3)
+
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 SHORT = {"bench_commit": {"rounds": 1, "steps": 3, "with_s3": False}, "bench_start": {"rounds": 1}}
 

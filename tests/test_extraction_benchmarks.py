@@ -25,6 +25,8 @@ from mlsession.extractors.embedded import LITE0
 from mlsession.store import MemorySpace, MemoryStore
 from tests.photos import PHOTOS
 
+pytestmark = pytest.mark.sampled(0.3)
+
 PHOTO = PHOTOS / "train" / "Lemon"
 
 

@@ -30,7 +30,7 @@ def card_text(facts: CardFacts) -> str:
         ("Figures", measured_lines(metrics) or ["Nothing is known of how good it is: it was not evaluated."]),
         ("Limits", list(_limits(facts))),
         ("Files", _files(facts)),
-        ("Use", usage_lines(files, facts.side, weights_apart=facts.extractor.weights_apart)),
+        ("Use", usage_lines(files, facts.side, weights=facts.extractor.weights)),
         ("Training", _training(facts)),
     ]
     lines = [*front_matter(facts, [suffix for _, suffix in files]), "", f"# {escaped(facts.title)}", ""]

@@ -29,8 +29,9 @@ class ExtractorFacts:
     """What it is and where its weights come from, in words without a period."""
     licence: str = ""
     """Of its weights; "" where that is not known."""
-    weights_apart: bool = False
-    """Whether its weights are neither in the saved model nor in a package: who loads it names a file of them."""
+    weights: str = ""
+    """What stands for the file that who loads it must name, where its weights are neither in the saved model nor in a
+    package; "" where nothing must be named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
@@ -60,22 +61,22 @@ print(model.predict({{"image": picture}})["label"])"""
 _SOURCES: Mapping[str, str] = MappingProxyType({".onnx": _ONNX, ".pt2": _PT2})
 
 
-def usage(file: str, suffix: str, side: int, *, weights_apart: bool = False) -> str:
+def usage(file: str, suffix: str, side: int, *, weights: str = "") -> str:
     """The code for a file of a folder; "" for a format of another package, whose makers know.
 
-    `side` is that of the pictures in pixels; `weights_apart`: see `ExtractorFacts`.
+    `side` is that of the pictures in pixels; `weights`: see `ExtractorFacts`.
     """
     if suffix == ".safetensors":
-        return _LOAD.format(weights=', extractor_weights="WEIGHTS.safetensors"' if weights_apart else "")
+        return _LOAD.format(weights=f", extractor_weights={json.dumps(weights)}" if weights else "")
     if suffix in (".mlmodel", ".mlpackage"):
         return _CORE_ML.format(file=file, side=side)
     return _SOURCES.get(suffix, "")
 
 
-def usage_lines(files: Sequence[tuple[str, str]], side: int, *, weights_apart: bool) -> list[str]:
+def usage_lines(files: Sequence[tuple[str, str]], side: int, *, weights: str) -> list[str]:
     """Sections of code in Markdown for files, each with its suffix."""
     lines = list[str]()
     for file, suffix in files:
-        if code := usage(file, suffix, side, weights_apart=weights_apart):
+        if code := usage(file, suffix, side, weights=weights):
             lines += [f"`{file}`:", "", "```python", *code.splitlines(), "```", ""]
     return lines

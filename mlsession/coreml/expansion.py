@@ -45,9 +45,10 @@ def look_up(indices: Tensor, lut: Tensor, shape: Sequence[int] | None = None, ve
     if lut.shape[-1] != 1:
         raise unsupported("constexpr_lut_to_dense", "tables of several numbers an entry", PROGRAM_CURE)
     groups = lut.shape[:-2]
-    tables = _spread(lut[..., 0], indices.shape, groups)
+    tables = lut[..., 0].reshape(-1, lut.shape[-2])
+    table = _spread(torch.arange(len(tables)).reshape(groups), indices.shape, groups)
     _check_indices(indices, lut.shape[-2])
-    return torch.gather(tables, -1, indices.long()[..., None])[..., 0]
+    return tables[table, indices.long()]
 
 
 def _look_up_packed(indices: Tensor, lut: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -66,7 +67,9 @@ def blockwise(data: Tensor, scale: Tensor, offset: Tensor | None = None) -> Tens
 
 def _spread(values: Tensor, shape: Sequence[int], groups: Sequence[int]) -> Tensor:
     """`values`, one for each of `groups` along the axes of `shape`, repeated to it; axes beyond `shape` stay."""
-    if len(groups) != len(shape) or any(size % number for size, number in zip(shape, groups, strict=True)):
+    if len(groups) != len(shape) or any(
+        number < 1 or size % number for size, number in zip(shape, groups, strict=True)
+    ):
         raise DamagedData(WHOLE, f"weights of {list(shape)} in {list(groups)} groups")
     for axis, (size, number) in enumerate(zip(shape, groups, strict=True)):
         values = values.repeat_interleave(size // number, axis)

@@ -46,6 +46,8 @@ def _expanded(params: Message, channels: int, count: int) -> Floats:
     scale, bias = (np.array(each, np.float32) for each in (how.linearQuantization.scale, how.linearQuantization.bias))
     if len(scale) != len(bias) or len(scale) not in (1, channels):
         raise DamagedData(WHOLE, f"{len(scale)} scales and {len(bias)} biases for {channels} channels")
+    if not len(scale) or count % len(scale):
+        raise DamagedData(WHOLE, f"{count} weights for {len(scale)} scales")
     rows = scale[:, None] * whole.astype(np.float32).reshape(len(scale), -1) + bias[:, None]
     return rows.reshape(-1).astype(np.float32)
 

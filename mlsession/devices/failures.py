@@ -15,6 +15,7 @@ from mlsession.errors import (
     InvalidParameter,
     KeyMissing,
     MLSessionError,
+    SessionTakenOver,
     StoreDenied,
     StoreError,
     StoreFull,
@@ -73,6 +74,8 @@ def failure_from_json(told: Mapping[str, Json], who: str) -> MLSessionError:
     if kind == InvalidParameter.__name__:
         reason = f"{told.get('reason', '')} ({who} on {told.get('host') or 'another machine'})"
         return InvalidParameter(str(told.get("parameter", "")), told.get("value"), reason)
+    if kind == SessionTakenOver.__name__:
+        return SessionTakenOver(where)
     if whose == "usage":
         return UsageError(where)
     return MLSessionError(where) if whose == "ours" else InternalError(where)

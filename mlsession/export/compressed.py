@@ -87,8 +87,14 @@ class CompressedExporter:
             trained=trained,
             tolerance=1.0,
         )
-        same = sum(found == expected for found, expected in zip(exported.labels, trained.labels, strict=True))
-        return replace(report, tolerance=TOLERANCES[self.compression.method], num_labels_equal=same, compression=loss)
+        return replace(
+            report,
+            num_images=loss.num_images,
+            num_labels_equal=loss.num_images - loss.num_changed,
+            max_difference=loss.max_difference,
+            tolerance=TOLERANCES[self.compression.method],
+            compression=loss,
+        )
 
 
 def compressed_exporter(

@@ -23,7 +23,8 @@ class ExportReport:
     max_difference: float
     """The largest absolute difference between two probabilities of one class for one picture."""
     verified: bool
-    """Whether labels and probabilities agreed; False only where nothing was compared."""
+    """Whether labels and probabilities agreed; of a compressed export, whether what it lost (`compression`) is within
+    what was allowed. False only where nothing was compared."""
     num_photos: int = 0
     """How many of the pictures were photos of the session; the others are made up, see `verify.proof_images`."""
     tolerance: float | None = None

@@ -8,8 +8,8 @@
 
 That is the rule by which a kind of head is chosen, see `heads.contest`, on the folds that it would be chosen on, of the
 sample. All candidates are judged on the same images; of fewer than `LEAST_JUDGED` nothing is chosen.
-The state of a step holds what has been judged so far; that of the last step what was chosen, see
-`phases.chosen_extractor`.
+The state of a step holds what has been judged so far; that of the last step what was chosen, and the contents that it
+was chosen on, see `phases.chosen_extractor`.
 
 Additive output, one row for each image of the sample and candidate: `candidate` uint8, its place among all, `features`
 float16 [D] (zeros where unreadable), and of the image `digest` uint8 [32] and `readable` uint8. Extracting takes over
@@ -27,12 +27,14 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
+from mlsession.data.digests import DIGEST_BYTES, DigestMap
+from mlsession.errors import ModifiedTrainingData
 from mlsession.heads.folded import FoldedRows
 from mlsession.heads.options import LogisticRegressor
 from mlsession.heads.paired import paired_difference
 from mlsession.heads.path import Path
 from mlsession.heads.trial import TURN, Outcome, of_prefix
-from mlsession.phases.chosen_extractor import CHOSEN, ExtractorChoice
+from mlsession.phases.chosen_extractor import CHOSEN, USED, ExtractorChoice
 from mlsession.phases.features import FeatureTable, halves
 from mlsession.phases.featurize import Picture
 from mlsession.phases.folding import LEAST_JUDGED, Folding
@@ -40,7 +42,7 @@ from mlsession.phases.sampled import Sample, rows_by
 from mlsession.phases.sharing import FeatureSource
 from mlsession.session.log.blobs import as_written
 from mlsession.session.log.members import as_count, as_object, as_text
-from mlsession.session.phase import Arrays, Json, Past, PhaseState, Step
+from mlsession.session.phase import Array, Arrays, Json, Past, PhaseState, Step
 
 PATH = "path."
 """Prefix of the arrays of a path of penalties in a state."""
@@ -107,6 +109,10 @@ class Choosing:
         self._past = past
         self._turn = turn
         self._folding = Folding(classes=classes, tune="cross-validation", seed=seed)
+        self._seen: Arrays = {}
+        """`digest` and `readable` of the sample, as the first candidate met them."""
+        self._used = np.zeros((0, DIGEST_BYTES), dtype=np.uint8)
+        """The contents that were chosen on."""
 
     def run(self, state: PhaseState | None) -> Iterator[Step]:
         names, images = tuple(each.name for each in self._candidates), len(self._sample.labels)
@@ -139,14 +145,28 @@ class Choosing:
             return
         with closing(self._candidates[course.place].features()) as features:
             for pictures in features.batches(left, self._sample.key_of, self._sample.bytes_of):
-                done = course.images + len(pictures)
+                adds, done = _rows_of(pictures, course.place), course.images + len(pictures)
+                if course.place:
+                    self._check_same(adds, course.images)
                 course = replace(course, iteration=course.iteration + 1, images=done)
-                yield course, _rows_of(pictures, course.place)
+                yield course, adds
+
+    def _check_same(self, adds: Arrays, start: int) -> None:
+        """Before anything of them is saved: all candidates must see the same. Raises `ModifiedTrainingData`."""
+        rows = slice(start, start + len(adds["digest"]))
+        same = (adds["digest"] == self._seen["digest"][rows]).all(axis=1)
+        same &= adds["readable"] == self._seen["readable"][rows]
+        if not same.all():
+            keys = tuple(sorted(self._sample.key_of(start + int(row)) for row in np.flatnonzero(~same)))
+            raise ModifiedTrainingData((), (), (), keys, "put them back, or start a new session")
 
     def _folded(self, rows: list[Arrays]) -> FoldedRows | None:
         """What the present candidate is judged on; None where that is too little."""
         with self._numerics():
-            table = self._table({name: np.concatenate([part[name] for part in rows]) for name in rows[0]})
+            joined = {name: np.concatenate([part[name] for part in rows]) for name in rows[0]}
+            self._seen = self._seen or {name: joined[name] for name in ("digest", "readable")}
+            table = self._table(joined)
+            self._used = DigestMap(table.digests[table.training]).digests
             folds = self._folding.of_images(table) if table.training.any() else None
             return None if folds is None else self._folding.rows(table, folds)
 
@@ -187,7 +207,7 @@ class Choosing:
 
     def _step(self, course: _Course, adds: Arrays | None = None, *, last: bool = False) -> Step:
         each, path = len(self._sample.labels), course.path
-        state = partial(_ended, course.choice) if last else partial(_snapshot, course, self._sample.digest)
+        state = partial(_ended, course.choice, self._used) if last else partial(_snapshot, course, self._sample.digest)
         metrics = {"candidate": float(min(course.place + 1, len(self._candidates)))}
         if path is not None:
             metrics |= {name: value for name, value in path.metrics.items() if name == "accuracy"}
@@ -217,6 +237,9 @@ class Choosing:
             iteration, images = (as_count(state.data[name]) for name in ("iteration", "images"))
             right = state.arrays[RIGHT].astype(np.bool_)
             found = replace(course, choice=choice, iteration=iteration, images=images, right=right)
+            if found.place:
+                first = list(rows_by(self._past, 0))
+                self._seen = {name: np.concatenate([part[name] for part in first]) for name in ("digest", "readable")}
             rows = list(rows_by(self._past, found.place))
             if sum(len(part["digest"]) for part in rows) != images:
                 raise ValueError(f"it is of {images} images, and there are rows of others")
@@ -251,5 +274,5 @@ def _snapshot(course: _Course, digest: str) -> PhaseState:
     return PhaseState(arrays, {**data, "choice": course.choice.to_json(), "path": path})
 
 
-def _ended(choice: ExtractorChoice) -> PhaseState:
-    return PhaseState({}, {CHOSEN: choice.to_json()})
+def _ended(choice: ExtractorChoice, used: Array) -> PhaseState:
+    return PhaseState({USED: used}, {CHOSEN: choice.to_json()})

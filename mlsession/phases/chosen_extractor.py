@@ -14,6 +14,8 @@ from mlsession.session.phase import Json, PhaseState
 
 CHOSEN = "chosen"
 """The plain value of an ended phase that holds an `ExtractorChoice`."""
+USED = "used"
+"""The array of an ended phase with the contents that were chosen on, uint8 [n, 32], ascending."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

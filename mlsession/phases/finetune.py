@@ -107,7 +107,7 @@ class _Run:
         self._world = Solo() if crew is None else crew
         # Rank 0 alone was told how the network is shared.
         is_shared = crew is not None and crew.agree(work.is_shared) is True
-        table, head = work.load_table(), work.head()
+        table, head = _loaded(work, crew)
         self._images = TuningImages.of(table)
         if not len(self._images.validation) and self._options.keep != "always":
             raise UnusableData("validation", _NO_VALIDATION)
@@ -135,7 +135,12 @@ class _Run:
         )
         self._keeper = ShardKeeper(crew.apart(), work.open_store) if crew is not None and is_shared else None
         self._sums = StepSums(self._model, work, self._world, self._course.batch_size, is_shared=is_shared)
-        self._progress = self._restored(state, head, table)
+        try:
+            self._progress = self._restored(state, head, table)
+        except BaseException:
+            if self._keeper is not None:
+                self._keeper.close()
+            raise
         plan = EpochPlan(options=work.augmentation, seed=work.seed)
         side = self._options.feature_extractor.input_side
         stream = PictureStream(work.corpus, self._images, plan, side, work.rules, neighbours)
@@ -178,7 +183,11 @@ class _Run:
                 done_together(self._crew, partial(self._model.restore, state))
             else:
                 self._model.restore(state)
-            return progress_of(state, is_scaled=is_scaled)
+            found = progress_of(state, is_scaled=is_scaled)
+            if self._keeper is not None and not state.shards:
+                # What one process had memory for may be too much for a shared network, whose parts cannot be halved.
+                found.micro_batch = min(found.micro_batch, self._sums.first_part(options.gradient_accumulation))
+            return found
         scale = LossScale(factor=FIRST, is_fixed=False) if is_scaled else LossScale()
         before = judged_head(head, table, self._truth) if len(self._truth) else None
         return Progress(micro_batch=self._sums.first_part(options.gradient_accumulation), scale=scale, head_only=before)
@@ -240,6 +249,8 @@ class _Run:
         logits = np.concatenate(progress.logits) if progress.logits else None
         comparison, temperature = judge(progress.head_only, logits, self._truth)
         kept = self._options.keep == "always" or (comparison is not None and comparison.is_better)
+        if self._keeper is not None:
+            kept = self._world.agree(kept) is True  # Processors of other kinds may differ at a tie.
         with self._model.judged():
             tensors, head = (self._model.tuned() if kept else None) or ({}, None)
         tempered = None if head is None else head.tempered(temperature)
@@ -265,3 +276,17 @@ class _Run:
         self._world.agree(_SAVE)
         writer = self._keeper.writer(self._progress.turns, self._model.vectors())
         return replace(self._progress.to_phase_state({}), write_shards=writer)
+
+
+def _loaded(work: TuningWork, crew: Crew | None) -> tuple[FeatureTable, Head]:
+    """Features and head; where one rank cannot read them, all of them raise what it met."""
+    found: list[tuple[FeatureTable, Head]] = []
+
+    def load() -> None:
+        found.append((work.load_table(), work.head()))
+
+    if crew is None:
+        load()
+    else:
+        done_together(crew, load)
+    return found[0]

@@ -12,7 +12,8 @@ from types import MappingProxyType
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from mlsession.errors import InvalidParameter
-from mlsession.store.location import is_local, redact
+from mlsession.store.location import is_local
+from mlsession.store.scrubbing import Scrubber
 
 PACKAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"csv": (), "tensorboard": ("tensorboard", "tensorboardX"), "mlflow": ("mlflow",), "wandb": ("wandb",)}
@@ -54,7 +55,7 @@ class LoggerName:
     def parse(text: str) -> LoggerName:
         """Of "csv", "csv:DIR". Raises `InvalidParameter`, which does not show the credentials of a URL."""
         kind, colon, directory = text.partition(":")
-        text = f"{kind}{colon}{redact(directory)}"
+        text = Scrubber("", {})(text)
         if kind not in PACKAGES:
             reason = f"must be {', '.join(PACKAGES)}, each with a folder where you like, such as csv:logs"
             raise InvalidParameter("logger", text, reason)
@@ -66,7 +67,7 @@ class LoggerName:
 
     def __str__(self) -> str:
         """As it may be shown: without the credentials of a URL."""
-        return self.kind if self.directory is None else f"{self.kind}:{redact(self.directory)}"
+        return self.kind if self.directory is None else f"{self.kind}:{Scrubber('', {})(self.directory)}"
 
 
 LoggerChoice: TypeAlias = "str | MetricsLogger | Sequence[str | MetricsLogger] | None"

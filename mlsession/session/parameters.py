@@ -68,7 +68,7 @@ class SessionParameters:
     """
     verify_content: bool = False
     """Whether every image is read and compared with what was extracted, however unchanged its file looks."""
-    logger: LoggerChoice = None
+    logger: LoggerChoice = field(default=None, repr=False)
     """What the course of the training is logged with: a `Logger` of Lightning, the name of one ("csv", "tensorboard",
     "mlflow", "wandb", with a folder as in "csv:logs"), or several. Nothing of it is stored; see docs/loggers.md."""
     devices: DevicesChoice = 1

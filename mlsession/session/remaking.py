@@ -69,6 +69,8 @@ class Remaker:
         """The keys that are whole again. Raises `DamagedData` or `UsageError` where the steps cannot be done."""
         commits = self._commits_of_run(number)
         target = next(entry for entry in commits if entry.number == number)
+        if target.shards and not {ref.key for ref in target.adds} & set(wanted):
+            raise UsageError("several processes shared this state, and only they together make it again")
         if target.inputs != self._task.inputs(target.phase):
             raise UsageError("it is of the data that the session worked on before")
         before = [entry for entry in commits if entry.number < number]

@@ -18,6 +18,8 @@ from mlsession.errors import DamagedData, StoreError, UsageError
 from mlsession.export.metadata import ModelMetadata
 from mlsession.export.report import ExportReport
 from mlsession.extractors.catalog import FeatureExtractorSpec
+from mlsession.extractors.custom.files import FORMATS
+from mlsession.extractors.custom.options import CustomFeatureExtractor
 from mlsession.extractors.embedded import Lite1, ScenePrint
 from mlsession.extractors.library import TimmExtractor, TorchvisionExtractor
 from mlsession.extractors.tuned import TunedExtractor
@@ -73,18 +75,22 @@ def card_facts(
 def extractor_facts(spec: FeatureExtractorSpec) -> ExtractorFacts:
     """What is to be said of an extractor."""
     base = spec.base if isinstance(spec, TunedExtractor) else spec
-    origin, licence, apart = "", "", True
+    origin, licence, weights = "", "", "WEIGHTS.safetensors"
     if isinstance(base, ScenePrint | Lite1):
-        weights = base.variant.weights
-        origin = f"{base.variant.name}, trained on ImageNet-1k, out of the package {weights.distribution}"
-        licence, apart = weights.licence, False
+        published = base.variant.weights
+        origin = f"{base.variant.name}, trained on ImageNet-1k, out of the package {published.distribution}"
+        licence, weights = published.licence, ""
     elif isinstance(base, TimmExtractor | TorchvisionExtractor):
         place = "the library's hub" if base.location is None else "a file of the trainer's"
         origin = f"the network {base.network} of {base.library}, with weights from {place}"
-        apart = base.location is not None
+        weights = weights if base.location is not None else ""
+    elif isinstance(base, CustomFeatureExtractor):
+        suffix = next((suffix for suffix, found in FORMATS.items() if found == base.contents.format), "")
+        origin = f"a network of the trainer's own ({base.contents.format})"
+        weights = base.contents.reference or f"NETWORK{suffix}"
     if isinstance(spec, TunedExtractor):
         origin += ", and fine-tuned"
-    return ExtractorFacts(name=base.name, identity=spec.identity, origin=origin, licence=licence, weights_apart=apart)
+    return ExtractorFacts(name=base.name, identity=spec.identity, origin=origin, licence=licence, weights=weights)
 
 
 def data_digest(session: TrainingSession, past: StoredPast) -> str:

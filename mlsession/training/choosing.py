@@ -5,26 +5,32 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from mlsession.data.digests import DigestMap
+from mlsession.data.digests import DIGEST_BYTES, DigestMap
 from mlsession.data.resplit import split_with_past
 from mlsession.data.sample import stratified_sample
 from mlsession.data.split import may_be_held_out
+from mlsession.data.validation import Validation
 from mlsession.errors import DamagedData, InternalError
 from mlsession.extractors.automatic import AutomaticExtractor
 from mlsession.extractors.embedded import EmbeddedExtractor
-from mlsession.phases.chosen_extractor import extractor_chosen
+from mlsession.phases.chosen_extractor import USED, extractor_chosen
 from mlsession.phases.corpus import Corpus
 from mlsession.phases.sampled import Sample
 from mlsession.randomness import key_digest
+from mlsession.session.log.blobs import as_written
 from mlsession.session.log.records import BlobRef
 from mlsession.session.log.timeline import Timeline
 from mlsession.session.phase import Past, Phase, PhaseState
 from mlsession.training.inputs import images_digest
 from mlsession.training.parameters import ModelParameters, TransferLearning
+
+if TYPE_CHECKING:
+    from mlsession.phases.extract import Split
 
 
 def settled(parameters: ModelParameters, past: Past) -> ModelParameters:
@@ -49,6 +55,27 @@ def settled_by(parameters: ModelParameters, choosing: PhaseState) -> ModelParame
     found = named(automatic, choice.kept)
     classifier = parameters.algorithm.head
     return replace(parameters, algorithm=TransferLearning(feature_extractor=found, classifier=classifier))
+
+
+def chosen_on(past: Past, *, was_open: bool) -> DigestMap:
+    """The contents that the extractor was chosen on: none of them is held out, whatever became of the images since.
+
+    Empty where the parameters named it. Raises `DamagedData`.
+    """
+    if not was_open:
+        return DigestMap(np.zeros((0, DIGEST_BYTES), dtype=np.uint8))
+    with as_written("state of choosing"):
+        return DigestMap(past.state(Phase.CHOOSING).arrays[USED])
+
+
+def split_rule(validation: Validation, sides: DigestMap, used: DigestMap) -> Split:
+    """What is held out of training images, of which `sides` has those that are on a side already; never of `used`."""
+
+    def split(labels: npt.NDArray[np.int64], digests: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+        held_out = split_with_past(labels, digests, validation.ratio_for(len(labels)), validation.seed, sides)
+        return held_out & ~used.look_up(digests)[0]
+
+    return split
 
 
 def named(automatic: AutomaticExtractor, name: str) -> EmbeddedExtractor:

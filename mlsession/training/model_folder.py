@@ -79,7 +79,7 @@ def write_folder(
     photos = [photo.picture for photo in session_photos(findings.results, model.side, MOST_PHOTOS)]
     exports = [_proved(model, suffix, about, photos) for suffix in suffixes]
     reports = tuple(report for _, report in exports)
-    title = url_name(url) or NAME
+    title = url_name(redact(url)) or NAME
     card = sealed(card_text(card_facts(title, model, metadata, parameters, findings, reports)))
     texts = {
         **{f"{report.path}.report.json": report.to_bytes() for report in reports},
@@ -136,7 +136,10 @@ def check_folder(
         if card is not None and not is_sealed(card):
             reason = f"has a {CARD} that was not written here, or was changed since; move it away, or name another"
             raise InvalidParameter("path", redact(url), f"{reason} folder")
-        others = {entry.key.partition("/")[0] for entry in store.list()} & _names() if card is None else set()
+        keys = [entry.key for entry in store.list()]
+        if any(key.startswith("log/") for key in keys):
+            raise InvalidParameter("path", redact(url), "holds a session; name another folder")
+        others = {key.partition("/")[0] for key in keys} & _names() if card is None else set()
         if others:
             reason = f"has a {min(others)} that was not written here, and would be lost; move it away, or name another"
             raise InvalidParameter("path", redact(url), f"{reason} folder")

@@ -9,14 +9,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 
 from mlsession.augment.identity import installed_augmenter
 from mlsession.augment.options import name_of
 from mlsession.data.digests import DigestMap
 from mlsession.data.index import ImageIndex
 from mlsession.data.reader import SourceReader
-from mlsession.data.resplit import split_with_past
 from mlsession.devices.crew import Crew
 from mlsession.devices.world import Solo, World
 from mlsession.errors import InternalError
@@ -35,7 +33,7 @@ from mlsession.phases.trained import chosen_of, is_fitted, trained_head
 from mlsession.session.parameters import CACHE_BYTES
 from mlsession.session.phase import Json, Past, Phase, PhaseRunner, PhaseState
 from mlsession.store.protocol import Store
-from mlsession.training.choosing import settled
+from mlsession.training.choosing import chosen_on, settled, split_rule
 from mlsession.training.inputs import no_sides
 from mlsession.training.numerics import TRAINING, recorded_threads, tell_changes
 from mlsession.training.outcome import Trained, kept_views, trained, trained_model
@@ -157,15 +155,11 @@ class ImageClassification:
         from mlsession.phases.extract import Extracting
 
         recorded_extractor(self).check_augmenter(self.parameters.views)
-        validation, sides = self.parameters.validation, self.sides()
-
-        def split(labels: npt.NDArray[np.int64], digests: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-            return split_with_past(labels, digests, validation.ratio_for(len(labels)), validation.seed, sides)
-
+        used = chosen_on(past, was_open=self.sampled is not None)
         return Extracting(
             self.corpus,
             shared(self, featurizer_of(self, self.donations, self.corpus.is_shared), CORPUS),
-            split,
+            split_rule(self.parameters.validation, self.sides(), used),
             past,
             fail_on_bad_image=self.parameters.on_bad_image == "fail",
         )

@@ -18,6 +18,8 @@ from mlsession.images.decode import prepare_image, prepare_wide
 
 from .pictures import Pixels, digest_of, gradient, photo_bytes, png
 
+pytestmark = pytest.mark.sampled(0.6)
+
 SIDE = 96
 ALL = augmentation_options({"blur", "crop", "expose", "flip", "flip-vertical", "noise", "rotate"})
 

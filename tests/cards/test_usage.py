@@ -15,6 +15,8 @@ from mlsession.export.pt2 import PT2Exporter
 from tests.inference.conftest import tiny_classifier, tiny_model
 from tests.photos import PHOTOS
 
+pytestmark = pytest.mark.sampled(0.5)
+
 
 @pytest.mark.parametrize("exporter", [ONNXExporter(), PT2Exporter()], ids=["onnx", "pt2"])
 def test_the_code_of_a_file_runs(exporter: ONNXExporter | PT2Exporter, tmp_path: Path) -> None:
@@ -33,6 +35,6 @@ def test_code_of_core_ml_is_whole_and_of_other_formats_there_is_none() -> None:
     assert 'MLModel("model.mlpackage")' in code
     assert "(297, 297)" in code
     assert usage("model.words", ".words", 1) == ""
-    apart = usage("model.safetensors", ".safetensors", 1, weights_apart=True)
+    apart = usage("model.safetensors", ".safetensors", 1, weights="WEIGHTS.safetensors")
     compile(apart, "card", "exec")
     assert 'extractor_weights="' in apart

@@ -16,6 +16,8 @@ from tests.cli.conftest import LABELS
 from tests.docs.test_json import stated
 from tests.photos import copy_photos
 
+pytestmark = pytest.mark.sampled(0.67)
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

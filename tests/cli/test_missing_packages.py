@@ -11,6 +11,8 @@ import pytest
 
 from tests.photos import copy_photos
 
+pytestmark = pytest.mark.sampled(0.5)
+
 LABELS = ("Kiwi", "Lemon")
 
 RUN = """

@@ -17,6 +17,8 @@ from tests.servers.ftp import FtpServer
 from tests.servers.gcs import GcsServer
 from tests.servers.s3 import S3Server
 
+pytestmark = pytest.mark.sampled(0.67)
+
 
 def test_a_life_in_a_bucket(trained: Trained, s3_server: S3Server, capsys: pytest.CaptureFixture[str]) -> None:
     bucket = s3_server.new_bucket_url()

@@ -25,6 +25,8 @@ from tests.cli.commands import SECONDS, Outcome, mlsession, start
 from tests.examples import runs
 from tests.servers.s3 import S3Server
 
+pytestmark = pytest.mark.sampled(0.5)
+
 LONG = ("--batches", "100000", "--checkpoint-interval", "20", "--pause", "0.01")
 
 

@@ -22,6 +22,8 @@ from mlsession.export.compression import METHODS, Compression
 from mlsession.export.fewer_bits import compress_layers
 from tests.coreml.functions import seeded
 
+pytestmark = pytest.mark.sampled(0.5)
+
 FOLDER = "Data/com.apple.CoreML"
 CHANNELS, SIDE = 16, 5
 

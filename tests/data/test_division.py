@@ -22,6 +22,8 @@ from mlsession.store import Entry, LocalStore, Store, open_store
 from mlsession.store.reading import ReadPolicy
 from tests.servers.s3 import S3Server
 
+pytestmark = pytest.mark.sampled(0.5)
+
 
 def make(root: Path, classes: str = "ab", each: int = 10) -> DataSource:
     for label in classes:

@@ -85,6 +85,7 @@ def test_a_phase_that_starts_over_forgets_its_rows(tmp_path: Path) -> None:
     assert folded.newest["summing"]["inputs"] == "other"
 
 
+@pytest.mark.sampled(0.5)
 @pytest.mark.parametrize("limit", [6, 70])
 def test_any_damaged_file_is_passed_over_alike(tmp_path: Path, limit: int) -> None:
     space = MemorySpace()
@@ -201,6 +202,7 @@ def test_damage_everywhere(tmp_path: Path) -> None:
         library(root)
 
 
+@pytest.mark.sampled(0.5)
 @pytest.mark.parametrize("limit", [10, 90])
 def test_a_writer_steps_back_past_a_damaged_state(tmp_path: Path, limit: int) -> None:
     def fail_before_the_end(turn: int) -> None:

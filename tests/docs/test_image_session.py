@@ -28,6 +28,8 @@ from .comparing import check_whole
 from .reader import SessionFolder
 from .stored import Object, arrays_of, parse, score_bin, sha256, spelled, table_of, tensor_digest
 
+pytestmark = pytest.mark.sampled(0.6)
+
 DOCUMENT = Path(__file__).parents[2] / "docs" / "format.md"
 LABELS = ("Banana", "Kiwi", "Lemon")
 PHASES = ("extracting", "selecting", "training", "evaluating")

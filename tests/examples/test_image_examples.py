@@ -14,6 +14,8 @@ from tests.servers.s3 import S3Server
 
 from .runs import REPOSITORY, SECONDS, start
 
+pytestmark = pytest.mark.sampled(0.5)
+
 LABELS = ("Banana", "Kiwi", "Lemon")
 
 

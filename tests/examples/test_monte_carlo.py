@@ -7,6 +7,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
+
 from mlsession.randomness import keyed_generator
 from mlsession.store import Store, open_store
 from mlsession.testing.invariants import check_session
@@ -40,6 +42,7 @@ def killed_again_and_again(
     return final_line(url, *ARGUMENTS, environment=environment)
 
 
+@pytest.mark.sampled(0.4)
 def test_killed_again_and_again_on_a_local_disk(tmp_path: Path) -> None:
     expected = final_line(str(tmp_path / "unbroken"), *ARGUMENTS)
     store = open_store(tmp_path / "killed")
@@ -50,6 +53,7 @@ def test_killed_again_and_again_on_a_local_disk(tmp_path: Path) -> None:
     assert [entry.iteration for entry in facts.checkpoints if entry.ended] == [60, 1]
 
 
+@pytest.mark.sampled(0.4)
 def test_killed_again_and_again_on_s3(tmp_path: Path, s3_server: S3Server) -> None:
     expected = final_line(str(tmp_path / "unbroken"), *ARGUMENTS)
     url = f"{s3_server.new_bucket_url()}/sessions/pi"
@@ -61,6 +65,7 @@ def test_killed_again_and_again_on_s3(tmp_path: Path, s3_server: S3Server) -> No
         store.close()
 
 
+@pytest.mark.sampled(0.4)
 def test_the_same_command_extends_what_is_there(tmp_path: Path) -> None:
     expected = final_line(str(tmp_path / "unbroken"), "--batches", "40")
     final_line(str(tmp_path / "session"), "--batches", "20")

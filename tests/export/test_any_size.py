@@ -33,6 +33,8 @@ from mlsession.images.geometry import to_square
 from tests.export.networks import LABELS, SIDE, MeanColour, SmallClassifier, Trained, answers, noise_images
 from tests.export.test_coreml import ODD_LABELS
 
+pytestmark = pytest.mark.sampled(0.5)
+
 METADATA = ModelMetadata(
     author="Ada Łovelace",
     short_description="Cats — and\nbirds.",

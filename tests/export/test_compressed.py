@@ -22,6 +22,8 @@ from mlsession.export.verify import Answers, Floats
 from mlsession.export.write import export_model
 from tests.export.networks import LABELS, MeanColour, Trained, noise_images
 
+pytestmark = pytest.mark.sampled(0.5)
+
 SIDE = 16
 
 

@@ -20,6 +20,8 @@ from mlsession.export.verify import OWN_EVALUATOR, TOLERANCE
 from tests.export.networks import LABELS, SIDE, MeanColour, SmallClassifier, Trained, answers, noise_images
 from tests.recovery.nursery import Nursery
 
+pytestmark = pytest.mark.sampled(0.6)
+
 ODD_LABELS = (
     "two words",
     " spaces around ",

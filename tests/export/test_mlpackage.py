@@ -21,6 +21,8 @@ from mlsession.export.write_folder import write_package
 from tests.export.networks import LABELS, SIDE, MeanColour, SmallClassifier, Trained, answers, noise_images
 from tests.export.test_coreml import ODD_LABELS, Dishonest, Spectral
 
+pytestmark = pytest.mark.sampled(0.6)
+
 METADATA = ModelMetadata(
     author="Ada Łovelace",
     short_description="Cats, dogs — and birds.",

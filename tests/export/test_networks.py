@@ -30,6 +30,8 @@ from mlsession.heads.protocol import Head
 from mlsession.randomness import keyed_generator
 from tests.export.networks import Trained
 
+pytestmark = pytest.mark.sampled(0.4)
+
 Network: TypeAlias = Callable[[], tuple[nn.Module, int]]
 """An extractor's network, and the side of its pictures."""
 Features: TypeAlias = np.ndarray[tuple[int, int], np.dtype[np.float32]]

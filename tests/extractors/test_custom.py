@@ -217,7 +217,11 @@ PLACES: dict[str, tuple[str, type[Exception], str]] = {
     "weights alone": ("weights.safetensors", InvalidParameter, "holds weights, and no network"),
     "compiled": ("it.mlmodelc", InvalidParameter, r"give the .mlmodel or .mlpackage"),
     "another file": ("it.tflite", InvalidParameter, r"must end in .onnx, .pt2, .mlmodel, .mlpackage, or be a module"),
-    "no file": ("no.onnx", ModelNotFound, r"no.onnx: there is no such model; put it back, or .*extractor_weights=FILE"),
+    "no file": (
+        "no.onnx",
+        ModelNotFound,
+        r"no such model; correct the path; .*extractor_weights=FILE",
+    ),
     "no folder": ("no.mlpackage", ModelNotFound, "there is no such model"),
     "no model": ("bad.onnx", InvalidParameter, "is no ONNX model"),
     "an empty model": ("empty.onnx", InvalidParameter, "it computes nothing"),

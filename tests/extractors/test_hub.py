@@ -19,6 +19,8 @@ from tests.extractors.networks import save_weights, timm_network
 from tests.recovery.nursery import Nursery
 from tests.servers.files import file_server
 
+pytestmark = pytest.mark.sampled(0.5)
+
 DATA = b"weights"
 FILE = f"w-{hashlib.sha256(DATA).hexdigest()[:8]}.pth"
 

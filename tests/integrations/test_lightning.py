@@ -19,6 +19,8 @@ import pytest
 from tests.photos import copy_photos
 from tests.recovery.nursery import REPOSITORY, Forked, Nursery
 
+pytestmark = pytest.mark.sampled(0.4)
+
 EXAMPLE = str(REPOSITORY / "examples" / "lightning_module.py")
 REFUSED = str(Path(__file__).parent / "refused.py")
 LOGGED = str(Path(__file__).parent / "logged.py")

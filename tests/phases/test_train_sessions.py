@@ -10,6 +10,8 @@ import mlsession as ml
 from mlsession.errors import IncompatibleParameters
 from tests.photos import copy_photos
 
+pytestmark = pytest.mark.sampled(0.5)
+
 LABELS = ("Banana", "Kiwi", "Lemon")
 PERCEPTRON = ml.MultilayerPerceptron(layer_sizes=(16, 8))
 

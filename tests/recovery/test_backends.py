@@ -19,6 +19,8 @@ from tests.recovery.victims import Moment, Victims
 from tests.servers.backends import BACKENDS, Backend
 from tests.session.attempts import Attempt, unbroken
 
+pytestmark = pytest.mark.sampled(0.4)
+
 SEED = 11
 LIMIT = 16
 LATEST_CALL = 24

@@ -25,6 +25,8 @@ from tests.recovery.signalling import unbroken
 from tests.recovery.trainings import PHASES, Training, inside, prepared_photos
 from tests.store.processes import run, temporaries
 
+pytestmark = pytest.mark.sampled(0.5)
+
 SEED = 8
 FOLDER = cache_folder("x", {})
 SIZE_KIB = 32_768

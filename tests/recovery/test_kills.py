@@ -17,6 +17,8 @@ from tests.recovery.nursery import Forked, Nursery
 from tests.recovery.trainings import LABELS, inside
 from tests.servers.s3 import S3Server
 
+pytestmark = pytest.mark.sampled(0.4)
+
 PHASES = ("extracting", "selecting", "evaluating")
 """Not training: the final fit begins where the fits met that were judged, and of so few photos it ends there, too.
 test_signals.py and the matrices stop trainings in its midst."""

@@ -38,6 +38,7 @@ def expected(walkers: Nursery, tmp_path_factory: pytest.TempPathFactory) -> str:
     return unbroken(walkers, tmp_path_factory.mktemp("unbroken"))
 
 
+@pytest.mark.sampled(0.4)
 @pytest.mark.parametrize("number", range(NUM_CASES))
 def test_any_signals_at_any_moment(walkers: Nursery, tmp_path: Path, expected: str, number: int) -> None:
     every = cases()

@@ -39,16 +39,19 @@ def survived(target: Target, place: Place, kills: int, seed: int, jobs: int = 2)
     return report
 
 
+@pytest.mark.sampled(0.4)
 def test_the_example_survives_on_a_local_disk(tmp_path: Path) -> None:
     report = survived(example(SMALL), local_place(tmp_path), kills=8, seed=0)
     assert len({death.phase for death in report.deaths}) > 1  # Which, the speed of the machine decides.
 
 
+@pytest.mark.sampled(0.4)
 def test_the_example_survives_on_s3(s3_server: S3Server) -> None:
     with s3_place(s3_server, latency_seconds=0.01) as place:
         survived(example(SMALL), place, kills=2, seed=1, jobs=1)
 
 
+@pytest.mark.sampled(0.4)
 def test_forked_trainings_survive(tmp_path: Path) -> None:
     report = survived(forked(SMALL, tmp_path / "photos"), local_place(tmp_path), kills=3, seed=2, jobs=1)
     assert report.census.phases == ("extracting", "selecting", "training", "evaluating")

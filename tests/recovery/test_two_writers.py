@@ -22,6 +22,8 @@ from tests.recovery.nursery import SECONDS, Nursery
 from tests.servers.backends import CLOUDS, Backend
 from tests.session.attempts import unbroken
 
+pytestmark = pytest.mark.sampled(0.4)
+
 SEED = 4
 LIMIT = 12
 PAUSE = "0.01"

@@ -63,6 +63,7 @@ def alone(trainers: Nursery, photos: Path, tmp_path_factory: pytest.TempPathFact
     return commits(session)
 
 
+@pytest.mark.sampled(0.4)
 def test_workers_that_are_stopped_or_killed_lose_nothing(
     trainers: Nursery, photos: Path, tmp_path: Path, alone: object
 ) -> None:
@@ -93,6 +94,7 @@ def test_workers_that_are_stopped_or_killed_lose_nothing(
     assert commits(session) == alone
 
 
+@pytest.mark.sampled(0.4)
 def test_two_launchers_start_all_workers_again_when_one_dies(trainers: Nursery, tmp_path: Path) -> None:
     """Two nodes on one machine, which share but a rendezvous; benchmarks/worlds.py trains so."""
     port, script = str(free_port()), str(Path(__file__).with_name("launcher.py"))
@@ -102,6 +104,7 @@ def test_two_launchers_start_all_workers_again_when_one_dies(trainers: Nursery, 
     assert leaders[0] == leaders[1] != first
 
 
+@pytest.mark.sampled(0.4)
 def test_a_training_starts_its_workers(trainers: Nursery, photos: Path, tmp_path: Path, alone: object) -> None:
     """By the real launcher of torchrun; benchmarks/worlds.py kills and signals what it starts."""
     found = Training(trainers, photos, tmp_path / "session", "--devices", "2").finish()

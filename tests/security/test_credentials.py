@@ -27,6 +27,8 @@ from tests.photos import copy_photos
 from tests.servers.refusing import refusing_server
 from tests.servers.s3 import S3Server
 
+pytestmark = pytest.mark.sampled(0.5)
+
 SECRETS = ("loopback/secret+value", "hunter2-password")
 """That of the server, and one to be put into URLs."""
 ONCE = {"retries": {"total_max_attempts": 1}}

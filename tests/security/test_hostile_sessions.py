@@ -38,6 +38,8 @@ from tests.security.forging import Members, append, forge, forge_blob, forge_one
 from tests.session.attempts import Attempt, attempt_on, unbroken
 from tests.session.stores import CountingStore, HookedStore
 
+pytestmark = pytest.mark.sampled(0.5)
+
 CHECKPOINT, OPENED, CREATED = 3, 1, 0
 SEED = 0
 LIMIT = 6

@@ -28,6 +28,8 @@ from mlsession.testing.walk import Walk
 from tests.servers.s3 import S3Server
 from tests.session.attempts import Attempt, WalkResult, attempt_on, facts_of, unbroken
 
+pytestmark = pytest.mark.sampled(0.6)
+
 MINUTES = 60.0
 LIMIT = 90
 """Steps of the first phase; each takes a second."""

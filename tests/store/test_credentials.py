@@ -29,6 +29,8 @@ from tests.servers.refusing import refusing_server
 from tests.servers.s3 import S3Server
 from tests.session.attempts import Attempt, unbroken
 
+pytestmark = pytest.mark.sampled(0.5)
+
 SECRET = "a/very+secret/value"
 
 

@@ -28,6 +28,8 @@ from tests.photos import PHOTOS, copy_photos
 from tests.security.forging import Members, forge, numbers, record
 from tests.servers.s3 import S3Server
 
+pytestmark = pytest.mark.sampled(0.5)
+
 LABELS, EACH, ITERATIONS = ("Banana", "Kiwi"), 10, 2
 PARAMETERS = ml.ModelParameters(validation=ml.Validation.none())
 Diff = Mapping[str, tuple[str, ...]]

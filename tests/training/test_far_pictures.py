@@ -22,6 +22,8 @@ from tests.photos import copy_photos
 from tests.servers.s3 import S3Server
 from tests.servers.wayward import Way, wayward
 
+pytestmark = pytest.mark.sampled(0.5)
+
 PARAMETERS = ml.ModelParameters(
     algorithm=ml.TransferLearning(feature_extractor=TinyExtractor()), validation=ml.Validation.none()
 )

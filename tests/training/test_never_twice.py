@@ -25,6 +25,8 @@ from tests.servers.s3 import S3Server
 
 from .counting import Counting
 
+pytestmark = pytest.mark.sampled(0.5)
+
 LABELS, EACH = ("Banana", "Kiwi"), 20
 NUMBER = EACH * len(LABELS)
 

@@ -25,6 +25,8 @@ from mlsession.session.status import Status
 
 from .conftest import LABELS, UNTUNED, Start
 
+pytestmark = pytest.mark.sampled(0.6)
+
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

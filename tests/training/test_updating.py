@@ -18,6 +18,8 @@ from tests.photos import PHOTOS
 
 from .conftest import Start
 
+pytestmark = pytest.mark.sampled(0.6)
+
 Update = Callable[..., ml.Job[ml.Classifier]]
 
 

@@ -24,7 +24,10 @@ FILES = "files-sha256"
 WEIGHTS = re.compile(rf"({FILE}|{FILES}|{TENSORS}):[0-9a-f]{{64}}")
 _REFERENCE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _WEIGHTS_ALONE = (".safetensors", ".pth", ".pt", ".bin")
-_CURE = "put it back, or say where it is now with extractor_weights=FILE (--extractor-weights FILE)"
+_CURE = (
+    "correct the path; of a session or saved model put it back, or say where it is now with extractor_weights=FILE "
+    "(--extractor-weights FILE)"
+)
 
 
 def format_of(location: str) -> str:

@@ -31,6 +31,8 @@ Three: TypeAlias = tuple[float, float, float]
 
 MOST_SIDE = 2_048
 """Pixels along one side of what a network sees."""
+MOST_AT_ONCE = 256
+"""Pictures that a network may demand at once."""
 DEFAULT_SIDE = 224
 IMAGENET_MEAN: Three = (0.485, 0.456, 0.406)
 IMAGENET_STD: Three = (0.229, 0.224, 0.225)
@@ -90,6 +92,7 @@ class PictureInput:
             raise InvalidParameter("feature_extractor", f"{self.kind} {self.channels}", "is no kind of input")
         if not _is_number(self.scale) or self.scale == 0:
             raise InvalidParameter("scale", self.scale, "must be a finite number other than 0")
+        object.__setattr__(self, "scale", float(self.scale))  # 1 and 1.0 are the same, also in an identity.
         for parameter, values, least in (("mean", self.mean, -math.inf), ("std", self.std, 0.0)):
             if len(values) != 3 or not all(_is_number(value) and value > least for value in values):
                 raise InvalidParameter(parameter, values, "must be three finite numbers, those of std above 0")
@@ -161,6 +164,9 @@ def picture_input(declared: Declared, options: InputOptions, file: str) -> Pictu
         raise _refused(
             file, f"its input {declared.name!r} has the shape {_shown(shape)}, not that of pictures (4 axes)"
         )
+    if shape[0] is not None and shape[0] > MOST_AT_ONCE:
+        reason = f"takes {shape[0]:,} pictures at once; export it for any number, or {MOST_AT_ONCE} at most"
+        raise _refused(file, reason)
     layout = _layout(declared.name, shape, options.layout, file)
     height, width = shape[2:] if layout == "NCHW" else shape[1:3]
     if height is not None and width is not None and height != width:
@@ -178,8 +184,9 @@ def picture_input(declared: Declared, options: InputOptions, file: str) -> Pictu
         numbers |= {name: _three(name, given[name]) for name in ("mean", "std") if name in given}
     else:
         numbers = {"scale": 1 / 255, "mean": IMAGENET_MEAN, "std": IMAGENET_STD}
-    found = side or options.input_side or DEFAULT_SIDE
-    return PictureInput(network_side=found, crop=options.crop, layout=layout, batch=shape[0], **numbers)  # type: ignore[arg-type]  # checked there
+    asked = DEFAULT_SIDE if options.input_side is None else options.input_side
+    numbers |= {"network_side": asked if side is None else side, "batch": shape[0]}
+    return PictureInput(crop=options.crop, layout=layout, **numbers)  # type: ignore[arg-type]  # checked there
 
 
 def described_input(options: InputOptions, made: PictureInput, file: str) -> PictureInput:
@@ -221,7 +228,9 @@ def _shown(shape: Sequence[int | None]) -> str:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return math.isfinite(value) if isinstance(value, float) else abs(value) < 2**53
 
 
 def _three(parameter: str, value: object) -> Three:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from mlsession.errors import IncompatibleParameters
 from mlsession.extractors.batched import BatchedExtractor, Run
 from mlsession.extractors.custom.examining import read_own
-from mlsession.extractors.custom.files import MODULE
+from mlsession.extractors.custom.files import MODULE, digest_of
 from mlsession.extractors.custom.model import Floats, Pictures
 from mlsession.extractors.custom.options import CustomFeatureExtractor
 from mlsession.extractors.protocol import FeatureExtractor
@@ -22,9 +22,12 @@ def loaded(spec: CustomFeatureExtractor, runtime: Runtime) -> FeatureExtractor:
     `CustomFeatureExtractor` does.
     """
     location, it = spec.found(), spec.contents
+    cure = "give the model of then: extractor_weights=FILE (--extractor-weights FILE), or train in a new session"
+    # Before code of another file could run.
+    if spec.files is not None and (found := digest_of(spec.files.read())) != it.weights:
+        raise IncompatibleParameters("algorithm.feature_extractor.weights", it.weights, found, cure)
     model = read_own(location, spec.files)
     if model.weights != it.weights:
-        cure = "give the model of then: extractor_weights=FILE (--extractor-weights FILE), or train in a new session"
         if it.format == MODULE:
             cure = "it must have the same weights each time it is made: load them in it, or train in a new session"
         raise IncompatibleParameters("algorithm.feature_extractor.weights", it.weights, model.weights, cure)

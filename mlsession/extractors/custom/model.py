@@ -16,6 +16,9 @@ from mlsession.extractors.custom.input import InputOptions, PictureInput
 from mlsession.extractors.runtime import BATCH_SIZE
 from mlsession.randomness import keyed_generator
 
+_ALIKE = 1e-3
+"""A picture alone may give other numbers than among others by this share of the largest one: rounding."""
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -108,6 +111,12 @@ def measured_dimension(values: Callable[[Pictures], Floats], side: int, output: 
         raise InvalidParameter("output_name", output, reason)
     if not np.isfinite(found).all():
         reason = f"{shown} gives numbers there that are not finite; check mean, std and scale, or name another"
+        raise InvalidParameter("output_name", output, reason)
+    alone = np.zeros_like(pictures)
+    alone[0] = pictures[0]
+    # Batch statistics and dropout, as in a network that was exported while it trained.
+    if not np.abs(values(alone)[0] - found[0]).max() <= _ALIKE * np.abs(found[0]).max():
+        reason = f"{shown} gives a picture other numbers each time, or by its neighbours; export it in evaluation mode"
         raise InvalidParameter("output_name", output, reason)
     return dimension
 

@@ -62,7 +62,8 @@ class OnnxFile:
                 found = made(torch.from_numpy(pictures).permute(0, 3, 1, 2).float()).numpy()
         except (RuntimeError, TypeError, ValueError, IndexError, KeyError, InvalidParameter) as error:
             return Unexportable(runner, name, f"its graph does not run as one of torch: {error}")
-        if found.shape != expected.shape or np.abs(found - expected).max() > _TOLERANCE * np.abs(expected).max():
+        bound = _TOLERANCE * np.abs(expected).max()
+        if found.shape != expected.shape or not np.abs(found - expected).max() <= bound:
             return Unexportable(runner, name, "its graph gives other features in torch than in ONNX Runtime")
         return made
 

@@ -123,6 +123,8 @@ def read_module(reference: str) -> TorchModel:
     except ModuleNotFoundError as error:
         cure = "install the package, or add its folder to PYTHONPATH"
         raise ModelNotFound(f"{reference}: there is no module {error.name!r} here; {cure}") from error
+    except Exception as error:  # Whatever it does when it is imported.
+        raise InvalidParameter("model_path", reference, f"cannot be imported: {_first_line(error)}") from error
     for name in path.split("."):
         if not hasattr(found, name):
             raise ModelNotFound(f"{reference}: there is no {path!r} in {module}; correct the name")
@@ -138,9 +140,13 @@ def read_module(reference: str) -> TorchModel:
             except TypeError as error:
                 reason = f"must give a module of torch when it is called without arguments: {_first_line(error)}"
                 raise InvalidParameter("model_path", reference, reason) from error
+            except Exception as error:
+                raise InvalidParameter("model_path", reference, f"cannot be made: {_first_line(error)}") from error
     if not isinstance(found, nn.Module):
         raise InvalidParameter("model_path", reference, f"gives a {type(found).__name__}, not a module of torch")
-    tensors = {name: each for name, each in found.state_dict().items() if isinstance(each, Tensor)}
+    # Buffers that a state leaves out count in what it computes, too.
+    held = {**dict(found.named_buffers(remove_duplicate=False)), **found.state_dict()}
+    tensors = {name: each for name, each in held.items() if isinstance(each, Tensor)}
     digest = f"{TENSORS}:{tensors_digest(tensors)}"
     return TorchModel(shown=reference, weights=digest, network=found.eval(), declared=Declared(name="the picture"))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -61,11 +61,13 @@ def read_onnx(files: Mapping[str, bytes], shown: str) -> OnnxModel:
     """
     if sum(map(len, files.values())) > MOST_BYTES:
         raise InvalidParameter("model_path", shown, "is larger than 2 GB, the most that ONNX Runtime is given at once")
-    model = _parsed(files[""], shown)
+    model, total = _parsed(files[""], shown), 0
     for tensor in _external(model):
         entries = _entries(tensor)
-        data, start = files.get(entries.get("location", ""), b""), int(entries.get("offset", "0"))
-        tensor.raw_data = data[start : start + int(entries["length"])] if "length" in entries else data[start:]
+        tensor.raw_data = _part(files.get(entries.get("location", ""), b""), entries, shown)
+        total += len(tensor.raw_data)
+        if total > MOST_BYTES:
+            raise InvalidParameter("model_path", shown, "names the same weights again and again, more than 2 GB in all")
         tensor.data_location = 0  # Inside.
         del tensor.external_data[:]
     known = {each.name for each in model.graph.initializer}
@@ -80,6 +82,17 @@ def read_onnx(files: Mapping[str, bytes], shown: str) -> OnnxModel:
         outputs=tuple(name for name, is_tensor in outputs.items() if is_tensor),
         others=tuple(name for name, is_tensor in outputs.items() if not is_tensor),
     )
+
+
+def _part(data: bytes, entries: Mapping[str, str], shown: str) -> bytes:
+    """What external data names of a file."""
+    try:
+        start, length = int(entries.get("offset", "0")), int(entries.get("length", len(data)))
+    except ValueError:
+        start = length = -1
+    if min(start, length) < 0:
+        raise InvalidParameter("model_path", shown, "names a part of its weights that cannot be; export it again")
+    return data[start : start + length]
 
 
 def inner_values(model: Model) -> frozenset[str]:
@@ -113,8 +126,20 @@ def _parsed(data: bytes, shown: str) -> Model:
 
 
 def _external(model: Model) -> list[Any]:
-    constants = (a.t for node in model.graph.node for a in node.attribute if a.HasField("t"))
-    return [tensor for tensor in (*model.graph.initializer, *constants) if tensor.data_location == 1]
+    return [tensor for tensor in _tensors(model) if tensor.data_location == 1]
+
+
+def _tensors(message: Any) -> Iterator[Any]:
+    """All of a message: also those of graphs inside its operators, of functions, and of sparse ones."""
+    import onnx
+
+    if isinstance(message, onnx.TensorProto):
+        yield message
+        return
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for each in (value,) if hasattr(value, "ListFields") else value:
+                yield from _tensors(each)
 
 
 def _entries(tensor: Any) -> dict[str, str]:
@@ -129,4 +154,6 @@ def _declared(value: Any) -> Declared:
     if not tensor.HasField("shape"):
         return Declared(name=value.name, kind=kind)
     sizes = (int(axis.dim_value) if axis.HasField("dim_value") else None for axis in tensor.shape.dim)
-    return Declared(name=value.name, shape=tuple(size or None for size in sizes), kind=kind)
+    # Some exporters write 0 or -1 for any size.
+    shape = tuple(size if size is not None and size > 0 else None for size in sizes)
+    return Declared(name=value.name, shape=shape, kind=kind)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from functools import partial
 from queue import SimpleQueue
 
@@ -39,6 +39,7 @@ class ShardKeeper:
         self._copies: SimpleQueue[tuple[int, Arrays]] = SimpleQueue()
         self._writing = threading.Lock()
         self._is_out_of_step = False
+        self._is_owed = False
         if crew.rank:
             threading.Thread(target=self._serve, name="mlsession-shards", daemon=True).start()
 
@@ -48,12 +49,13 @@ class ShardKeeper:
 
     def writer(self, number: int, part: Arrays) -> WriteShards:
         """What writes save `number`; on rank 0, whose copy is given."""
+        self._is_owed = True
         return partial(self._write, number, part)
 
     def close(self) -> None:
         """On rank 0: nothing more is to be written. The threads of the others end, if not now, then with it."""
-        if self._crew.rank or not self._writing.acquire(blocking=False):
-            return
+        if self._crew.rank or self._is_owed or not self._writing.acquire(blocking=False):
+            return  # What waits in the saver is still written, by all.
         try:
             if not self._is_out_of_step:
                 with suppress(WorkerLost):
@@ -67,7 +69,7 @@ class ShardKeeper:
             self._tell({"do": _WRITE, "save": number, "opening": opening, "record": record})
             refs = [write_blob(store, opening, record, encode_arrays(part))]
             told = [decode_message(self._crew.receive(rank))[0] for rank in range(1, self._crew.size)]
-            self._is_out_of_step = False
+            self._is_out_of_step = self._is_owed = False
         for rank, answer in enumerate(told, start=1):
             if "failure" in answer:
                 raise failure_from_json(as_object(answer["failure"]), f"rank {rank}")
@@ -85,9 +87,11 @@ class ShardKeeper:
         """A follower's thread: writes what it is told to, until there is no more."""
         if self._open_store is None:
             return
-        with suppress(WorkerLost), closing(self._open_store()) as store:
+        store: Store | None = None
+        with suppress(WorkerLost), ExitStack() as handles:
             while (order := decode_message(self._crew.receive(0))[0])["do"] == _WRITE:
                 try:
+                    store = store or handles.enter_context(closing(self._open_store()))
                     data = encode_arrays(self._copy(as_count(order["save"])))
                     ref = write_blob(store, as_count(order["opening"]), as_count(order["record"]), data)
                     answer: dict[str, Json] = {"blob": ref.to_json()}

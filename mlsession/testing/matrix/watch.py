@@ -56,7 +56,7 @@ class _State:
             if entry.number <= number
             for ref in entry.adds
         )
-        states = (entry.state for entry in self.live.values())
+        states = (ref for entry in self.live.values() for ref in entry.states)
         return {ref.key: ref for ref in (*states, *rows)}
 
 
@@ -197,7 +197,7 @@ class SessionWatch:
         self._needed = needed
 
     def _named(self, record: Record, entry: CheckpointEntry) -> Iterator[str]:
-        for ref in (entry.state, *entry.adds):
+        for ref in (*entry.states, *entry.adds):
             if (opening_of(ref.key), record_of(ref.key)) != (record.opening, record.number):
                 yield f"checkpoint {record.number} names {ref.key}, which was not written for it"
         if record.index is not None:

@@ -99,8 +99,8 @@ ExtractorWeights = Annotated[
     typer.Option(
         "--extractor-weights",
         metavar="FILE",
-        help="The weights of a network of timm or torchvision, a path or URL; of a session on custom:PATH where it is "
-        "now.  [default: what the library publishes]",
+        help="The weights of a network of timm or torchvision, a path or URL; for a saved model or session on "
+        "custom:PATH where that is now.  [default: what the library publishes]",
     ),
 ]
 PrecisionName = Annotated[

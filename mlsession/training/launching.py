@@ -27,6 +27,7 @@ from mlsession.events import Event, SessionOpened
 from mlsession.extractors.catalog import FeatureExtractorSpec, extractor_from_json, weights_place
 from mlsession.extractors.custom.options import must_be_given
 from mlsession.extractors.runtime import recorded_device
+from mlsession.finetuning.options import FineTune
 from mlsession.job.context import JobContext
 from mlsession.job.launch import Ended, run_workers
 from mlsession.job.run import drive_options, surroundings
@@ -65,6 +66,10 @@ def num_workers(request: Request, device: Device) -> int:
             "examples/cluster has scripts for SLURM and Kubernetes"
         )
         raise InvalidParameter("num_nodes", chosen.num_nodes, reason)
+    algorithm = request.parameters.algorithm
+    if chosen.strategy == "fsdp" and chosen.devices != 1 and isinstance(algorithm, FineTune) and algorithm.compile:
+        reason = "does not go with compile=True; use 'ddp', or leave one of them out"
+        raise InvalidParameter("strategy", chosen.strategy, reason)
     return device_count(chosen.devices, None if device == "cpu" else num_gpus(device))
 
 

@@ -79,8 +79,7 @@ def write_folder(
     photos = [photo.picture for photo in session_photos(findings.results, model.side, MOST_PHOTOS)]
     exports = [_proved(model, suffix, about, photos) for suffix in suffixes]
     reports = tuple(report for _, report in exports)
-    title = url_name(redact(url)) or NAME
-    card = sealed(card_text(card_facts(title, model, metadata, parameters, findings, reports)))
+    card = sealed(card_text(card_facts(title_of(url), model, metadata, parameters, findings, reports)))
     texts = {
         **{f"{report.path}.report.json": report.to_bytes() for report in reports},
         LABELS: _json(list(model.labels)),
@@ -117,6 +116,11 @@ def suffixes_of(formats: Iterable[str]) -> tuple[str, ...]:
             known = ", ".join(each[1:] for each in (*EXPORT_SUFFIXES, *offered_suffixes()))
             raise InvalidParameter("format", name, f"is not known; there are {known}") from error
     return tuple(dict.fromkeys(found))
+
+
+def title_of(url: str) -> str:
+    """What a folder's card is headed with: its name, without the credentials of a URL that has none."""
+    return url_name(redact(url)) or NAME
 
 
 def check_folder(

@@ -16,6 +16,7 @@ from mlsession.errors import (
     InternalError,
     Interrupted,
     InvalidParameter,
+    SessionTakenOver,
     StoreFull,
     UnusableData,
     UsageError,
@@ -108,6 +109,7 @@ def test_what_ended_workers_before_has_ended_nobody_now(tmp_path: Path) -> None:
         (StoreFull("no space", "log/1"), StoreFull, r"rank 1 on .*: no space"),
         (UnusableData("folder", "is empty"), UsageError, r"rank 1 on .*: folder: is empty"),
         (DamagedData("blobs/1", "other bytes"), DamagedData, "blobs/1 is damaged: other bytes"),
+        (SessionTakenOver("by another"), SessionTakenOver, "rank 1 on .*: by another"),
         (ZeroDivisionError("division by zero"), InternalError, r"rank 1 on .*: ZeroDivisionError: division by zero"),
     ],
 )

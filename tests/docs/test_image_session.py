@@ -304,7 +304,7 @@ def test_an_extractor_that_was_chosen_is_the_one_that_is_used(with_extractors: M
     assert (fixed["kind"], fixed["most_images"]) == ("auto", 1500)
     names = [each["name"] for each in fixed["candidates"]]
     arrays, data = reader.state(folded, "choosing")
-    assert (arrays, set(data)) == ({}, {"chosen"})
+    assert (set(arrays), set(data)) == ({"used"}, {"chosen"})
     chosen, rows = data["chosen"], reader.rows(folded, "choosing")
     assert (chosen["names"], chosen["images"], chosen["folds"], chosen["judged"]) == (names, 40, 5, 40)
     first, second = chosen["ratings"]
@@ -316,6 +316,7 @@ def test_an_extractor_that_was_chosen_is_the_one_that_is_used(with_extractors: M
     assert second["accuracy"] - first["accuracy"] == pytest.approx(compared["difference"])
     kept = gained > lost and (gained - lost) ** 2 > gained + lost
     assert chosen["kept"] == compared["kept"] == names[kept] == "scene_print:2"
+    assert arrays["used"].tobytes() == b"".join(sorted({each.tobytes() for each in rows["digest"]}))
     # What was kept has extracted all that the session has.
     assert rows["candidate"].tolist() == [0] * 40 + [1] * 40
     mine, extracted = rows["candidate"] == kept, reader.rows(folded, "extracting")

@@ -39,6 +39,24 @@ class Twofold(nn.Module):
         return {"features": self.tiny(x), "map": self.tiny[:6](x), "count": 3}  # type: ignore[index]
 
 
+FACTOR = 1.0
+
+
+class Scaled(nn.Module):
+    """Times a number that no state holds."""
+
+    factor: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tiny = tiny()
+        self.register_buffer("factor", torch.tensor(FACTOR), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.tiny(x) * self.factor
+        return found
+
+
 class Restless(nn.Module):
     """Other weights each time it is made."""
 

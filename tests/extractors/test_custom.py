@@ -12,12 +12,14 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper
+from torch import nn
 
 import mlsession as ml
 from mlsession.errors import InvalidParameter, ModelNotFound
 from mlsession.extractors.catalog import extractor_from_json, load_extractor, runtime_for
 from mlsession.store import open_store
 from mlsession.testing.tiny_extractor import TinyExtractor
+from tests.extractors import own_networks
 from tests.extractors.own_networks import HALVES, SIDE, Twofold, tiny, tiny_onnx, write_onnx, write_program
 from tests.extractors.photos import prepared
 
@@ -266,3 +268,64 @@ def test_it_is_run_on_the_cpu_in_float32(folder: Path) -> None:
 def test_it_is_not_fine_tuned(folder: Path) -> None:
     with pytest.raises(InvalidParameter, match="brings its own network along, which cannot be tuned"):
         ml.FineTune(feature_extractor=ml.CustomFeatureExtractor(folder / "tiny.onnx"))
+
+
+def branched() -> onnx.ModelProto:
+    """Features out of a branch that holds a weight outside of the file."""
+    model = tiny_onnx()
+    weight = helper.make_tensor("w", TensorProto.FLOAT, [1], np.ones(1, np.float32).tobytes(), raw=True)
+    onnx.external_data_helper.set_external_data(weight, "w.bin")
+    weight.ClearField("raw_data")
+    then = helper.make_graph(
+        [helper.make_node("Mul", ["features", "w"], ["out_then"])],
+        "then",
+        [],
+        [helper.make_tensor_value_info("out_then", TensorProto.FLOAT, None)],
+        [weight],
+    )
+    other = helper.make_graph(
+        [helper.make_node("Identity", ["features"], ["out_other"])],
+        "other",
+        [],
+        [helper.make_tensor_value_info("out_other", TensorProto.FLOAT, None)],
+    )
+    yes = helper.make_tensor("yes", TensorProto.BOOL, [], [True])
+    model.graph.initializer.append(yes)
+    model.graph.node.append(helper.make_node("If", ["yes"], ["out"], then_branch=then, else_branch=other))
+    del model.graph.output[:]
+    model.graph.output.append(helper.make_tensor_value_info("out", TensorProto.FLOAT, ["batch", 32]))
+    return model
+
+
+def test_weights_of_a_branch_are_read_from_beside_the_file_and_count(tmp_path: Path) -> None:
+    path = tmp_path / "a.onnx"
+    path.write_bytes(branched().SerializeToString())
+    identities = set()
+    for value in (1.0, 2.0):
+        (tmp_path / "w.bin").write_bytes(np.full(1, value, np.float32).tobytes())
+        identities.add(ml.CustomFeatureExtractor(path, **NORMALISED).identity)
+    assert len(identities) == 2
+    assert all("files-sha256:" in each for each in identities)
+
+
+def test_features_that_depend_on_neighbours_are_refused(tmp_path: Path) -> None:
+    network = nn.Sequential(tiny(), nn.BatchNorm1d(32)).train()
+    path = write_program(tmp_path / "training.pt2", network)
+    with pytest.raises(InvalidParameter, match="or by its neighbours; export it in evaluation mode"):
+        ml.CustomFeatureExtractor(path, **NORMALISED)
+
+
+def test_what_a_module_computes_with_is_its_identity(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = set()
+    for value in (1.0, 2.0):
+        monkeypatch.setattr(own_networks, "FACTOR", value)
+        found.add(ml.CustomFeatureExtractor(f"{HERE}:Scaled", **NORMALISED, input_side=SIDE).identity)
+    assert len(found) == 2
+
+
+def test_equal_options_have_one_identity(folder: Path) -> None:
+    whole, real = (ml.CustomFeatureExtractor(folder / "tiny.onnx", scale=scale) for scale in (1, 1.0))
+    assert whole == real
+    assert whole.identity == real.identity
+    with pytest.raises(InvalidParameter, match="input_side=0"):
+        ml.CustomFeatureExtractor(folder / "free.onnx", input_side=0)

@@ -183,3 +183,42 @@ def test_all_go_on_or_none() -> None:
 
 def _raise() -> None:
     raise KeyMissing("gone", "blobs/2")
+
+
+def test_what_waits_to_be_saved_when_a_phase_ends_is_still_written() -> None:
+    store = MemoryStore()
+
+    def work(keeper: ShardKeeper, group: Group) -> object:
+        part = {"values": np.zeros(3, dtype=np.float32)}
+        if group.rank:
+            keeper.keep(1, part)
+            return None
+        late = keeper.writer(1, part)
+        keeper.close()
+        return len(late(store, 2, 9))
+
+    assert in_keepers(2, store, work) == [2, None]
+
+
+def test_one_that_cannot_open_the_store_says_so() -> None:
+    store = MemoryStore()
+
+    def denied() -> MemoryStore:
+        raise StoreFull("no handle left", "")
+
+    def run(rank: int) -> object:
+        keeper, group = ShardKeeper(Group(apart[rank]), denied if rank else lambda: store), Group(groups[rank])
+        try:
+            part = {"values": np.zeros(3, dtype=np.float32)}
+            if rank:
+                keeper.keep(1, part)
+                return None
+            with pytest.raises(StoreFull, match=r"rank 1 on .*: no handle left"):
+                keeper.writer(1, part)(store, 2, 9)
+            return True
+        finally:
+            group.agree(None)
+            keeper.close()
+
+    groups, apart = gloo_groups(2), gloo_groups(2)
+    assert [each.result() for each in in_worlds([partial(run, rank) for rank in range(2)])] == [True, None]

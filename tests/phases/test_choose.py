@@ -8,18 +8,18 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 
-from mlsession.errors import DamagedData
+from mlsession.errors import DamagedData, ModifiedTrainingData
 from mlsession.extractors.halves import to_half
 from mlsession.extractors.numerics import torch_numerics
 from mlsession.heads.options import LogisticRegressor
 from mlsession.phases.choose import Candidate, Choosing
-from mlsession.phases.chosen_extractor import ExtractorChoice, extractor_chosen
+from mlsession.phases.chosen_extractor import USED, ExtractorChoice, extractor_chosen
 from mlsession.phases.donation import DonatedRows
 from mlsession.phases.featurize import Picture
 from mlsession.phases.pictures import BATCH
 from mlsession.phases.sampled import Sample, sampled_rows
 from mlsession.randomness import keyed_generator
-from mlsession.session.log.blobs import encode_state
+from mlsession.session.log.blobs import decode_state, encode_state
 from mlsession.session.phase import Array, Json, Past, Phase, PhaseRunner, PhaseState
 from mlsession.session.policy import EveryIterations
 from mlsession.store.memory import MemorySpace, MemoryStore
@@ -50,6 +50,7 @@ class Made:
     rows: Array
     asked: list[int] = field(default_factory=list)
     unreadable: frozenset[int] = frozenset()
+    replaced: frozenset[int] = frozenset()
     num_views = 1
     num_reused = 0
 
@@ -70,7 +71,8 @@ class Made:
     def _picture(self, row: int) -> Picture:
         reason = "broken" if row in self.unreadable else ""
         found = np.zeros_like(self.rows[row]) if reason else self.rows[row]
-        return Picture(row=row, digest=DIGESTS[row].tobytes(), features=found[None], reason=reason, made=(0,))
+        digest = (DIGESTS[row] ^ 1 if row in self.replaced else DIGESTS[row]).tobytes()
+        return Picture(row=row, digest=digest, features=found[None], reason=reason, made=(0,))
 
     def close(self) -> None:
         return
@@ -185,7 +187,9 @@ def test_what_may_not_be_chosen_on_is_not_judged_and_all_rows_of_what_is_kept_ca
 
     space, broken = MemorySpace(), frozenset({7})
     sources = [Made(rows, unreadable=broken) for rows in (NOISE, GOOD)]
-    _, rows = attempt_on(space, 3).run(Choice(sources, replace(SAMPLE, usable=usable)), PARAMETERS)
+    encoded, rows = attempt_on(space, 3).run(Choice(sources, replace(SAMPLE, usable=usable)), PARAMETERS)
+    used = decode_state(encoded, "choosing").arrays[USED]
+    assert {digest.tobytes() for digest in used} == kept - {DIGESTS[7].tobytes()}
     choice = choice_in(space)
     assert (choice.kept, choice.judged, choice.images) == ("b", 29, IMAGES)
     assert len(rows.places) == IMAGES - 1
@@ -227,3 +231,16 @@ def test_a_state_of_other_images_is_refused() -> None:
         )
     with pytest.raises(DamagedData, match="a sample of other images"):
         attempt_on(space).run(Choice([Made(POOR), Made(GOOD)], replace(SAMPLE, digest="others")), PARAMETERS)
+
+
+@pytest.mark.parametrize("change", ["replaced", "unreadable"])
+def test_an_image_that_changes_in_between_is_named_and_put_back_it_goes_on(change: str) -> None:
+    space = MemorySpace()
+    few = frozenset({39})
+    changed = Made(GOOD, unreadable=few) if change == "unreadable" else Made(GOOD, replaced=few)
+    with pytest.raises(
+        ModifiedTrainingData, match=r"the training data changed .*: 1 replaced \(such as 39\); put them back"
+    ):
+        attempt_on(space, 1).run(Choice([Made(POOR), changed]), PARAMETERS)
+    found, _ = attempt_on(space, 1).run(Choice([Made(POOR), Made(GOOD)]), PARAMETERS)
+    assert found == attempt_on(MemorySpace(), 1).run(Choice([Made(POOR), Made(GOOD)]), PARAMETERS)[0]

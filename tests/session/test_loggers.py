@@ -32,14 +32,24 @@ def test_names_and_loggers_one_or_several() -> None:
 TWICE = ("mlflow:https://me:hush@host",) * 2
 
 
-@pytest.mark.parametrize("choice", ["mlfow:https://me:hush@host", "csv:s3://me:hush@b/x", TWICE])
+@pytest.mark.parametrize(
+    "choice",
+    [
+        "mlfow:https://me:hush@host",
+        "https://me:hush@host",
+        "mlflow=https://me:hush@host",
+        "csv:s3://me:hush@b/x",
+        TWICE,
+    ],
+)
 def test_credentials_are_not_shown(choice: Any) -> None:
     with pytest.raises(InvalidParameter) as caught:
         SessionParameters("session", logger=choice)
     assert "hush" not in f"{caught.value}{caught.value.value}"
     name = LoggerName.parse("mlflow:https://me:hush@host")
     assert name.directory == "https://me:hush@host"
-    assert "hush" not in f"{name}{name!r}"
+    assert "hush" not in f"{name}{name!r}{LoggerName.parse('mlflow: https://me:hush@host')}"
+    assert "hush" not in repr(SessionParameters("session", logger="mlflow:https://me:hush@host"))
 
 
 @pytest.mark.parametrize(

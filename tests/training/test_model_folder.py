@@ -13,7 +13,7 @@ from huggingface_hub import ModelCard
 import mlsession as ml
 from mlsession.cards import is_sealed
 from mlsession.errors import InvalidParameter, ModelNotFound
-from mlsession.training.model_folder import is_folder, suffixes_of
+from mlsession.training.model_folder import is_folder, suffixes_of, title_of
 from mlsession.training.outcome import Trained
 from tests.servers.s3 import S3Server
 from tests.training.conftest import Start
@@ -94,6 +94,16 @@ def test_files_of_others_are_never_replaced(tmp_path: Path) -> None:
     with pytest.raises(InvalidParameter, match=r"tflite.*there are mlmodel, mlpackage, onnx, pt2, safetensors"):
         untrained().write_folder(tmp_path / "new", formats=["tflite"])
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"labels.json": "mine", "file": "mine"}
+
+
+def test_a_session_is_no_place_for_a_model_and_a_card_names_no_credentials(tmp_path: Path) -> None:
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log" / "0000000000.json").write_text("{}")
+    with pytest.raises(InvalidParameter, match="holds a session; name another folder"):
+        untrained().write_folder(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["log"]
+    for url in ("sftp://me:hush@host/", "s3://KEY:hush@bucket/", "s3://KEY:hush@bucket/fruit/"):
+        assert "hush" not in title_of(url)
 
 
 def test_a_folder_in_a_bucket_is_written_and_loaded(s3_server: S3Server) -> None:

@@ -159,13 +159,13 @@ def export_line(path: str, report: ExportReport) -> str:
     """What was written, how it was proved, what its size cost, and what one picture takes."""
     line = f"exported {plain(redact(path))}: {report.format}, {byte_size(report.size_bytes)}"
     if not report.verified:
-        return f"{line}, not checked"
+        return f"{line}, not verified" + (f": {plain(report.reason)}" if report.reason else "")
     loss = report.compression
     if loss is not None:
         line += f" in {loss.method} ({byte_size(loss.uncompressed_size_bytes)} uncompressed)"
     of_session = f" ({report.num_photos:,} of the session)" if report.num_photos else ""
     line += f", checked on {number_of(report.num_images, 'picture')}{of_session}"
-    line += f": probabilities within {report.max_difference:.0e}" if loss is None else f": {_loss_words(loss)}"
+    line += f": probabilities within {report.max_difference or 0:.0e}" if loss is None else f": {_loss_words(loss)}"
     if report.seconds is None or report.model_seconds is None:
         return line
     times = (f"{1000 * seconds:.1f} ms" for seconds in (report.seconds, report.model_seconds))

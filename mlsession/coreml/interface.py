@@ -29,9 +29,13 @@ _KINDS: Mapping[str, str] = MappingProxyType(
 )
 
 
-def unsupported(part: str, what: str, cure: str = NETWORK_CURE) -> InvalidParameter:
+class NotRunHere(InvalidParameter):
+    """A part of a model, or a form of one, that is not executed here; Core ML itself may run it."""
+
+
+def unsupported(part: str, what: str, cure: str = NETWORK_CURE) -> NotRunHere:
     """The error for a part of a model, or a form of one, that is not executed here."""
-    return InvalidParameter("Core ML layer", part, f"mlsession cannot run {what}; {cure}")
+    return NotRunHere("Core ML layer", part, f"mlsession cannot run {what}; {cure}")
 
 
 def parse_model(data: bytes, kind: str) -> Message:

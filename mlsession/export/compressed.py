@@ -66,6 +66,9 @@ class CompressedExporter:
         if not isinstance(encoded, CompressedEncoded):
             raise InternalError("a compressed export was given without the one that it was made from; report this")
         proved = self.whole.verify(path, encoded.whole, model, images[:MOST_PROVED])
+        if not proved.verified:
+            reason = f"what it costs cannot be measured here: {proved.reason}"
+            raise InvalidParameter("compress", self.compression.method, reason)
         spec_version, exported = self.smaller.answers(encoded, images)
         trained = network_answers(model.network(), model.labels, images, self.clock)
         compared = len(self.photo_labels) or len(images)

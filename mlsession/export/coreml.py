@@ -9,12 +9,13 @@ import torch
 
 from mlsession.clock import Clock, SystemClock
 from mlsession.coreml.evaluate import evaluate_mlmodel, read_mlmodel
+from mlsession.coreml.interface import NotRunHere
 from mlsession.export.compression import Compression
 from mlsession.export.conversion import Form, convert
 from mlsession.export.encoded import Encoded
 from mlsession.export.metadata import ModelMetadata
 from mlsession.export.protocol import ExportableModel, Images
-from mlsession.export.report import ExportReport
+from mlsession.export.report import ExportReport, not_verified
 from mlsession.export.verify import OWN_EVALUATOR, Answers, network_answers, verify_export
 
 
@@ -56,8 +57,15 @@ class CoreMLExporter:
         return Encoded.of_file(convert_mlmodel(model.network(), model.labels, metadata, model.side, self.compression))
 
     def verify(self, path: str, encoded: Encoded, model: ExportableModel, images: Images) -> ExportReport:
-        """Run the file's own graph on `images`; see `verify_export` for what agrees and what is raised."""
-        spec_version, exported = self.answers(encoded, images)
+        """Run the file's own graph on `images`; see `verify_export` for what agrees and what is raised.
+
+        One with a part that our evaluator does not know is not verified, and the report says why.
+        """
+        try:
+            spec_version, exported = self.answers(encoded, images)
+        except NotRunHere as error:
+            version = read_mlmodel(encoded.data).spec_version
+            return not_verified(path, "Core ML neural network", version, encoded.size_bytes, str(error))
         return verify_export(
             path=path,
             format="Core ML neural network",

@@ -20,11 +20,14 @@ class ExportReport:
     size_bytes: int
     num_images: int
     """Pictures on which the file and the model were compared."""
-    max_difference: float
-    """The largest absolute difference between two probabilities of one class for one picture."""
+    max_difference: float | None
+    """The largest absolute difference between two probabilities of one class for one picture; None where nothing was
+    compared."""
     verified: bool
     """Whether labels and probabilities agreed; of a compressed export, whether what it lost (`compression`) is within
     what was allowed. False only where nothing was compared."""
+    reason: str = ""
+    """Why nothing was compared."""
     num_photos: int = 0
     """How many of the pictures were photos of the session; the others are made up, see `verify.proof_images`."""
     tolerance: float | None = None
@@ -49,3 +52,17 @@ class ExportReport:
     def to_bytes(self) -> bytes:
         """JSON, as it lies beside the export."""
         return (json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def not_verified(path: str, format: str, spec_version: int, size_bytes: int, reason: str) -> ExportReport:
+    """Of a file that cannot be run here, and is written all the same: whoever takes it must try it."""
+    return ExportReport(
+        path=path,
+        format=format,
+        spec_version=spec_version,
+        size_bytes=size_bytes,
+        num_images=0,
+        max_difference=None,
+        verified=False,
+        reason=reason,
+    )

@@ -74,7 +74,7 @@ def verify_any_size(
     )
     return replace(
         report,
-        max_difference=max(report.max_difference, batch.max_difference),
+        max_difference=max(report.max_difference or 0.0, batch.max_difference or 0.0),
         scaled_difference=scaled.max_difference,
     )
 

@@ -40,7 +40,8 @@ def export_model(
     """
     exporter = exporter_for(export_suffix(url, lambda: tuple(exporters)), exporters)
     encoded = exporter.encode(model, metadata)
-    report = replace(exporter.verify(redact(url), encoded, model, images), num_photos=num_photos)
+    report = exporter.verify(redact(url), encoded, model, images)
+    report = replace(report, num_photos=min(num_photos, report.num_images))
     write_encoded(url, encoded, storage_options)
     write_atomically(report_url(url), report.to_bytes(), storage_options)
     return report

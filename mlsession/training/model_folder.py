@@ -159,7 +159,7 @@ def _proved(
     encoded = exporter.encode(model, metadata)
     images = np.concatenate([proof_images(model.side), *photos])
     report = exporter.verify(f"{NAME}{suffix}", encoded, model, images)
-    return encoded, replace(report, num_photos=len(photos))
+    return encoded, replace(report, num_photos=min(len(photos), report.num_images))
 
 
 def _announce(url: str, storage_options: Mapping[str, object] | None) -> None:

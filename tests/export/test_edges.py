@@ -7,23 +7,28 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors import safe_open
+from torch import Tensor, nn
 
 from mlsession.classifier.format import decode_model
 from mlsession.classifier.model import ImageModel
+from mlsession.cli.report import export_line
 from mlsession.coreml.evaluate import evaluate_mlmodel, read_mlmodel
 from mlsession.coreml.program import evaluate_mlpackage, read_mlpackage
-from mlsession.errors import MLSessionError
+from mlsession.errors import InvalidParameter, MLSessionError
 from mlsession.export import EXPORT_SUFFIXES, Encoded, ModelMetadata
-from mlsession.export.coreml import convert_mlmodel
-from mlsession.export.mlpackage import convert_mlpackage
+from mlsession.export.compressed import compressed_exporter
+from mlsession.export.compression import Compression
+from mlsession.export.coreml import CoreMLExporter, convert_mlmodel
+from mlsession.export.mlpackage import MLPackageExporter, convert_mlpackage
 from mlsession.export.protocol import export_suffix
 from mlsession.export.safetensors import SafetensorsExporter
-from mlsession.export.write import write_encoded
+from mlsession.export.write import export_model, write_encoded
 from mlsession.extractors.catalog import scene_print
 from mlsession.heads.linear import LogisticHead
 from mlsession.randomness import keyed_generator
-from tests.export.networks import MeanColour, noise_images
+from tests.export.networks import LABELS, MeanColour, Trained, noise_images
 from tests.export.test_coreml import ODD_LABELS
 
 SIDE = 16
@@ -83,3 +88,26 @@ def test_an_app_that_carries_the_extractor_reads_the_head_with_any_reader(tmp_pa
         model.labels[place] for place in head.probabilities(features).argmax(axis=1)
     ]
     np.testing.assert_allclose(logits, head.logits(features), rtol=1e-4, atol=1e-4)
+
+
+class Waves(nn.Module):
+    """Probabilities by an operator that Core ML has, and our evaluators do not."""
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return torch.softmax(torch.atan(pixels.mean(dim=(2, 3))), dim=1)
+
+
+@pytest.mark.parametrize("suffix", [".mlmodel", ".mlpackage"])
+def test_what_cannot_be_run_here_is_written_and_not_called_verified(suffix: str, tmp_path: Path) -> None:
+    model = Trained(Waves(), LABELS, SIDE)
+    exporter = CoreMLExporter() if suffix == ".mlmodel" else MLPackageExporter()
+    path = tmp_path / f"Waves{suffix}"
+    report = export_model(model, str(path), ModelMetadata(), noise_images(2, SIDE), {suffix: exporter}, None, 2)
+    assert path.exists()
+    assert (report.verified, report.num_images, report.num_photos, report.max_difference) == (False, 0, 0, None)
+    assert "mlsession cannot run" in report.reason
+    assert "not verified: " in export_line(str(path), report)
+    smaller, small = {suffix: compressed_exporter(suffix, Compression(method="float16"))}, tmp_path / f"Small{suffix}"
+    with pytest.raises(InvalidParameter, match=r"compress=.*cannot be measured here: .*mlsession cannot run"):
+        export_model(model, str(small), ModelMetadata(), noise_images(2, SIDE), smaller)
+    assert not small.exists()

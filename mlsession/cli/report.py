@@ -165,11 +165,15 @@ def export_line(path: str, report: ExportReport) -> str:
         line += f" in {loss.method} ({byte_size(loss.uncompressed_size_bytes)} uncompressed)"
     of_session = f" ({report.num_photos:,} of the session)" if report.num_photos else ""
     line += f", checked on {number_of(report.num_images, 'picture')}{of_session}"
-    line += f": probabilities within {report.max_difference or 0:.0e}" if loss is None else f": {_loss_words(loss)}"
+    line += f": {_close(report.max_difference)}" if loss is None else f": {_loss_words(loss)}"
     if report.seconds is None or report.model_seconds is None:
         return line
     times = (f"{1000 * seconds:.1f} ms" for seconds in (report.seconds, report.model_seconds))
     return f"{line}, {next(times)} a picture in {report.runtime} (before: {next(times)})"
+
+
+def _close(difference: float | None) -> str:
+    return f"probabilities within {difference:.0e}" if difference else "the same probabilities"
 
 
 def _loss_words(loss: CompressionLoss) -> str:

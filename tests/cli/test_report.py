@@ -139,7 +139,7 @@ def test_an_export_says_what_was_checked() -> None:
     assert export_line("My\x07.mlmodel", timed) == (
         f"{line} (3 of the session): probabilities within 1e-07, 12.3 ms a picture in ONNX Runtime 1 (before: 40.0 ms)"
     )
-    assert export_line("x", replace(report, verified=False)).endswith("13.4 MB, not checked")
+    assert export_line("x", replace(report, verified=False)).endswith("13.4 MB, not verified")
 
 
 def test_a_compressed_export_says_what_it_lost() -> None:

@@ -14,6 +14,7 @@ from mlsession.errors import DamagedData, InvalidParameter
 from mlsession.export import ModelMetadata
 from mlsession.export.coreml import convert_mlmodel
 from mlsession.randomness import keyed_generator
+from tests.coreml.functions import Mixed
 from tests.export.networks import LABELS, SIDE, SmallClassifier, answers, noise_images
 
 
@@ -117,19 +118,6 @@ def test_pictures_of_another_shape_are_refused(small: bytes, images: Any) -> Non
 def test_damaged_bytes_are_said_to_be_damaged(small: bytes, damage: Callable[[bytes], bytes]) -> None:
     with pytest.raises(DamagedData):
         evaluate_mlmodel(damage(small), noise_images(1))
-
-
-class Mixed(nn.Module):
-    """A layer of each kind with parameters of its own, and few weights."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(nn.MaxPool2d(8), nn.ReLU6(), nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(3, 3, 2))
-        for value in self.layers.parameters():
-            nn.init.constant_(value, 0.1)
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        return torch.softmax(self.layers(pixels[:, :, 2:-2]).mean(dim=(2, 3)), dim=1)
 
 
 def test_any_changed_byte_gives_an_answer_or_an_error_of_ours() -> None:

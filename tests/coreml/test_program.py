@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from torch import Tensor, nn
 
 from mlsession.coreml.manifest import MANIFEST, MODEL, WEIGHTS
 from mlsession.coreml.program import evaluate_mlpackage, read_mlpackage
@@ -16,6 +14,7 @@ from mlsession.errors import DamagedData, InvalidParameter
 from mlsession.export import ModelMetadata
 from mlsession.export.mlpackage import convert_mlpackage
 from mlsession.randomness import keyed_generator
+from tests.coreml.functions import Mixed
 from tests.export.networks import LABELS, SIDE, noise_images
 
 Files = dict[str, bytes]
@@ -169,19 +168,6 @@ def one_number_less(spec: Any) -> None:
 def test_parts_that_do_not_fit_are_damage(small_package: Files, change: Callable[[Any], None]) -> None:
     with pytest.raises(DamagedData):
         evaluate_mlpackage(changed(small_package, change), noise_images(1))
-
-
-class Mixed(nn.Module):
-    """An operation of each kind with parameters of its own, and few weights."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(nn.MaxPool2d(8), nn.ReLU6(), nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(3, 3, 2))
-        for value in self.layers.parameters():
-            nn.init.constant_(value, 0.1)
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        return torch.softmax(self.layers(pixels[:, :, 2:-2]).mean(dim=(2, 3)), dim=1)
 
 
 def test_any_changed_byte_gives_an_answer_or_an_error_of_ours() -> None:

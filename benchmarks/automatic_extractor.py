@@ -26,12 +26,12 @@ from benchmarks.calibration import table_of
 from benchmarks.feature_precision import features_of
 from mlsession.data.folds import FOLDS, fold_of
 from mlsession.extractors.catalog import NAMES, runtime_for
-from mlsession.extractors.embedded import EmbeddedExtractor, Lite1, ScenePrint
+from mlsession.extractors.embedded.extractor import EmbeddedExtractor, Lite1, ScenePrint
 from mlsession.extractors.halves import to_half
 from mlsession.extractors.numerics import torch_numerics
 from mlsession.heads.options import LogisticRegressor
 from mlsession.heads.paired import paired_difference
-from mlsession.heads.path import Path
+from mlsession.heads.selecting.path import Path
 from mlsession.phases.features import FeatureTable
 from mlsession.phases.folding import Folding
 from mlsession.randomness import key_digest, keyed_generator

@@ -29,7 +29,7 @@ from mlsession.extractors.halves import to_half
 from mlsession.extractors.numerics import torch_numerics
 from mlsession.heads.fitting import begin_fit
 from mlsession.heads.layer import softmax
-from mlsession.heads.logistic import l2_of
+from mlsession.heads.logistic.fit import l2_of
 from mlsession.heads.moments import measure
 from mlsession.heads.options import DEFAULT_STRENGTH, HeadOptions, LogisticRegressor, MultilayerPerceptron
 from mlsession.heads.protocol import Head

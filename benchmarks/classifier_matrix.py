@@ -145,14 +145,14 @@ def _import_all() -> None:
     import safetensors.numpy  # noqa: F401
     import torch  # noqa: F401
 
-    import mlsession.extractors.lite
-    import mlsession.heads.logistic
+    import mlsession.extractors.embedded.lite
+    import mlsession.heads.logistic.fit
     import mlsession.phases.evaluate
     import mlsession.phases.extract
     import mlsession.phases.train
     import mlsession.testing.tiny_extractor
     import mlsession.training.classifier
-    import mlsession.training.summary  # noqa: F401
+    import mlsession.training.findings.summary  # noqa: F401
 
 
 def main(extractor: str = "tiny", seed: int = 0, sample: int | None = None, workers: int | None = None) -> int:

@@ -39,7 +39,7 @@ import mlsession as ml
 from benchmarks.extraction.photos import EXAMPLES, make_photos
 from mlsession.devices.accelerators import AcceleratorChoice
 from mlsession.extractors.catalog import close_extractor, load_extractor, numerics_of, runtime_for
-from mlsession.extractors.runtime import PrecisionChoice, Runtime
+from mlsession.extractors.running.runtime import PrecisionChoice, Runtime
 from mlsession.images.decode import prepare_image
 from mlsession.phases.recorded import EXTRACTOR, RecordedExtractor
 from mlsession.processor import usable_processors

@@ -24,7 +24,7 @@ from mlsession.data.index import ImageIndex
 from mlsession.data.reader import SourceReader
 from mlsession.extractors.catalog import FeatureExtractorSpec, load_extractor
 from mlsession.extractors.halves import to_half
-from mlsession.extractors.runtime import Runtime
+from mlsession.extractors.running.runtime import Runtime
 from mlsession.heads.fitting import begin_fit
 from mlsession.heads.options import HeadOptions, LogisticRegressor, MultilayerPerceptron
 from mlsession.heads.protocol import Head

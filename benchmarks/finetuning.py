@@ -26,11 +26,11 @@ from typing import cast
 
 import mlsession as ml
 from mlsession.events import PhaseFinished, PhaseStarted
-from mlsession.extractors.runtime import PrecisionChoice
+from mlsession.extractors.running.runtime import PrecisionChoice
 from mlsession.metrics.report import ClassifierMetrics
 from mlsession.randomness import keyed_generator
+from mlsession.training.findings.summary import SessionSummary
 from mlsession.training.parameters import Algorithm
-from mlsession.training.summary import SessionSummary
 
 VALIDATION = 0.2
 

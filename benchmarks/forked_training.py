@@ -152,7 +152,7 @@ class Training:
         import mlsession as ml
         from mlsession.job import run
         from mlsession.training import request
-        from mlsession.training.summary import SessionSummary
+        from mlsession.training.findings.summary import SessionSummary
 
         watch, session = SessionWatch(self._session), self._session.url
 

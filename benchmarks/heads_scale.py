@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlsession.extractors.numerics import THREADS, torch_numerics
-from mlsession.heads.logistic import initial_state, iterate
+from mlsession.heads.logistic.fit import initial_state, iterate
 from mlsession.heads.options import LogisticRegressor
 from mlsession.phases.features import BLOCK, let_go, make_room
 from mlsession.randomness import keyed_generator

@@ -34,7 +34,7 @@ from mlsession.session.opening import OpenOptions, open_session
 from mlsession.session.parameters import SessionParameters
 from mlsession.session.phase import PhaseState
 from mlsession.session.session import TrainingSession
-from mlsession.session.tail import SessionTail
+from mlsession.session.watching.tail import SessionTail
 from mlsession.session.writer import SessionWriter, Stage
 from mlsession.store import Entry, LocalStore, Store, bulk, open_store
 from mlsession.testing.long_log import lengthen_log

@@ -60,20 +60,20 @@ if TYPE_CHECKING:
     from mlsession.scanning.report import ScanReport as ScanReport
     from mlsession.scanning.scan import scan as scan
     from mlsession.session.checkpoint import Checkpoint as Checkpoint
-    from mlsession.session.garbage import Garbage as Garbage
-    from mlsession.session.integrity import Repair as Repair
-    from mlsession.session.integrity import Verification as Verification
     from mlsession.session.parameters import SessionParameters as SessionParameters
     from mlsession.session.phase import Phase as Phase
     from mlsession.session.session import TrainingSession as TrainingSession
-    from mlsession.session.status import Status as Status
-    from mlsession.store.credentials import FreshOptions as FreshOptions
-    from mlsession.training.advising import advise as advise
+    from mlsession.session.upkeep.garbage import Garbage as Garbage
+    from mlsession.session.upkeep.integrity import Repair as Repair
+    from mlsession.session.upkeep.integrity import Verification as Verification
+    from mlsession.session.watching.status import Status as Status
+    from mlsession.store.buckets.credentials import FreshOptions as FreshOptions
     from mlsession.training.classifier import Classifier as Classifier
-    from mlsession.training.learning import learning_curve as learning_curve
+    from mlsession.training.findings.advising import advise as advise
+    from mlsession.training.findings.learning import learning_curve as learning_curve
+    from mlsession.training.findings.reviewing import review as review
     from mlsession.training.parameters import ModelParameters as ModelParameters
     from mlsession.training.parameters import TransferLearning as TransferLearning
-    from mlsession.training.reviewing import review as review
 
 __version__ = "0.1.0"
 
@@ -94,8 +94,8 @@ _HOMES = MappingProxyType(
         "Expose": "mlsession.augment.options",
         "FineTune": "mlsession.finetuning.options",
         "Flip": "mlsession.augment.options",
-        "FreshOptions": "mlsession.store.credentials",
-        "Garbage": "mlsession.session.garbage",
+        "FreshOptions": "mlsession.store.buckets.credentials",
+        "Garbage": "mlsession.session.upkeep.garbage",
         "ImageResult": "mlsession.metrics.images",
         "ImageResults": "mlsession.metrics.images",
         "Job": "mlsession.job.job",
@@ -112,26 +112,26 @@ _HOMES = MappingProxyType(
         "PredictionReport": "mlsession.inference.report",
         "Progress": "mlsession.job.view",
         "Rejection": "mlsession.metrics.operating",
-        "Repair": "mlsession.session.integrity",
+        "Repair": "mlsession.session.upkeep.integrity",
         "ReviewReport": "mlsession.reviewing.report",
         "Rotate": "mlsession.augment.options",
         "ScanReport": "mlsession.scanning.report",
         "SessionParameters": "mlsession.session.parameters",
-        "Status": "mlsession.session.status",
+        "Status": "mlsession.session.watching.status",
         "TrainingSession": "mlsession.session.session",
         "TransferLearning": "mlsession.training.parameters",
         "Validation": "mlsession.data.validation",
         "Verdict": "mlsession.advising.advice",
-        "Verification": "mlsession.session.integrity",
-        "advise": "mlsession.training.advising",
+        "Verification": "mlsession.session.upkeep.integrity",
+        "advise": "mlsession.training.findings.advising",
         "extractor_named": "mlsession.extractors.catalog",
-        "learning_curve": "mlsession.training.learning",
+        "learning_curve": "mlsession.training.findings.learning",
         "plot_confusion": "mlsession.plots.confusion",
         "plot_history": "mlsession.plots.history",
         "plot_learning_curve": "mlsession.plots.learning",
         "plot_reliability": "mlsession.plots.reliability",
         "read_image": "mlsession.images.read",
-        "review": "mlsession.training.reviewing",
+        "review": "mlsession.training.findings.reviewing",
         "run_task": "mlsession.job.run",
         "scan": "mlsession.scanning.scan",
         "scene_print": "mlsession.extractors.catalog",

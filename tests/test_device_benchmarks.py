@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.devices import compared, differing, throughput
-from mlsession.extractors.runtime import Runtime
+from mlsession.extractors.running.runtime import Runtime
 from tests.extractors.devices import on_gpu
 from tests.photos import PHOTOS
 

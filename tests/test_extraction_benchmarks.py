@@ -21,7 +21,7 @@ from benchmarks.extraction.measuring import Failed, Run, interleaved, median_rat
 from benchmarks.extraction.photos import enlarged, make_photos, numbered
 from benchmarks.extraction.remote import DelayedStore, extract
 from mlsession.data.reader import SourceReader
-from mlsession.extractors.embedded import LITE0
+from mlsession.extractors.embedded.extractor import LITE0
 from mlsession.store import MemorySpace, MemoryStore
 from tests.photos import PHOTOS
 

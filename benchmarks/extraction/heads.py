@@ -78,7 +78,7 @@ def objective(
 def fit_ours(rows: int, classes: int, target: float, profile: bool) -> dict[str, float]:
     """Ours, until its objective is `target` or less."""
     from mlsession.extractors.numerics import THREADS, torch_numerics
-    from mlsession.heads.logistic import head_of, initial_state, iterate
+    from mlsession.heads.logistic.fit import head_of, initial_state, iterate
     from mlsession.heads.options import LogisticRegressor
     from mlsession.heads.state import LogisticState
     from mlsession.session.phase import Arrays

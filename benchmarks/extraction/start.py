@@ -40,7 +40,7 @@ def noted(began: float, words: Sequence[str]) -> None:
     `began` is of the monotonic clock, which all processes of a machine share.
     """
     first: dict[str, float] = {}
-    from mlsession.extractors.batched import BatchedExtractor
+    from mlsession.extractors.running.batched import BatchedExtractor
     from mlsession.images import decode
 
     def noting(what: str, function: Callable[..., Any]) -> Callable[..., Any]:

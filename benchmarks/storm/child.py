@@ -224,7 +224,7 @@ def announce(announcer: Announcer, with_classifier: bool) -> None:
 
     job_run.open_store, job_run.advance_session = open_store, advance_session
     if with_classifier:
-        training: Any = importlib.import_module("mlsession.training.launching")
+        training: Any = importlib.import_module("mlsession.training.workers.launching")
         training.advance_session = advance_session
 
 

@@ -72,7 +72,7 @@ class Evidence:
     skipped: Share = field(default_factory=lambda: Share(part=0, count=0))
     """Training images that cannot be read."""
     findings: tuple[Finding, ...] = ()
-    """What the labels of the images and their numbers tell; see `mlsession.training.brief`."""
+    """What the labels of the images and their numbers tell; see `mlsession.training.images.brief`."""
     line: TrainingLine = field(default_factory=TrainingLine)
     """How the session is trained from a command line."""
 

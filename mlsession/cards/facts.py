@@ -41,7 +41,7 @@ class DataFacts:
     name: str
     """What they are called; not where they lie."""
     digest: str = ""
-    """See `training.card_facts.data_digest`; "" where it is not known."""
+    """See `training.models.card_facts.data_digest`; "" where it is not known."""
     split: str = ""
     """How validation images were chosen, in words without a period."""
     skipped: int = 0

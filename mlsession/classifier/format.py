@@ -19,7 +19,7 @@ from safetensors.numpy import save as save_arrays
 from mlsession.classifier.model import NETWORK_PREFIX, ImageModel
 from mlsession.errors import DamagedData, InvalidParameter, ModelNotFound, NewerFormat
 from mlsession.extractors.catalog import FeatureExtractorSpec, extractor_from_json
-from mlsession.extractors.runtime import PRECISIONS, PrecisionChoice
+from mlsession.extractors.running.runtime import PRECISIONS, PrecisionChoice
 from mlsession.extractors.tuned import TunedExtractor
 from mlsession.heads.kinds import head_from_tensors
 from mlsession.heads.protocol import Head

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mlsession.extractors.catalog import FeatureExtractorSpec, exact_runtime, load_extractor, runtime_for
 from mlsession.extractors.protocol import FeatureExtractor
-from mlsession.extractors.runtime import PrecisionChoice, Runtime
+from mlsession.extractors.running.runtime import PrecisionChoice, Runtime
 from mlsession.extractors.tuned import TunedExtractor, tensor_digest
 from mlsession.heads.protocol import Head
 from mlsession.processor import this_processor

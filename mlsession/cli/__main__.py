@@ -13,8 +13,8 @@ from pathlib import Path
 
 from mlsession.cli.app import parse, usage_error
 from mlsession.cli.outcome import FAILED, RESUMABLE, WRONG_USE, error_line, exit_code
-from mlsession.cli.program import program
-from mlsession.cli.text import command_line, one_line
+from mlsession.cli.printing.program import program
+from mlsession.cli.printing.text import command_line, one_line
 
 
 def main() -> None:

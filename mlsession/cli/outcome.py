@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from types import MappingProxyType
 
-from mlsession.cli.text import one_line
+from mlsession.cli.printing.text import one_line
 from mlsession.errors import Cancelled, InternalError, Interrupted, InvalidParameter, MLSessionError
 
 DONE = 0

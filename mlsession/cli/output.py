@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
-from mlsession.cli.text import plain
+from mlsession.cli.printing.text import plain
 
 
 def print_lines(lines: Iterable[str]) -> None:

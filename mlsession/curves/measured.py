@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from mlsession.curves.splits import FRACTIONS, Places, Turns, splits
 from mlsession.data.digests import content_numbers
-from mlsession.heads.linear import LogisticHead
-from mlsession.heads.logistic import LogisticFit, initial_state
+from mlsession.heads.logistic.fit import LogisticFit, initial_state
+from mlsession.heads.logistic.head import LogisticHead
 from mlsession.heads.options import LogisticRegressor
 from mlsession.phases.features import BLOCK, FeatureTable
 from mlsession.session.phase import Arrays

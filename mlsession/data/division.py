@@ -29,8 +29,8 @@ from mlsession.data.sources.directories import index_labeled_directories
 from mlsession.errors import InvalidParameter, KeyExists, StoreError, UnusableData
 from mlsession.session.phase import Array
 from mlsession.store import Entry, Store, check_written_key
+from mlsession.store.buckets.remote import MAX_CREATE_BYTES
 from mlsession.store.reading import ReadPolicy
-from mlsession.store.remote import MAX_CREATE_BYTES
 
 PARTS = ("train", "validation", "test")
 """What parts may be called; `train` has images of every label."""

@@ -14,7 +14,7 @@ from typing import cast
 
 from mlsession.errors import InvalidParameter
 from mlsession.extractors.catalog import FeatureExtractorSpec, extractor_from_json
-from mlsession.extractors.embedded import EmbeddedExtractor, Lite1, ScenePrint
+from mlsession.extractors.embedded.extractor import EmbeddedExtractor, Lite1, ScenePrint
 from mlsession.session.phase import Json
 
 AUTO = "auto"

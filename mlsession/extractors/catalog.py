@@ -10,15 +10,15 @@ from typing import TypeAlias, TypeVar
 
 from mlsession.devices.accelerators import AcceleratorChoice
 from mlsession.errors import InvalidParameter
-from mlsession.extractors import embedded_networks
-from mlsession.extractors.batched import extraction_numerics
 from mlsession.extractors.custom.contents import KIND as CUSTOM
 from mlsession.extractors.custom.options import CustomFeatureExtractor, custom_runtime, must_be_given
-from mlsession.extractors.embedded import DEFAULT_REVISION, EmbeddedExtractor, Lite1, ScenePrint
-from mlsession.extractors.feeding import FedExtractor
-from mlsession.extractors.library import LibraryExtractor, TimmExtractor, TorchvisionExtractor
+from mlsession.extractors.embedded import networks as embedded_networks
+from mlsession.extractors.embedded.extractor import DEFAULT_REVISION, EmbeddedExtractor, Lite1, ScenePrint
+from mlsession.extractors.library.extractor import LibraryExtractor, TimmExtractor, TorchvisionExtractor
 from mlsession.extractors.protocol import FeatureExtractor, OwnExtractor
-from mlsession.extractors.runtime import BackendChoice, PrecisionChoice, Runtime, Surroundings, chosen_runtime
+from mlsession.extractors.running.batched import extraction_numerics
+from mlsession.extractors.running.feeding import FedExtractor
+from mlsession.extractors.running.runtime import BackendChoice, PrecisionChoice, Runtime, Surroundings, chosen_runtime
 from mlsession.extractors.tuned import KIND, TunableExtractor, TunedExtractor, check_digest
 from mlsession.session.phase import Arrays
 from mlsession.store import is_local, local_path, redact
@@ -234,12 +234,12 @@ def load_extractor(spec: FeatureExtractorSpec, runtime: Runtime | None = None) -
     """
     runtime = runtime_for(spec) if runtime is None else runtime
     if runtime.backend == "torch":
-        from mlsession.extractors.allocator import keep_freed_memory
+        from mlsession.extractors.running.allocator import keep_freed_memory
 
         keep_freed_memory()
     base, tuned = base_of(spec), spec if isinstance(spec, TunedExtractor) else None
     if isinstance(base, LibraryExtractor):
-        from mlsession.extractors.library_networks import loaded
+        from mlsession.extractors.library.networks import loaded
 
         return loaded(base, runtime, tuned)
     if isinstance(base, EmbeddedExtractor):
@@ -261,7 +261,7 @@ def close_extractor(extractor: FeatureExtractor) -> None:
 def _resolved(
     kind: type[Library], network: str, weights: str | Path | None, storage_options: Mapping[str, object] | None
 ) -> Library:
-    from mlsession.extractors.library_networks import resolved
+    from mlsession.extractors.library.networks import resolved
 
     return resolved(kind, network, None if weights is None else _absolute(str(weights)), storage_options)
 

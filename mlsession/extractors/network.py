@@ -12,11 +12,11 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from mlsession.extractors.batched import BatchedExtractor
-from mlsession.extractors.feeding import FedExtractor
 from mlsession.extractors.framing import first_pixel
 from mlsession.extractors.numerics import torch_numerics
-from mlsession.extractors.runtime import Precision, Runtime
+from mlsession.extractors.running.batched import BatchedExtractor
+from mlsession.extractors.running.feeding import FedExtractor
+from mlsession.extractors.running.runtime import Precision, Runtime
 from mlsession.extractors.tuned import check_tensors
 from mlsession.session.phase import Arrays
 

@@ -15,11 +15,11 @@ from torch import nn
 
 from mlsession.errors import InvalidParameter
 from mlsession.extractors.catalog import FeatureExtractorSpec
-from mlsession.extractors.embedded import EmbeddedExtractor
-from mlsession.extractors.library import LibraryExtractor
-from mlsession.extractors.lite import build_network
-from mlsession.extractors.lite_plan import plan_of
-from mlsession.extractors.lite_weights import folded_kernels, published_tensors
+from mlsession.extractors.embedded.extractor import EmbeddedExtractor
+from mlsession.extractors.embedded.lite import build_network
+from mlsession.extractors.embedded.plan import plan_of
+from mlsession.extractors.embedded.weights import folded_kernels, published_tensors
+from mlsession.extractors.library.extractor import LibraryExtractor
 from mlsession.extractors.network import Framed, frozen, retuned
 from mlsession.extractors.tuned import TunedExtractor
 
@@ -92,7 +92,7 @@ def _network(spec: FeatureExtractorSpec) -> nn.Module:
         plan = plan_of(spec.variant)
         return copy.deepcopy(build_network(spec.variant, folded_kernels(plan, published_tensors(spec.variant))))
     if isinstance(spec, LibraryExtractor):
-        from mlsession.extractors.library_networks import backbone_of
+        from mlsession.extractors.library.networks import backbone_of
 
         return frozen(_Steady(backbone_of(spec).network, spec.network_side, spec.mean, spec.std))
     reason = "brings its own network along, which cannot be fine-tuned; choose scene_print, lite1 or one of a library"

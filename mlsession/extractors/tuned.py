@@ -10,8 +10,8 @@ from typing import TypeAlias
 import numpy as np
 
 from mlsession.errors import DamagedData, InvalidParameter
-from mlsession.extractors.embedded import Lite1, ScenePrint
-from mlsession.extractors.library import TENSORS, TimmExtractor, TorchvisionExtractor
+from mlsession.extractors.embedded.extractor import Lite1, ScenePrint
+from mlsession.extractors.library.extractor import TENSORS, TimmExtractor, TorchvisionExtractor
 from mlsession.session.phase import Arrays, Json
 
 KIND = "tuned"

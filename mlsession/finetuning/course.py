@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mlsession.heads.order import epoch_order
+from mlsession.heads.perceptron.order import epoch_order
 
 CHECKED = 32
 """Validation images of a turn."""

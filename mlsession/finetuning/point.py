@@ -22,7 +22,7 @@ import torch
 from torch import nn
 
 from mlsession.devices.world import World
-from mlsession.heads.adam import adam_step
+from mlsession.heads.perceptron.adam import adam_step
 
 LEAST_SIZE = 1e-3
 """Adafactor's: weights that are smaller, such as those that begin at 0, move as if they had this size."""

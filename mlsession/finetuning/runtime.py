@@ -19,7 +19,7 @@ from typing import Literal, TypeAlias, get_args
 from mlsession.devices.accelerators import Device, Gpu
 from mlsession.errors import IncompatibleParameters, InvalidParameter
 from mlsession.extractors.numerics import THREADS
-from mlsession.extractors.runtime import PrecisionChoice, Surroundings
+from mlsession.extractors.running.runtime import PrecisionChoice, Surroundings
 
 TuningPrecision: TypeAlias = Literal["32-true", "bf16-mixed", "16-mixed"]
 TUNING_PRECISIONS: tuple[TuningPrecision, ...] = get_args(TuningPrecision)

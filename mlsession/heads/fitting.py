@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mlsession.heads.chosen import Chosen
-from mlsession.heads.logistic import LogisticFit
+from mlsession.heads.logistic.fit import LogisticFit
 from mlsession.heads.options import HeadOptions, LogisticRegressor
-from mlsession.heads.perceptron_fit import PerceptronFit
-from mlsession.heads.perceptron_state import PerceptronState
+from mlsession.heads.perceptron.fit import PerceptronFit
+from mlsession.heads.perceptron.state import PerceptronState
 from mlsession.heads.protocol import Fit, TrainingRows
 from mlsession.heads.state import LogisticState
 from mlsession.session.phase import PhaseState

@@ -8,7 +8,7 @@
 
 So K kinds take at most 2 K sets. What is compared on the way is the log loss, which moves with every image, and what is
 decided in the end the accuracy: the best set must be more accurate than no views by more than the standard error of the
-paired difference, see `heads.contest`. Only one set is put to that test: the best of many is ahead by chance.
+paired difference, see `heads.selecting.contest`. Only one set is put to that test: the best of many is ahead by chance.
 Source of the way: forward selection, in its greedy form with one pass (Hastie, Tibshirani and Friedman, "The elements
 of statistical learning", 2nd edition (2009), section 3.3.2).
 """

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from mlsession.errors import DamagedData, InvalidParameter
-from mlsession.heads.linear import LogisticHead
+from mlsession.heads.logistic.head import LogisticHead
 from mlsession.heads.options import LOGISTIC, PERCEPTRON
-from mlsession.heads.perceptron import PerceptronHead
+from mlsession.heads.perceptron.head import PerceptronHead
 from mlsession.heads.protocol import Head
 from mlsession.session.phase import Arrays, Json
 

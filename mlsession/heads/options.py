@@ -25,7 +25,7 @@ DEFAULT_STRENGTH = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogisticRegressor:
-    """Multinomial logistic regression on features; see `mlsession.heads.logistic` for the objective and the solver."""
+    """Multinomial logistic regression on features; `mlsession.heads.logistic.fit` has the objective and the solver."""
 
     l2: float | None = None
     """The penalty's strength in: mean cross-entropy + l2 / 2 * ||weights||^2, on features as they are; at least 0.
@@ -69,7 +69,7 @@ class LogisticRegressor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MultilayerPerceptron:
-    """Hidden layers of ReLU units on features, then a softmax; see `mlsession.heads.perceptron_fit` for the fit.
+    """Hidden layers of ReLU units on features, then a softmax; see `mlsession.heads.perceptron.fit` for the fit.
 
     MultilayerPerceptron(layer_sizes=(128, 64))
     """
@@ -89,7 +89,7 @@ class MultilayerPerceptron:
     this, in nats: that on the images held out, or without early stopping on those fitted to."""
     early_stopping: bool = True
     """Whether to hold out a tenth of 200 training images or more: the head is that of the iteration with the lowest
-    loss on them, and its probabilities are calibrated on them; see `mlsession.heads.stopping`."""
+    loss on them, and its probabilities are calibrated on them; see `mlsession.heads.perceptron.stopping`."""
     class_weight: ClassWeight = None
     """How much a row of each class counts in the loss: "balanced", by label, or None for all alike."""
 
@@ -151,7 +151,7 @@ HeadOptions: TypeAlias = LogisticRegressor | MultilayerPerceptron
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AutomaticClassifier:
-    """Logistic regression, unless a multilayer perceptron is better beyond the noise; see `mlsession.heads.contest`."""
+    """Logistic regression, unless a perceptron is better beyond the noise; see `mlsession.heads.selecting.contest`."""
 
     class_weight: ClassWeight = None
     """How much a row of each class counts in the loss of either, see `LogisticRegressor`."""

@@ -19,7 +19,7 @@ COUNTS = ("iteration", "evaluations", "rows")
 class LogisticState:
     """A fit after `iteration` iterations. All arrays are float64; K classes, D features, P = K * D + K.
 
-    Weights and bias are those of standardised features `(x - mean) / scale`; `heads.logistic.head_of` folds the
+    Weights and bias are those of standardised features `(x - mean) / scale`; `heads.logistic.fit.head_of` folds the
     standardisation in.
     """
 
@@ -48,7 +48,7 @@ class LogisticState:
     mean: Array
     """[D]: of the training rows, rounded to float32 so that the solver and the head subtract the same."""
     scale: Array
-    """[D]: what features are divided by, rounded to float32; see `heads.logistic.solver_scale`."""
+    """[D]: what features are divided by, rounded to float32; see `heads.logistic.fit.solver_scale`."""
     class_weights: Array
     """[K]: what a row of each class counts in the objective."""
     losses: Array

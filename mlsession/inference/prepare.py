@@ -43,7 +43,6 @@ from mlsession.metrics.images import TOP
 from mlsession.phases.recorded import AUGMENTER, EXTRACTOR
 from mlsession.session.attempt import advance_session, retry_teller
 from mlsession.session.identity import Identity
-from mlsession.session.liveness import this_process
 from mlsession.session.log.canonical import canonical_json, sha256
 from mlsession.session.log.journal import LogState
 from mlsession.session.log.layout import blob_digest
@@ -51,6 +50,7 @@ from mlsession.session.opening import OpenOptions, attach
 from mlsession.session.parameters import SessionParameters
 from mlsession.session.phase import Json, Phase
 from mlsession.session.session import TrainingSession
+from mlsession.session.watching.liveness import this_process
 from mlsession.store import Store, is_local, join_url, open_store, parent_url, redact
 from mlsession.store.retrying import RetryingStore
 

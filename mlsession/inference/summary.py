@@ -14,7 +14,7 @@ from mlsession.session.log.blobs import as_written
 from mlsession.session.log.members import as_object, as_text
 from mlsession.session.phase import Phase
 from mlsession.session.session import TrainingSession
-from mlsession.session.status import Status
+from mlsession.session.watching.status import Status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -1,7 +1,7 @@
 """The work of a job that follows a session which another process trains, through the store alone.
 
 Each turn reads the heartbeat and looks whether the next record is there: two small requests, however long the session
-is. New records and beats become the events that the job itself would have emitted (see `session.following`).
+is. New records and beats become the events that the job itself would have emitted (see `session.watching.following`).
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import TypeVar
 from mlsession.errors import Cancelled, Interrupted, InvalidParameter, SessionTakenOver, StoreUnavailable
 from mlsession.events import StopRequested, StoreRetried, WaitingForWriter, WriterLost
 from mlsession.job.context import JobContext
-from mlsession.session.following import Pulse, pulse_after, stopped
-from mlsession.session.liveness import is_known_dead, read_beat, start_time_of, this_process
 from mlsession.session.log.records import Outcome
-from mlsession.session.status import heartbeat_age
 from mlsession.session.stop import StopKind, request_stop
-from mlsession.session.tail import SessionTail
+from mlsession.session.watching.following import Pulse, pulse_after, stopped
+from mlsession.session.watching.liveness import is_known_dead, read_beat, start_time_of, this_process
+from mlsession.session.watching.status import heartbeat_age
+from mlsession.session.watching.tail import SessionTail
 from mlsession.store import open_store
 from mlsession.store.protocol import Store
 from mlsession.store.retrying import Backoff, RetryingStore

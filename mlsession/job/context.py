@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 from mlsession.clock import Clock
 from mlsession.events import Event
 from mlsession.session.attempt import retry_teller
-from mlsession.session.liveness import this_process
 from mlsession.session.parameters import SessionParameters
 from mlsession.session.stop import StopFlag
+from mlsession.session.watching.liveness import this_process
 from mlsession.store.reading import ReadPolicy
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Self
 
 from mlsession.devices.placement import ELASTIC
-from mlsession.session.liveness import start_time_of
+from mlsession.session.watching.liveness import start_time_of
 
 _LOOK_SECONDS = 0.5
 

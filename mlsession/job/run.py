@@ -15,12 +15,12 @@ from mlsession.job.job import Job, JobContext
 from mlsession.session.attempt import Surroundings, advance_session, retry_teller
 from mlsession.session.drive import DriveOptions
 from mlsession.session.identity import Identity, check_compatible
-from mlsession.session.liveness import this_process
 from mlsession.session.log.journal import LogState
 from mlsession.session.loggers import LoggerName, logger_choices
 from mlsession.session.opening import OpenOptions, create_session, find_session
 from mlsession.session.parameters import SessionParameters
 from mlsession.session.phase import Json, Task
+from mlsession.session.watching.liveness import this_process
 from mlsession.store import open_store
 from mlsession.store.protocol import Store
 from mlsession.store.retrying import RetryingStore

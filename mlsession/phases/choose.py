@@ -2,14 +2,14 @@
 
     for each candidate, the one to keep unless another is surely better first:
         extract the sample with it, a batch of images a step -> additive output
-        judge logistic regression on its features, out of fold, at its best penalty (`heads.path`): a fit a step
+        judge logistic regression on its features, out of fold, at its best penalty: a fit a step
         keep it if it is the first, or more accurate by more than the standard error of the paired difference
     until all were tried, or no other could be better by so much: where none or one of the images is wrong
 
-That is the rule by which a kind of head is chosen, see `heads.contest`, on the folds that it would be chosen on, of the
-sample. All candidates are judged on the same images; of fewer than `LEAST_JUDGED` nothing is chosen.
-The state of a step holds what has been judged so far; that of the last step what was chosen, and the contents that it
-was chosen on, see `phases.chosen_extractor`.
+That is the rule by which a kind of head is chosen, see `heads.selecting.contest`, on the folds that it would be
+chosen on, of the sample. All candidates are judged on the same images; of fewer than `LEAST_JUDGED` nothing is
+chosen. The state of a step holds what has been judged so far; that of the last step what was chosen, and the contents
+that it was chosen on, see `phases.chosen_extractor`.
 
 Additive output, one row for each image of the sample and candidate: `candidate` uint8, its place among all, `features`
 float16 [D] (zeros where unreadable), and of the image `digest` uint8 [32] and `readable` uint8. Extracting takes over
@@ -29,11 +29,11 @@ import numpy.typing as npt
 
 from mlsession.data.digests import DIGEST_BYTES, DigestMap
 from mlsession.errors import ModifiedTrainingData
-from mlsession.heads.folded import FoldedRows
 from mlsession.heads.options import LogisticRegressor
 from mlsession.heads.paired import paired_difference
-from mlsession.heads.path import Path
-from mlsession.heads.trial import TURN, Outcome, of_prefix
+from mlsession.heads.selecting.folded import FoldedRows
+from mlsession.heads.selecting.path import Path
+from mlsession.heads.selecting.trial import TURN, Outcome, of_prefix
 from mlsession.phases.chosen_extractor import CHOSEN, USED, ExtractorChoice
 from mlsession.phases.features import FeatureTable, halves
 from mlsession.phases.featurize import Picture

@@ -30,7 +30,7 @@ from mlsession.augment.epochs import EpochPlan
 from mlsession.devices.crew import Crew
 from mlsession.devices.world import Solo
 from mlsession.errors import InternalError, UnusableData, WorkerLost
-from mlsession.extractors.allocator import keep_freed_memory
+from mlsession.extractors.running.allocator import keep_freed_memory
 from mlsession.finetuning.course import Course, Turn, batch_size_for, share_of
 from mlsession.finetuning.scaling import FIRST, LossScale
 from mlsession.finetuning.schedule import learning_rate_factor

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from mlsession.data.digests import DigestMap, content_numbers
 from mlsession.data.folds import FOLDS, fold_of, judged_classes
 from mlsession.data.sample import stratified_sample
-from mlsession.heads.folded import NEVER, FoldedRows, folded_order, folded_rows
 from mlsession.heads.moments import measure
+from mlsession.heads.selecting.folded import NEVER, FoldedRows, folded_order, folded_rows
 from mlsession.phases.features import BLOCK, FeatureTable
 from mlsession.phases.train import TableRows
 from mlsession.randomness import key_digest

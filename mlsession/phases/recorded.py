@@ -13,7 +13,7 @@ from mlsession.devices.accelerators import Device
 from mlsession.events import CacheFailed, Event, NumericsChanged
 from mlsession.extractors.catalog import FeatureExtractorSpec, close_extractor, load_extractor
 from mlsession.extractors.protocol import FeatureExtractor
-from mlsession.extractors.runtime import Runtime, Surroundings, recorded_device, recorded_runtime
+from mlsession.extractors.running.runtime import Runtime, Surroundings, recorded_device, recorded_runtime
 from mlsession.images.decode import ReadingRules
 from mlsession.phases.cache import FeatureCache
 from mlsession.phases.donation import FeatureRows

@@ -1,9 +1,10 @@
 """Selecting: how to fit the head is chosen by what heads say of images that they were not fitted to.
 
-A step is one fit, or a part of one where that takes long: of the path of penalties (`heads.path`), and then, if the
-kind of head is to be chosen as well, of a perceptron that must beat it (`heads.contest`). Which views of the images are
-trained on is chosen before that, if it is (`heads.view_contest`). The state of a step holds the choice so far; that of
-the last step what was chosen, and where the final fit begins (`heads.chosen`). Chosen is on
+A step is one fit, or a part of one where that takes long: of the path of penalties (`heads.selecting.path`), and
+then, if the kind of head is to be chosen as well, of a perceptron that must beat it (`heads.selecting.contest`).
+Which views of the images are trained on is chosen before that, if it is (`heads.selecting.view_contest`). The state
+of a step holds the choice so far; that of the last step what was chosen, and where the final fit begins
+(`heads.chosen`). Chosen is on
 
     cross-validation    the training images in five folds, copies of an image in one of them
     validation          the images held out for validation, by heads that are fitted to all others
@@ -22,12 +23,12 @@ from functools import partial
 from mlsession.augment.options import name_of
 from mlsession.augment.views import ViewPlan
 from mlsession.heads.chosen import DEFAULT, Chosen
-from mlsession.heads.contest import Contest
-from mlsession.heads.folded import FoldedRows
 from mlsession.heads.forward import ViewsChoice
 from mlsession.heads.options import ClassifierOptions, candidates_of
-from mlsession.heads.trial import TURN
-from mlsession.heads.view_contest import ViewContest
+from mlsession.heads.selecting.contest import Contest
+from mlsession.heads.selecting.folded import FoldedRows
+from mlsession.heads.selecting.trial import TURN
+from mlsession.heads.selecting.view_contest import ViewContest
 from mlsession.phases.features import FeatureTable
 from mlsession.phases.folding import MOST_ROWS, Folding
 from mlsession.session.log.blobs import as_written

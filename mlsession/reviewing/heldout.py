@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mlsession.heads.logistic import LogisticFit, initial_state
+from mlsession.heads.logistic.fit import LogisticFit, initial_state
 from mlsession.heads.options import LogisticRegressor
 from mlsession.heads.protocol import Head
 from mlsession.phases.features import let_go, make_room

@@ -19,7 +19,7 @@ from mlsession.scanning.measure import Measured, measure
 from mlsession.scanning.pictures import picture_findings
 from mlsession.scanning.report import Count, ScanReport
 from mlsession.scanning.table import Table
-from mlsession.session.liveness import this_process
+from mlsession.session.watching.liveness import this_process
 from mlsession.store import join_url
 from mlsession.store.reading import ReadPolicy
 from mlsession.store.retrying import Backoff, OnRetry

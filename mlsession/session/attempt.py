@@ -10,21 +10,21 @@ from typing import TypeVar
 from mlsession.clock import Clock
 from mlsession.errors import Cancelled, DamagedData, Interrupted, MLSessionError, SessionTakenOver, StoreError
 from mlsession.events import CheckpointSkipped, Event, HeartbeatMissed, StoreRetried
-from mlsession.session.beat import NewestReport
 from mlsession.session.cost import CostMeter
 from mlsession.session.drive import DriveOptions, Driver
-from mlsession.session.leftovers import tidy_after
-from mlsession.session.liveness import BEAT_SECONDS, Heartbeat
 from mlsession.session.log.journal import LogState
 from mlsession.session.log.layout import record_of
 from mlsession.session.log.records import Outcome
 from mlsession.session.opening import OpenOptions, open_session, require_session
 from mlsession.session.past import StoredPast
 from mlsession.session.phase import Task
-from mlsession.session.retainer import Retainer
 from mlsession.session.saver import Saver
 from mlsession.session.standing import stand
 from mlsession.session.stop import StopFlag, StopKind
+from mlsession.session.upkeep.leftovers import tidy_after
+from mlsession.session.upkeep.retainer import Retainer
+from mlsession.session.watching.beat import NewestReport
+from mlsession.session.watching.liveness import BEAT_SECONDS, Heartbeat
 from mlsession.session.writer import SessionWriter
 from mlsession.store.protocol import Store
 from mlsession.store.retrying import Backoff, OnRetry, RetryingStore

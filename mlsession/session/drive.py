@@ -28,7 +28,6 @@ from mlsession.events import (
 )
 from mlsession.session.checkpoint import checkpoint_of
 from mlsession.session.cost import CostMeter
-from mlsession.session.integrity import to_pass_over
 from mlsession.session.log.layout import record_of
 from mlsession.session.past import StoredPast
 from mlsession.session.phase import Step, Task
@@ -38,6 +37,7 @@ from mlsession.session.saver import Saved, Saver
 from mlsession.session.standing import Standing, stand
 from mlsession.session.stop import StopFlag, StopRequest
 from mlsession.session.turn import Turn
+from mlsession.session.upkeep.integrity import to_pass_over
 from mlsession.session.writer import SessionWriter
 from mlsession.store.protocol import Store
 

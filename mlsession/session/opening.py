@@ -10,14 +10,6 @@ from mlsession.clock import Clock
 from mlsession.errors import DamagedData, ForeignFiles, KeyMissing, SessionInUse, SessionNotFound, SessionTakenOver
 from mlsession.events import Event, SessionCreated, SessionOpened, Unprotected, WaitingForWriter
 from mlsession.session.identity import Identity, opened_attachments
-from mlsession.session.liveness import (
-    ProcessIdentity,
-    Sign,
-    is_known_dead,
-    start_time_of,
-    this_process,
-    watch_writer,
-)
 from mlsession.session.log.blobs import read_blob, write_blob
 from mlsession.session.log.canonical import sha256
 from mlsession.session.log.journal import Journal, LogState
@@ -27,6 +19,14 @@ from mlsession.session.log.records import BlobRef, JsonObject, Kind, Outcome, Re
 from mlsession.session.log.timeline import advance
 from mlsession.session.phase import Json
 from mlsession.session.stop import StopFlag
+from mlsession.session.watching.liveness import (
+    ProcessIdentity,
+    Sign,
+    is_known_dead,
+    start_time_of,
+    this_process,
+    watch_writer,
+)
 from mlsession.session.writer import SessionWriter
 from mlsession.store.probe import probe_exclusive
 from mlsession.store.protocol import Store

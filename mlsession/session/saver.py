@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from mlsession.clock import Clock
 from mlsession.session.cost import CostMeter
 from mlsession.session.log.records import CheckpointEntry, Outcome
-from mlsession.session.retainer import NoUpkeep, Upkeep
+from mlsession.session.upkeep.retainer import NoUpkeep, Upkeep
 from mlsession.session.writer import SessionWriter, Stage
 
 T = TypeVar("T")

@@ -14,23 +14,23 @@ from mlsession.session.checkpoint import Checkpoint, checkpoint_of
 from mlsession.session.cost import SavingCost
 from mlsession.session.donor import accept_donor
 from mlsession.session.earlier import past_at
-from mlsession.session.garbage import Garbage, collect_garbage
 from mlsession.session.identity import Identity, opened_attachments
-from mlsession.session.integrity import Repair, Verification
-from mlsession.session.liveness import this_process
 from mlsession.session.log.journal import Journal, LogState
 from mlsession.session.log.records import BlobRef
 from mlsession.session.log.timeline import Timeline
-from mlsession.session.maintenance import Maintenance, remove_checkpoints
 from mlsession.session.opening import require_session
 from mlsession.session.page import session_html
 from mlsession.session.parameters import SessionParameters
 from mlsession.session.past import StoredPast
 from mlsession.session.phase import HISTORY_PREFIX, Json, PhaseState, Task
-from mlsession.session.repair import repair_session
 from mlsession.session.retention import Retention, superseded
-from mlsession.session.status import Status, heartbeat_age, read_saving, read_status
-from mlsession.session.verification import verify_session
+from mlsession.session.upkeep.garbage import Garbage, collect_garbage
+from mlsession.session.upkeep.integrity import Repair, Verification
+from mlsession.session.upkeep.maintenance import Maintenance, remove_checkpoints
+from mlsession.session.upkeep.repair import repair_session
+from mlsession.session.upkeep.verification import verify_session
+from mlsession.session.watching.liveness import this_process
+from mlsession.session.watching.status import Status, heartbeat_age, read_saving, read_status
 from mlsession.store.protocol import Store
 from mlsession.store.retrying import RetryingStore
 
@@ -184,7 +184,7 @@ class TrainingSession:
         on_event: Callable[[Event], None] | None = None,
         without_task: str = "nobody said how it is made",
     ) -> Repair:
-        """Mends what is damaged, after a deep look: see `session.repair`.
+        """Mends what is damaged, after a deep look: see `session.upkeep.repair`.
 
         `task` is that of the session; without one nothing is computed again, and `without_task` says why. Of image
         classification `Classifier.repair_training_session` knows the task. Raises `SessionInUse` while a job runs.

@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlsession.errors import CredentialsExpired, InvalidParameter
-from mlsession.store.awaited import AwaitedStore
+from mlsession.store.buckets.awaited import AwaitedStore
+from mlsession.store.buckets.connection import Renew, Scrub
+from mlsession.store.buckets.objects import ObjectStore
+from mlsession.store.buckets.remote import FsspecStore
+from mlsession.store.buckets.services import OBJECT_STORES
 from mlsession.store.bulk import ListedPart, list_part, parts_from
-from mlsession.store.connection import Renew, Scrub
 from mlsession.store.local import LocalStore
-from mlsession.store.objects import ObjectStore
 from mlsession.store.protocol import Entry
 from mlsession.store.ranges import check_range
-from mlsession.store.remote import FsspecStore
-from mlsession.store.services import OBJECT_STORES
 from mlsession.store.sharing import Wait
 
 if TYPE_CHECKING:

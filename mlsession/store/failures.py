@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from enum import Enum, auto
 
 from mlsession.errors import CredentialsExpired, KeyMissing, StoreDenied, StoreError, StoreFull, StoreUnavailable
-from mlsession.store.services import AZURE
+from mlsession.store.buckets.services import AZURE
 
 
 class Failure(Enum):

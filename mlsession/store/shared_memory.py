@@ -6,9 +6,9 @@ import threading
 from collections.abc import Mapping
 
 from mlsession.errors import StoreError
+from mlsession.store.buckets.remote import FsspecStore
 from mlsession.store.keys import check_read_key
 from mlsession.store.ranges import check_range
-from mlsession.store.remote import FsspecStore
 
 # fsspec looks whether a name is taken and then writes it. Its dictionary belongs to the process, so does the lock
 # that makes the two one step.

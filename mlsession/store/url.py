@@ -8,18 +8,18 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from mlsession.errors import InvalidParameter, KeyMissing, MLSessionError, StoreError
+from mlsession.store.buckets.clients import time_limits, widen
+from mlsession.store.buckets.connection import Scrub
+from mlsession.store.buckets.credentials import FreshOptions, changed_options, configuration, present_options
+from mlsession.store.buckets.objects import ObjectStore
+from mlsession.store.buckets.remote import FsspecStore
+from mlsession.store.buckets.services import OBJECT_STORES
 from mlsession.store.cached import CACHES, CachedStore
-from mlsession.store.clients import time_limits, widen
-from mlsession.store.connection import Scrub
-from mlsession.store.credentials import FreshOptions, changed_options, configuration, present_options
 from mlsession.store.failures import remote_failure
 from mlsession.store.local import LocalStore
 from mlsession.store.location import is_local, local_path, parent_url, redact, scheme_of, schemes_of, url_name
-from mlsession.store.objects import ObjectStore
 from mlsession.store.protocol import Store
-from mlsession.store.remote import FsspecStore
 from mlsession.store.scrubbing import Scrubber, fit_cause
-from mlsession.store.services import OBJECT_STORES
 from mlsession.store.shared_memory import SharedMemoryStore
 from mlsession.store.tar import SCHEME as TAR
 from mlsession.store.tar import open_tar

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from mlsession.store.awaited import AwaitedStore
+from mlsession.store.buckets.awaited import AwaitedStore
+from mlsession.store.buckets.listing import entry_version
 from mlsession.store.keys import check_read_key
-from mlsession.store.listing import entry_version
 from mlsession.store.location import join_url
 from mlsession.store.protocol import Entry
 

@@ -17,8 +17,8 @@ from mlsession.session.log.layout import is_ours, record_key, record_number, rec
 from mlsession.session.log.pages import additive_blobs, live_checkpoints, read_summary
 from mlsession.session.log.records import MOST_BYTES, BlobRef, CheckpointEntry, Kind, Record
 from mlsession.session.log.timeline import entry_of, removed_by
-from mlsession.session.removal import MOST_CHECKPOINTS
 from mlsession.session.standing import valid_commits
+from mlsession.session.upkeep.removal import MOST_CHECKPOINTS
 from mlsession.store.protocol import Store
 
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlsession.extractors.batched import BatchedExtractor
 from mlsession.extractors.framing import picture_side
 from mlsession.extractors.protocol import FeatureExtractor
-from mlsession.extractors.runtime import Runtime
+from mlsession.extractors.running.batched import BatchedExtractor
+from mlsession.extractors.running.runtime import Runtime
 from mlsession.images.geometry import PREPARATION
 from mlsession.randomness import keyed_generator
 from mlsession.session.phase import Json

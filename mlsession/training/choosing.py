@@ -17,7 +17,7 @@ from mlsession.data.split import may_be_held_out
 from mlsession.data.validation import Validation
 from mlsession.errors import DamagedData, InternalError
 from mlsession.extractors.automatic import AutomaticExtractor
-from mlsession.extractors.embedded import EmbeddedExtractor
+from mlsession.extractors.embedded.extractor import EmbeddedExtractor
 from mlsession.phases.chosen_extractor import USED, extractor_chosen
 from mlsession.phases.corpus import Corpus
 from mlsession.phases.sampled import Sample
@@ -26,7 +26,7 @@ from mlsession.session.log.blobs import as_written
 from mlsession.session.log.records import BlobRef
 from mlsession.session.log.timeline import Timeline
 from mlsession.session.phase import Past, Phase, PhaseState
-from mlsession.training.inputs import images_digest
+from mlsession.training.images.inputs import images_digest
 from mlsession.training.parameters import ModelParameters, TransferLearning
 
 if TYPE_CHECKING:

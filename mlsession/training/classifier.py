@@ -18,23 +18,23 @@ from mlsession.job.run import SessionPlace, check_loggers, start_logging
 from mlsession.metrics.images import TOP
 from mlsession.metrics.report import ClassifierMetrics
 from mlsession.session.checkpoint import Checkpoint
-from mlsession.session.deletion import DeletedSession, delete_session
-from mlsession.session.integrity import Repair
 from mlsession.session.parameters import SessionParameters
 from mlsession.session.session import TrainingSession
-from mlsession.training.evaluation import Evaluation, evaluate_source
-from mlsession.training.launching import driven, prepare_for_workers
-from mlsession.training.logged import concluding
+from mlsession.session.upkeep.deletion import DeletedSession, delete_session
+from mlsession.session.upkeep.integrity import Repair
+from mlsession.training.findings.evaluation import Evaluation, evaluate_source
+from mlsession.training.findings.logged import concluding
+from mlsession.training.findings.results import StoredResults
+from mlsession.training.images.overlap import check_apart
+from mlsession.training.models.record import ClassifierRecord, Findings
+from mlsession.training.models.restore import from_checkpoint, load_model
+from mlsession.training.models.writing import WritingClassifier
 from mlsession.training.outcome import Trained
-from mlsession.training.overlap import check_apart
 from mlsession.training.parameters import ModelParameters
 from mlsession.training.prepare import made_session, prepared, restored
-from mlsession.training.record import ClassifierRecord, Findings
 from mlsession.training.repairing import repair_training_session
 from mlsession.training.request import Request, recorded_request
-from mlsession.training.restore import from_checkpoint, load_model
-from mlsession.training.results import StoredResults
-from mlsession.training.writing import WritingClassifier
+from mlsession.training.workers.launching import driven, prepare_for_workers
 
 
 class Classifier(WritingClassifier):
@@ -147,7 +147,7 @@ class Classifier(WritingClassifier):
     def delete_training_session(
         cls, session: SessionParameters, on_event: Callable[[Event], None] | None = None
     ) -> DeletedSession:
-        """Deletes a session for good: all that it wrote, nothing else; see `session.deletion.delete_session`.
+        """Deletes a session for good: all that it wrote, nothing else; see `session.upkeep.deletion.delete_session`.
 
         `on_event` hears of a wait for an earlier writer. Raises `SessionInUse`, `SessionNotFound`.
         """

@@ -20,7 +20,7 @@ from mlsession.devices.accelerators import AcceleratorChoice
 from mlsession.errors import InternalError, InvalidParameter
 from mlsession.extractors.automatic import AUTO, AutomaticExtractor, stored_extractor
 from mlsession.extractors.catalog import FeatureExtractorSpec, recorded_place, scene_print
-from mlsession.extractors.runtime import MIXED, BackendChoice, PrecisionChoice, check_choices, plain_precision
+from mlsession.extractors.running.runtime import MIXED, BackendChoice, PrecisionChoice, check_choices, plain_precision
 from mlsession.finetuning.options import FineTune
 from mlsession.heads.options import (
     AutomaticClassifier,
@@ -117,7 +117,7 @@ class ModelParameters:
     allow_truncated: bool = False
     """Whether of an image that is cut short the part that is there is taken; see `mlsession.images.decode`."""
     precision: PrecisionChoice = "auto"
-    """Of the extractor's network, in our words or Lightning's; see `mlsession.extractors.runtime`. Kept in ours.
+    """Of the extractor's network, in our words or Lightning's, see `extractors.running.runtime`. Kept in ours.
 
     The choice of "auto" is recorded and kept. "bf16-mixed" and "16-mixed" are of fine-tuning alone.
     """

@@ -16,22 +16,23 @@ from mlsession.job.run import ensure_session
 from mlsession.phases.corpus import Corpus
 from mlsession.session.attempt import retry_teller
 from mlsession.session.identity import Identity
-from mlsession.session.liveness import this_process
 from mlsession.session.log.journal import LogState
 from mlsession.session.log.records import BlobRef
 from mlsession.session.opening import Emit, OpenOptions, attach
 from mlsession.session.phase import Phase
 from mlsession.session.session import TrainingSession
+from mlsession.session.watching.liveness import this_process
 from mlsession.store import Store
 from mlsession.store.retrying import RetryingStore
-from mlsession.training.brief import tell_findings
-from mlsession.training.changes import check_unchanged, extracted_digests, renewed
 from mlsession.training.choosing import choosing_inputs
-from mlsession.training.corrected import corrections_to_keep, cure_without_corrections
 from mlsession.training.donated import donation_of
-from mlsession.training.indexes import read_index
-from mlsession.training.inputs import TEST_INDEX, attached_sides, images_digest
-from mlsession.training.layout import listed_request
+from mlsession.training.images.brief import tell_findings
+from mlsession.training.images.changes import check_unchanged, extracted_digests, renewed
+from mlsession.training.images.corrected import corrections_to_keep, cure_without_corrections
+from mlsession.training.images.indexes import read_index
+from mlsession.training.images.inputs import TEST_INDEX, attached_sides, images_digest
+from mlsession.training.images.layout import listed_request
+from mlsession.training.images.revision import Revision, recorded_revision, updated_revision, with_kept_corrections
 from mlsession.training.request import (
     NO_ACCESS,
     Access,
@@ -42,7 +43,6 @@ from mlsession.training.request import (
     list_sources,
     recorded_request,
 )
-from mlsession.training.revision import Revision, recorded_revision, updated_revision, with_kept_corrections
 from mlsession.training.task import (
     TASK,
     ImageClassification,

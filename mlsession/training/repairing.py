@@ -11,19 +11,19 @@ from mlsession.job.context import JobContext
 from mlsession.job.run import SessionPlace
 from mlsession.phases.donation import DonatedRows
 from mlsession.session.donor import Donor
-from mlsession.session.integrity import Repair
 from mlsession.session.opening import Emit
 from mlsession.session.parameters import SessionParameters
 from mlsession.session.phase import Phase
 from mlsession.session.session import TrainingSession
+from mlsession.session.upkeep.integrity import Repair
 from mlsession.training.donated import donated_rows
-from mlsession.training.indexes import put_back_indexes
+from mlsession.training.images.indexes import put_back_indexes
 from mlsession.training.prepare import recorded
 from mlsession.training.task import ImageClassification
 
 
 def repair_training_session(parameters: SessionParameters, clock: Clock, emit: Emit) -> Repair:
-    """Mends a session with the data that it names; see `session.repair`.
+    """Mends a session with the data that it names; see `session.upkeep.repair`.
 
     Images are read only where something extracted is damaged, and of these only those are decoded whose features are
     lost. An index of images that is damaged is put back if listing its data still gives it. Raises as

@@ -18,8 +18,8 @@ from mlsession.session.parameters import SessionParameters
 from mlsession.session.session import TrainingSession
 from mlsession.store import Store, is_local, join_url, open_store, parent_url
 from mlsession.store.reading import ReadPolicy
-from mlsession.training.corrected import corrections_to_keep, recorded_corrections
-from mlsession.training.inputs import TEST_INDEX, TRAINING_INDEX, VALIDATION_INDEX
+from mlsession.training.images.corrected import corrections_to_keep, recorded_corrections
+from mlsession.training.images.inputs import TEST_INDEX, TRAINING_INDEX, VALIDATION_INDEX
 from mlsession.training.parameters import EXTRACTOR_WEIGHTS, ModelParameters
 from mlsession.training.relocating import relocated
 from mlsession.training.tuning import check_validation

@@ -13,12 +13,12 @@ from mlsession.data.validation import ValidationKind
 from mlsession.extractors.automatic import AutomaticExtractor
 from mlsession.extractors.catalog import NAMES as EXTRACTORS
 from mlsession.extractors.custom.options import CustomFeatureExtractor
-from mlsession.extractors.library import LibraryExtractor
+from mlsession.extractors.library.extractor import LibraryExtractor
 from mlsession.finetuning.options import FineTune
 from mlsession.heads.options import AutomaticClassifier, HeadOptions, LogisticRegressor, MultilayerPerceptron
 from mlsession.session.phase import Json
 from mlsession.session.session import TrainingSession
-from mlsession.training.inputs import CORRECTIONS, TRAINING_INDEX
+from mlsession.training.images.inputs import CORRECTIONS, TRAINING_INDEX
 from mlsession.training.parameters import DEFAULT_ITERATIONS, EXTRACTOR_WEIGHTS, ModelParameters
 from mlsession.training.tuning import tuning_words
 
@@ -163,7 +163,7 @@ def _head(head: object) -> _Said | None:
 
 
 def _is_cut(label: str) -> bool:
-    """Whether `train` takes what is before a comma for a label of its own; see `cli.arguments.class_weight`."""
+    """Whether `train` takes what is before a comma for a label of its own; see `cli.options.arguments.class_weight`."""
     *before, _ = label.split(",")
     return bool(before) and all("=" in part for part in before)
 

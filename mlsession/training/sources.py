@@ -97,7 +97,7 @@ def tuned_featurizer(
 
 def choosing(task: ImageClassification, past: Past) -> PhaseRunner:
     """What chooses the extractor of a task."""
-    from mlsession.heads.view_contest import judge_of
+    from mlsession.heads.selecting.view_contest import judge_of
     from mlsession.phases.choose import Candidate, Choosing
 
     automatic, parameters = _automatic(task), task.parameters

@@ -19,9 +19,9 @@ from mlsession.devices.crew import Crew
 from mlsession.devices.world import Solo, World
 from mlsession.errors import InternalError
 from mlsession.events import Event
-from mlsession.extractors.allocator import give_back_freed_memory
 from mlsession.extractors.catalog import numerics_of, runtime_for
 from mlsession.extractors.numerics import THREADS, torch_numerics, training_numerics
+from mlsession.extractors.running.allocator import give_back_freed_memory
 from mlsession.finetuning.options import USUAL_AUGMENTATION, FineTune
 from mlsession.images.decode import ReadingRules
 from mlsession.phases.corpus import Corpus, Part
@@ -34,7 +34,7 @@ from mlsession.session.parameters import CACHE_BYTES
 from mlsession.session.phase import Json, Past, Phase, PhaseRunner, PhaseState
 from mlsession.store.protocol import Store
 from mlsession.training.choosing import chosen_on, settled, split_rule
-from mlsession.training.inputs import no_sides
+from mlsession.training.images.inputs import no_sides
 from mlsession.training.numerics import TRAINING, recorded_threads, tell_changes
 from mlsession.training.outcome import Trained, kept_views, trained, trained_model
 from mlsession.training.parameters import ModelParameters

@@ -11,9 +11,9 @@ from mlsession.augment.identity import augmenter_identity, installed_augmenter
 from mlsession.augment.options import AugmentationOption, Flip, augmentation_options
 from mlsession.errors import UnusableData
 from mlsession.events import Event, NumericsChanged
-from mlsession.extractors.batched import picture_numerics
-from mlsession.extractors.library import LibraryExtractor
-from mlsession.extractors.runtime import Surroundings, recorded_device
+from mlsession.extractors.library.extractor import LibraryExtractor
+from mlsession.extractors.running.batched import picture_numerics
+from mlsession.extractors.running.runtime import Surroundings, recorded_device
 from mlsession.finetuning.options import FineTune
 from mlsession.finetuning.runtime import TuningRuntime, chosen_tuning, tuning_of
 from mlsession.session.log.blobs import as_written
@@ -59,7 +59,7 @@ def _pictures_here(parameters: ModelParameters) -> dict[str, str | int]:
     """What makes the pixels that the network is tuned on, and, where it is a library's, the network."""
     spec, found = parameters.algorithm.extractor, picture_numerics()
     if isinstance(spec, LibraryExtractor):
-        from mlsession.extractors.library_networks import library_version
+        from mlsession.extractors.library.networks import library_version
 
         found["library"] = library_version(spec)
     if needs_augmenter(_augmentation(parameters)):

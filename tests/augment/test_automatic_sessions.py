@@ -16,16 +16,16 @@ from PIL import Image, ImageFilter
 
 import mlsession as ml
 from mlsession.augment.views import ViewPlan
-from mlsession.cli.chosen import chosen_words
+from mlsession.cli.printing.chosen import chosen_words
 from mlsession.clock import SystemClock
 from mlsession.errors import Cancelled, InvalidParameter
 from mlsession.events import Progressed
 from mlsession.job.context import JobContext
 from mlsession.phases.features import load_features
 from mlsession.session.phase import Phase
-from mlsession.training.learning import _material, _views
+from mlsession.training.findings.learning import _material, _views
+from mlsession.training.findings.summary import SessionSummary
 from mlsession.training.prepare import recorded
-from mlsession.training.summary import SessionSummary
 from tests.photos import copy_photos
 
 LABELS = ("Banana", "Kiwi", "Lemon")

@@ -14,7 +14,7 @@ from mlsession.augment.options import AugmentationOption
 from mlsession.errors import Cancelled, IncompatibleParameters
 from mlsession.events import ItemSkipped, NumericsChanged, Progressed
 from mlsession.session.phase import Array, Phase
-from mlsession.training.summary import SessionSummary
+from mlsession.training.findings.summary import SessionSummary
 from tests.photos import copy_photos
 
 LABELS = ("Banana", "Kiwi", "Lemon")

@@ -7,8 +7,8 @@ import numpy as np
 from mlsession.classifier.model import ImageModel
 from mlsession.extractors.catalog import scene_print
 from mlsession.heads.layer import Layer
-from mlsession.heads.linear import LogisticHead
-from mlsession.heads.perceptron import PerceptronHead
+from mlsession.heads.logistic.head import LogisticHead
+from mlsession.heads.perceptron.head import PerceptronHead
 from mlsession.heads.protocol import Head
 from mlsession.randomness import keyed_generator
 from mlsession.session.phase import Array

@@ -18,7 +18,7 @@ from mlsession.extractors.catalog import timm_extractor
 from mlsession.extractors.numerics import torch_numerics
 from mlsession.extractors.trainable import trainable_network
 from mlsession.extractors.tuned import TunedExtractor
-from mlsession.heads.linear import LogisticHead
+from mlsession.heads.logistic.head import LogisticHead
 from mlsession.randomness import keyed_generator
 from tests.classifier.heads import LABELS, drawn, logistic, model, perceptron
 from tests.extractors.networks import save_weights, timm_network

@@ -10,7 +10,7 @@ import pytest
 
 from mlsession.advising.advice import Advice, Lever, Severity, Verdict
 from mlsession.cli.__main__ import run
-from mlsession.cli.advice import advice_lines, advice_rows
+from mlsession.cli.printing.advice import advice_lines, advice_rows
 from tests.cli.conftest import Trained
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mlsession.cli import arguments as typed
+from mlsession.cli.options import arguments as typed
 from mlsession.data.source import DataSource
 from mlsession.data.sources.file_names import ByName
 from mlsession.data.validation import Validation, ValidationKind

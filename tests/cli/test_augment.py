@@ -11,7 +11,7 @@ from PIL import Image
 
 import mlsession as ml
 from mlsession.cli.__main__ import run
-from mlsession.cli.arguments import augmentation
+from mlsession.cli.options.arguments import augmentation
 from mlsession.errors import InvalidParameter
 from mlsession.store import open_store
 

@@ -10,7 +10,7 @@ import pytest
 
 from mlsession.cache.packs import folder_about, folder_of
 from mlsession.cli.__main__ import run
-from mlsession.cli.arguments import byte_count
+from mlsession.cli.options.arguments import byte_count
 from mlsession.errors import InvalidParameter
 from mlsession.phases.cache import FeatureCache
 from mlsession.store import LocalStore

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mlsession.cli.chosen import chosen_words
+from mlsession.cli.printing.chosen import chosen_words
 from mlsession.heads.chosen import Chosen, Score
 from mlsession.heads.comparison import Comparison, Rating
 from mlsession.heads.forward import JudgedSet, ViewsChoice

@@ -10,7 +10,7 @@ import pytest
 
 import mlsession as ml
 from mlsession.cli.__main__ import run
-from mlsession.cli.mistakes import mistake_lines, table_of
+from mlsession.cli.running.mistakes import mistake_lines, table_of
 from mlsession.metrics.images import ImageResults, result_columns
 from tests.cli.conftest import LABELS, Trained
 

@@ -9,8 +9,8 @@ import pytest
 
 import mlsession as ml
 from mlsession.cli.__main__ import run
-from mlsession.cli.exporting import Exports
-from mlsession.cli.smaller import Smaller
+from mlsession.cli.printing.exporting import Exports
+from mlsession.cli.printing.smaller import Smaller
 from mlsession.errors import InvalidParameter
 from mlsession.training.outcome import Trained
 from tests.training.test_exporting import some_model

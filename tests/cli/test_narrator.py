@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from mlsession.cli.meter import Meter, meter_after
-from mlsession.cli.narrator import MOST_NAMED, Line, Narrator, note
+from mlsession.cli.printing.meter import Meter, meter_after
+from mlsession.cli.printing.narrator import MOST_NAMED, Line, Narrator, note
 from mlsession.events import (
     CacheFailed,
     CheckpointCommitted,

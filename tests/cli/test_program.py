@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 SCRIPT = Path(sys.executable).parent / "mlsession"
-CODE = "import sys; from mlsession.cli.program import program; sys.argv[0] = {!r}; print(program())"
+CODE = "import sys; from mlsession.cli.printing.program import program; sys.argv[0] = {!r}; print(program())"
 
 
 def printed(argument: str, path: str) -> str:

@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from mlsession.cli.meter import Meter
-from mlsession.cli.progress import PlainScreen, TerminalScreen, bar_words, follow, screen_for
+from mlsession.cli.printing.meter import Meter
+from mlsession.cli.printing.progress import PlainScreen, TerminalScreen, bar_words, follow, screen_for
 from mlsession.errors import Interrupted, UnusableData
 from mlsession.events import Event, JobFinished, PhaseFinished, PhaseStarted
 from mlsession.job.job import Job, JobContext

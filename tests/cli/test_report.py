@@ -5,13 +5,13 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from mlsession.cli.report import MOST_CLASSES, class_table, confusions, export_line, headline, status_lines
+from mlsession.cli.printing.report import MOST_CLASSES, class_table, confusions, export_line, headline, status_lines
 from mlsession.export.compression import CompressionLoss
 from mlsession.export.report import ExportReport
 from mlsession.metrics.report import ClassifierMetrics
 from mlsession.session.checkpoint import Checkpoint
-from mlsession.session.status import Status
-from mlsession.training.summary import ImageCounts, SessionSummary, SkippedImage
+from mlsession.session.watching.status import Status
+from mlsession.training.findings.summary import ImageCounts, SessionSummary, SkippedImage
 
 DATE = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mlsession.cli.__main__ import run
-from mlsession.cli.review import report_lines
+from mlsession.cli.running.review import report_lines
 from mlsession.reviewing.findings import Finding, Reason
 from mlsession.reviewing.report import ReviewReport
 from tests.cli.conftest import LABELS

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mlsession.cli.__main__ import run
-from mlsession.cli.split import MOST_CLASSES, class_warnings, part_table
+from mlsession.cli.running.split import MOST_CLASSES, class_warnings, part_table
 from mlsession.data.division import Division
 from mlsession.data.source import DataSource
 from mlsession.data.sources.listed import index_listed_files

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from mlsession.cli.text import byte_size, command_line, duration, figure, number_of, one_line, percent, plain
+from mlsession.cli.printing.text import byte_size, command_line, duration, figure, number_of, one_line, percent, plain
 
 
 @pytest.mark.parametrize(

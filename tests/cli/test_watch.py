@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from mlsession.cli.__main__ import run
-from mlsession.cli.narrator import note
+from mlsession.cli.printing.narrator import note
 from mlsession.errors import MLSessionError
 from mlsession.events import Event, SessionClosed, SessionOpened, StopRequested, WriterLost
 from mlsession.job.run import run_task

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mlsession.cli.learning import curve_lines
+from mlsession.cli.running.learning import curve_lines
 from mlsession.curves.curve import ClassOutlook, Estimate, LearningCurve, Needed, Projection, Trend
 from mlsession.curves.measured import Judged, PartRows, judge
 from mlsession.curves.power import PowerLaws
@@ -28,7 +28,7 @@ from mlsession.errors import UnusableData
 from mlsession.extractors.numerics import torch_numerics
 from mlsession.heads.options import LogisticRegressor
 from mlsession.randomness import keyed_generator
-from mlsession.training.learning import _curve
+from mlsession.training.findings.learning import _curve
 from tests.curves.made import made_material
 
 FEW = Turns(1, 2)

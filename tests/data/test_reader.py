@@ -14,7 +14,7 @@ from mlsession.data.reader import SourceReader, StoreHandles
 from mlsession.errors import StoreError, StoreUnavailable
 from mlsession.phases.pictures import MOST_READERS
 from mlsession.store import FreshOptions, MemorySpace, MemoryStore, Store, open_store
-from mlsession.store.clients import CONNECTIONS
+from mlsession.store.buckets.clients import CONNECTIONS
 from mlsession.store.retrying import Backoff, RetryingStore
 from mlsession.store.timely import timely_opener
 from mlsession.testing.clock import FakeClock

@@ -21,7 +21,7 @@ from mlsession.session.stop import StopKind, StopRequest
 from mlsession.session.writer import Stage
 from mlsession.store.memory import MemoryStore
 from mlsession.testing.clock import FakeClock
-from mlsession.training.launching import close_as_failed, how_it_ended
+from mlsession.training.workers.launching import close_as_failed, how_it_ended
 
 GIVEN_UP, KILLED = 1, -9
 

@@ -23,7 +23,7 @@ if sys.argv[1:] == ["worker"]:
 
     class Slow:
         def find_spec(self, name, path=None, target=None):
-            if name == "mlsession.cli.worker":
+            if name == "mlsession.cli.running.worker":
                 print("importing", flush=True)
                 time.sleep(60)
                 print("survived", flush=True)

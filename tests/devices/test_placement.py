@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from mlsession.cli.worker import WorkerArguments
+from mlsession.cli.running.worker import WorkerArguments
 from mlsession.devices.placement import Placement, placement_here, visible_device
 from mlsession.errors import InvalidParameter
 

@@ -30,11 +30,11 @@ from mlsession.session.phase import Past
 from mlsession.session.session import TrainingSession
 from mlsession.session.stop import StopKind
 from mlsession.testing.tiny_extractor import TinyExtractor
-from mlsession.training.crew import follow
 from mlsession.training.outcome import Trained
 from mlsession.training.prepare import prepared
 from mlsession.training.request import Request
 from mlsession.training.task import ImageClassification
+from mlsession.training.workers.crew import follow
 from tests.devices.worlds import in_world
 from tests.photos import copy_photos
 

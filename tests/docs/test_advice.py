@@ -10,7 +10,7 @@ from mlsession.advising.evidence import TELLING
 from mlsession.advising.rules import classes, data, figures, fit
 from mlsession.advising.verdict import MOST, RULES
 from mlsession.scanning.labels import IMBALANCE, SMALL, TINY
-from mlsession.training.evidence import MOST_FILES, SMALL_BYTES, SMALL_LOSSLESS_BYTES
+from mlsession.training.findings.evidence import MOST_FILES, SMALL_BYTES, SMALL_LOSSLESS_BYTES
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "advice.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| `(\w+)` \| ([\w;:% ]+) \| (.*)$", DOCUMENT, re.MULTILINE)

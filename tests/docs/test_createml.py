@@ -31,7 +31,7 @@ from tests.photos import copy_photos
 from .createml import is_there, rows
 
 if TYPE_CHECKING:
-    from mlsession.training.pictures import ImageInput
+    from mlsession.training.models.pictures import ImageInput
 
 LABELS = ("Kiwi", "Lemon")
 METRICS = ("accuracy", "loss", "validation_accuracy", "validation_loss")

@@ -14,13 +14,13 @@ from mlsession.cache.packs import PACK_ROWS
 from mlsession.phases.extract import ROWS
 from mlsession.phases.features import BLOCK
 from mlsession.phases.pictures import BATCH
-from mlsession.session.liveness import BEAT_SECONDS
 from mlsession.session.log.canonical import MAX_DEPTH
 from mlsession.session.log.layout import FORMAT
 from mlsession.session.log.pages import PAGE, TAIL
 from mlsession.session.log.records import MOST_BYTES, Record
 from mlsession.session.opening import OpenOptions
-from mlsession.session.removal import MOST_CHECKPOINTS, MOST_KEYS
+from mlsession.session.upkeep.removal import MOST_CHECKPOINTS, MOST_KEYS
+from mlsession.session.watching.liveness import BEAT_SECONDS
 from mlsession.store.keys import temporary_name
 
 from .stored import is_sealed

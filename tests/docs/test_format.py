@@ -15,8 +15,8 @@ from mlsession.errors import Cancelled, DamagedData, Interrupted, NewerFormat
 from mlsession.session.log.canonical import canonical_json
 from mlsession.session.log.layout import record_key
 from mlsession.session.phase import Json
-from mlsession.session.status import derive_status
 from mlsession.session.stop import StopKind
+from mlsession.session.watching.status import derive_status
 from mlsession.store.local import LocalStore
 from mlsession.store.memory import MemorySpace
 from mlsession.testing.invariants import check_session

@@ -18,7 +18,7 @@ import pytest
 
 import mlsession as ml
 from mlsession.data.index import DIGEST_HEADER
-from mlsession.extractors.embedded import Lite1
+from mlsession.extractors.embedded.extractor import Lite1
 from mlsession.session.session import TrainingSession
 from mlsession.store.local import LocalStore
 from mlsession.testing.invariants import check_session

@@ -13,9 +13,9 @@ import torch
 from safetensors.numpy import load_file
 
 import mlsession as ml
-from mlsession.extractors.library import TENSORS, TimmExtractor
-from mlsession.extractors.library_networks import loaded
-from mlsession.extractors.runtime import Runtime
+from mlsession.extractors.library.extractor import TENSORS, TimmExtractor
+from mlsession.extractors.library.networks import loaded
+from mlsession.extractors.running.runtime import Runtime
 from mlsession.images.decode import prepare_image
 from tests.extractors.networks import save_weights, timm_network
 from tests.photos import copy_photos

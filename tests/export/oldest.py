@@ -34,10 +34,10 @@ from mlsession.export.protocol import Images
 from mlsession.export.verify import TOLERANCE, Floats, network_probabilities, proof_images
 from mlsession.export.write import export_model
 from mlsession.extractors.catalog import scene_print
-from mlsession.heads.linear import LogisticHead
+from mlsession.heads.logistic.head import LogisticHead
 from mlsession.images.decode import prepare_image
 from mlsession.randomness import keyed_generator
-from mlsession.training.exporting import exporter_of
+from mlsession.training.models.exporting import exporter_of
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "data" / "test"
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mlsession.classifier.format import decode_model
 from mlsession.classifier.model import ImageModel
-from mlsession.cli.report import export_line
+from mlsession.cli.printing.report import export_line
 from mlsession.coreml.evaluate import evaluate_mlmodel, read_mlmodel
 from mlsession.coreml.program import evaluate_mlpackage, read_mlpackage
 from mlsession.errors import InvalidParameter, MLSessionError
@@ -26,7 +26,7 @@ from mlsession.export.protocol import export_suffix
 from mlsession.export.safetensors import SafetensorsExporter
 from mlsession.export.write import export_model, write_encoded
 from mlsession.extractors.catalog import scene_print
-from mlsession.heads.linear import LogisticHead
+from mlsession.heads.logistic.head import LogisticHead
 from mlsession.randomness import keyed_generator
 from tests.export.networks import LABELS, MeanColour, Trained, noise_images
 from tests.export.test_coreml import ODD_LABELS

@@ -24,8 +24,8 @@ from mlsession.export.verify import TOLERANCE, network_probabilities, proof_imag
 from mlsession.extractors.framing import picture_side
 from mlsession.extractors.network import Framed
 from mlsession.heads.layer import Layer
-from mlsession.heads.linear import LogisticHead
-from mlsession.heads.perceptron import PerceptronHead
+from mlsession.heads.logistic.head import LogisticHead
+from mlsession.heads.perceptron.head import PerceptronHead
 from mlsession.heads.protocol import Head
 from mlsession.randomness import keyed_generator
 from tests.export.networks import Trained

@@ -31,7 +31,7 @@ from mlsession.errors import MLSessionError
 from mlsession.export import ModelMetadata
 from mlsession.export.write import check_destination
 from mlsession.metrics.report import ClassifierMetrics
-from mlsession.training.exporting import write_model
+from mlsession.training.models.exporting import write_model
 from tests.export.networks import MeanColour
 
 @dataclass(frozen=True)

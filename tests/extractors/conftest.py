@@ -9,7 +9,7 @@ import pytest
 from mlsession.extractors.catalog import load_extractor, scene_print
 from mlsession.extractors.numerics import torch_numerics
 from mlsession.extractors.protocol import FeatureExtractor
-from mlsession.extractors.runtime import Runtime
+from mlsession.extractors.running.runtime import Runtime
 from mlsession.processor import this_processor
 from tests.extractors.photos import prepared
 

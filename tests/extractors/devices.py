@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mlsession.devices.accelerators import Device, Gpu
-from mlsession.extractors.runtime import Runtime, Surroundings
+from mlsession.extractors.running.runtime import Runtime, Surroundings
 from mlsession.processor import this_processor
 
 GPU = Gpu(device="cuda", name="Pretended (9.0)", libraries="cuda 0 cudnn 0", has_bfloat16=True, place="cpu")

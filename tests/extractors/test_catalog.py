@@ -12,7 +12,7 @@ from mlsession.extractors.catalog import (
     extractor_named,
     scene_print,
 )
-from mlsession.extractors.embedded import Lite1, ScenePrint
+from mlsession.extractors.embedded.extractor import Lite1, ScenePrint
 from mlsession.extractors.framing import first_pixel, picture_side
 
 

@@ -14,7 +14,7 @@ from onnx import helper
 
 import mlsession as ml
 from mlsession.cli.__main__ import run
-from mlsession.cli.own_extractor import input_options
+from mlsession.cli.options.own_extractor import input_options
 from mlsession.errors import IncompatibleParameters, InvalidParameter, ModelNotFound
 from mlsession.export.metadata import ModelMetadata
 from mlsession.export.pt2 import convert_pt2

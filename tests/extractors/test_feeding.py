@@ -16,11 +16,11 @@ from torch import nn
 from mlsession.errors import IncompatibleParameters, InternalError, InvalidParameter
 from mlsession.events import Event, NumericsChanged
 from mlsession.extractors.catalog import close_extractor, load_extractor, numerics_of, scene_print
-from mlsession.extractors.feeding import FedExtractor
 from mlsession.extractors.framing import picture_side
 from mlsession.extractors.network import Framed, extractor_of, frozen
 from mlsession.extractors.protocol import FeatureExtractor
-from mlsession.extractors.runtime import Runtime
+from mlsession.extractors.running.feeding import FedExtractor
+from mlsession.extractors.running.runtime import Runtime
 from mlsession.phases.recorded import EXTRACTOR, RecordedExtractor, workers_beside_gpu
 from mlsession.randomness import keyed_generator
 from mlsession.session.phase import Json

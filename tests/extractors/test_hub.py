@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from mlsession.errors import ModelNotFound
-from mlsession.extractors.hub import from_torch_hub
-from mlsession.extractors.library import TENSORS
+from mlsession.extractors.library.extractor import TENSORS
+from mlsession.extractors.library.hub import from_torch_hub
 from mlsession.extractors.weights import tensors_digest
 from tests.extractors.networks import save_weights, timm_network
 from tests.recovery.nursery import Nursery
@@ -34,7 +34,7 @@ print(spec.weights)
 """
 ASK = """
 from mlsession.errors import ModelNotFound
-from mlsession.extractors.hub import from_hugging_face
+from mlsession.extractors.library.hub import from_hugging_face
 try:
     print(from_hugging_face("timm:x", "timm/x@main", ("model.safetensors", "pytorch_model.bin")))
 except ModelNotFound as error:

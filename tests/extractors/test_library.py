@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mlsession.errors import InvalidParameter
 from mlsession.extractors.catalog import extractor_from_json, weights_place
-from mlsession.extractors.library import TimmExtractor, TorchvisionExtractor
+from mlsession.extractors.library.extractor import TimmExtractor, TorchvisionExtractor
 
 FACTS: dict[str, Any] = {
     "network": "resnet18",

@@ -15,9 +15,9 @@ from torchvision import models  # type: ignore[import-untyped]
 
 from mlsession.errors import IncompatibleParameters, InvalidParameter, ModelNotFound
 from mlsession.extractors.catalog import extractor_named, load_extractor, timm_extractor, torchvision_extractor
-from mlsession.extractors.library import FILE, TENSORS, LibraryExtractor, TimmExtractor
-from mlsession.extractors.runtime import Runtime
-from mlsession.extractors.torchvision_networks import drop_last_linear
+from mlsession.extractors.library.extractor import FILE, TENSORS, LibraryExtractor, TimmExtractor
+from mlsession.extractors.library.torchvision_networks import drop_last_linear
+from mlsession.extractors.running.runtime import Runtime
 from mlsession.extractors.weights import EFFICIENTNET_LITE0, tensors_digest
 from tests.extractors.networks import expected_features, save_weights, timm_network, torchvision_network
 from tests.extractors.photos import prepared, published, published_names, relative_error

@@ -12,13 +12,13 @@ from torch import nn
 
 from mlsession.errors import InvalidParameter
 from mlsession.extractors.catalog import extractor_named, load_extractor, numerics_of, scene_print
-from mlsession.extractors.embedded import LITE0, LITE1, LITE2, LiteVariant
-from mlsession.extractors.lite import build_network
-from mlsession.extractors.lite_fused import has_fused_kernels
-from mlsession.extractors.lite_plan import plan_of
-from mlsession.extractors.lite_weights import folded_kernels, published_tensors
+from mlsession.extractors.embedded.extractor import LITE0, LITE1, LITE2, LiteVariant
+from mlsession.extractors.embedded.fused import has_fused_kernels
+from mlsession.extractors.embedded.lite import build_network
+from mlsession.extractors.embedded.plan import plan_of
+from mlsession.extractors.embedded.weights import folded_kernels, published_tensors
 from mlsession.extractors.protocol import FeatureExtractor
-from mlsession.extractors.runtime import BATCH_SIZE, Backend, Runtime
+from mlsession.extractors.running.runtime import BATCH_SIZE, Backend, Runtime
 from mlsession.extractors.weights import EFFICIENTNET_LITE0
 from mlsession.processor import this_processor
 from tests.extractors.conftest import EXACT, usable

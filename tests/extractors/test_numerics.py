@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from mlsession.errors import InvalidParameter
-from mlsession.extractors.allocator import give_back_freed_memory, keep_freed_memory
 from mlsession.extractors.numerics import torch_numerics, training_numerics
+from mlsession.extractors.running.allocator import give_back_freed_memory, keep_freed_memory
 
 
 def test_what_training_records() -> None:

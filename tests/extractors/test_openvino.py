@@ -11,7 +11,7 @@ import pytest
 openvino = pytest.importorskip("openvino", reason="installed with mlsession[fast], for x86 processors")
 
 from mlsession.extractors.catalog import load_extractor, scene_print  # noqa: E402
-from mlsession.extractors.runtime import Runtime  # noqa: E402
+from mlsession.extractors.running.runtime import Runtime  # noqa: E402
 
 
 def test_the_core_outlives_the_extractors(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from mlsession.devices.accelerators import AcceleratorChoice, Gpu
 from mlsession.errors import IncompatibleParameters, InvalidParameter
-from mlsession.extractors.runtime import (
+from mlsession.extractors.running.runtime import (
     BACKENDS,
     GPU_BATCH_SIZE,
     PRECISIONS,

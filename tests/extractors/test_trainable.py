@@ -20,7 +20,7 @@ from mlsession.extractors.catalog import (
     timm_extractor,
     torchvision_extractor,
 )
-from mlsession.extractors.runtime import Runtime
+from mlsession.extractors.running.runtime import Runtime
 from mlsession.extractors.trainable import depths, trainable_network
 from mlsession.randomness import keyed_generator
 from mlsession.testing.tiny_extractor import TinyExtractor

@@ -21,7 +21,7 @@ from mlsession.extractors.catalog import (
     timm_extractor,
     weights_place,
 )
-from mlsession.extractors.runtime import Runtime
+from mlsession.extractors.running.runtime import Runtime
 from mlsession.extractors.trainable import trainable_network
 from mlsession.extractors.tuned import TunableExtractor, TunedExtractor
 from mlsession.randomness import keyed_generator

@@ -17,7 +17,7 @@ from mlsession.extractors.catalog import FeatureExtractorSpec, timm_extractor
 from mlsession.extractors.trainable import trainable_network
 from mlsession.finetuning.options import FineTune
 from mlsession.finetuning.runtime import TuningRuntime
-from mlsession.heads.linear import LogisticHead
+from mlsession.heads.logistic.head import LogisticHead
 from mlsession.phases.corpus import Corpus, Part
 from mlsession.phases.features import FeatureTable
 from mlsession.phases.finetune import FineTuning

@@ -11,16 +11,16 @@ import pytest
 from mlsession.errors import InternalError
 from mlsession.extractors.numerics import torch_numerics
 from mlsession.heads.chosen import Chosen
-from mlsession.heads.contest import Contest, kept_of
-from mlsession.heads.folded import FoldedRows, folded_order, folded_rows
 from mlsession.heads.forward import ViewsChoice
 from mlsession.heads.moments import measure
 from mlsession.heads.options import AutomaticClassifier, HeadOptions, LogisticRegressor, MultilayerPerceptron
-from mlsession.heads.path import Path
-from mlsession.heads.perceptron_fit import PerceptronFit
-from mlsession.heads.perceptron_trial import MOST_EPOCHS, PerceptronTrial
-from mlsession.heads.scoring import log_losses
-from mlsession.heads.trial import Outcome
+from mlsession.heads.perceptron.fit import PerceptronFit
+from mlsession.heads.selecting.contest import Contest, kept_of
+from mlsession.heads.selecting.folded import FoldedRows, folded_order, folded_rows
+from mlsession.heads.selecting.path import Path
+from mlsession.heads.selecting.perceptron_trial import MOST_EPOCHS, PerceptronTrial
+from mlsession.heads.selecting.scoring import log_losses
+from mlsession.heads.selecting.trial import Outcome
 from mlsession.randomness import keyed_generator
 from mlsession.session.phase import Array
 from tests.heads.rows import RowsInMemory, clusters, names, rows_of, same_bits, stored

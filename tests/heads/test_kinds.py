@@ -8,8 +8,8 @@ import pytest
 from mlsession.errors import DamagedData, InvalidParameter
 from mlsession.heads.kinds import head_from_tensors
 from mlsession.heads.layer import Layer
-from mlsession.heads.linear import LogisticHead
-from mlsession.heads.perceptron import PerceptronHead
+from mlsession.heads.logistic.head import LogisticHead
+from mlsession.heads.perceptron.head import PerceptronHead
 from mlsession.heads.protocol import Head
 
 LOGISTIC = LogisticHead(weight=np.ones((2, 3), dtype=np.float32), bias=np.zeros(2, dtype=np.float32))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from mlsession.heads.lbfgs import CURVATURE, SUFFICIENT_DECREASE, descent_direction, line_search
+from mlsession.heads.logistic.lbfgs import CURVATURE, SUFFICIENT_DECREASE, descent_direction, line_search
 from mlsession.randomness import keyed_generator
 
 

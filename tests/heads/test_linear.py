@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mlsession.errors import DamagedData, InvalidParameter
-from mlsession.heads.linear import LogisticHead
+from mlsession.heads.logistic.head import LogisticHead
 from mlsession.randomness import keyed_generator
 from mlsession.session.phase import Array
 

@@ -14,9 +14,9 @@ from mlsession.extractors.numerics import torch_numerics
 from mlsession.heads.blocks import Rows
 from mlsession.heads.chosen import Start
 from mlsession.heads.class_weight import ClassWeight, class_weights
-from mlsession.heads.logistic import head_of, initial_state, iterate, start_of
+from mlsession.heads.logistic.fit import head_of, initial_state, iterate, start_of
+from mlsession.heads.logistic.objective import Objective, Streamed, block_rows_for
 from mlsession.heads.moments import measure
-from mlsession.heads.objective import Objective, Streamed, block_rows_for
 from mlsession.heads.options import DEFAULT_STRENGTH, LogisticRegressor
 from mlsession.heads.state import LogisticState
 from mlsession.session.phase import Array

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from mlsession.errors import InternalError
-from mlsession.heads.adam import adam_step, kept_share
-from mlsession.heads.network import FIRST_GAIN, dropout_masks, initial_point, loss_gradient
-from mlsession.heads.shape import NetworkShape
+from mlsession.heads.perceptron.adam import adam_step, kept_share
+from mlsession.heads.perceptron.network import FIRST_GAIN, dropout_masks, initial_point, loss_gradient
+from mlsession.heads.perceptron.shape import NetworkShape
 from mlsession.randomness import keyed_generator
 
 SHAPE = NetworkShape(sizes=(6, 5, 4, 3))

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mlsession.heads.order import CHUNK, WINDOW, epoch_order
+from mlsession.heads.perceptron.order import CHUNK, WINDOW, epoch_order
 
 
 @settings(max_examples=60, deadline=None)

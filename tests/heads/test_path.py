@@ -13,11 +13,11 @@ from sklearn.metrics import log_loss
 from mlsession.errors import InternalError
 from mlsession.extractors.numerics import torch_numerics
 from mlsession.heads.chosen import Chosen, Score
-from mlsession.heads.folded import NEVER, FoldedRows, folded_order, folded_rows
 from mlsession.heads.moments import measure
 from mlsession.heads.options import LogisticRegressor
-from mlsession.heads.path import STRENGTHS, TOLERANCE, Path, best_of, has_ended
-from mlsession.heads.scoring import log_losses, score_of
+from mlsession.heads.selecting.folded import NEVER, FoldedRows, folded_order, folded_rows
+from mlsession.heads.selecting.path import STRENGTHS, TOLERANCE, Path, best_of, has_ended
+from mlsession.heads.selecting.scoring import log_losses, score_of
 from mlsession.heads.temperature import fit_temperature
 from mlsession.session.phase import Array
 from tests.heads.rows import clusters, names, rows_of, same_bits, stored

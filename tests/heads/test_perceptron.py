@@ -11,7 +11,7 @@ import torch
 
 from mlsession.errors import DamagedData, InvalidParameter
 from mlsession.heads.layer import Layer
-from mlsession.heads.perceptron import PerceptronHead
+from mlsession.heads.perceptron.head import PerceptronHead
 from mlsession.randomness import keyed_generator
 from mlsession.session.phase import Array
 

@@ -14,9 +14,9 @@ from sklearn.preprocessing import StandardScaler
 from mlsession.errors import InternalError, InvalidParameter, UnusableData
 from mlsession.heads.fitting import begin_fit, restore_fit
 from mlsession.heads.options import MultilayerPerceptron
-from mlsession.heads.perceptron_fit import PerceptronFit, default_batch_size, head_of
+from mlsession.heads.perceptron.fit import PerceptronFit, default_batch_size, head_of
+from mlsession.heads.perceptron.stopping import HELD_OUT_PATIENCE, PATIENCE
 from mlsession.heads.protocol import TrainingRows
-from mlsession.heads.stopping import HELD_OUT_PATIENCE, PATIENCE
 from mlsession.heads.temperature import fit_temperature
 from mlsession.randomness import keyed_generator
 from mlsession.session.phase import Array

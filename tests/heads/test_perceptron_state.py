@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlsession.errors import InternalError
-from mlsession.heads.perceptron_state import PerceptronState
-from mlsession.heads.shape import NetworkShape
+from mlsession.heads.perceptron.shape import NetworkShape
+from mlsession.heads.perceptron.state import PerceptronState
 from mlsession.randomness import keyed_generator
 from mlsession.session.phase import PhaseState
 from tests.heads.rows import same_bits

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mlsession.errors import InternalError
-from mlsession.heads.logistic import initial_state, iterate
+from mlsession.heads.logistic.fit import initial_state, iterate
 from mlsession.heads.options import LogisticRegressor
 from mlsession.heads.state import LogisticState
 from mlsession.session.phase import PhaseState

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlsession.heads.stopping import FEWEST_IMAGES, PATIENCE, fitted_rows, has_converged, held_out_rows
+from mlsession.heads.perceptron.stopping import FEWEST_IMAGES, PATIENCE, fitted_rows, has_converged, held_out_rows
 from mlsession.randomness import keyed_generator
 from tests.heads.rows import RowsInMemory
 

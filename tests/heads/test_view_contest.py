@@ -11,8 +11,6 @@ import pytest
 
 from mlsession.errors import InternalError
 from mlsession.extractors.numerics import torch_numerics
-from mlsession.heads.contest import Contest
-from mlsession.heads.folded import FoldedRows, folded_order, folded_rows
 from mlsession.heads.moments import measure
 from mlsession.heads.options import (
     AutomaticClassifier,
@@ -21,8 +19,10 @@ from mlsession.heads.options import (
     LogisticRegressor,
     MultilayerPerceptron,
 )
-from mlsession.heads.path import STRENGTHS, Path
-from mlsession.heads.view_contest import ViewContest
+from mlsession.heads.selecting.contest import Contest
+from mlsession.heads.selecting.folded import FoldedRows, folded_order, folded_rows
+from mlsession.heads.selecting.path import STRENGTHS, Path
+from mlsession.heads.selecting.view_contest import ViewContest
 from mlsession.randomness import keyed_generator
 from mlsession.session.phase import Array
 from tests.heads.rows import names, rows_of, same_bits, stored

@@ -8,7 +8,7 @@ import pytest
 
 import mlsession as ml
 from mlsession.classifier.model import ImageModel
-from mlsession.heads.linear import LogisticHead
+from mlsession.heads.logistic.head import LogisticHead
 from mlsession.randomness import keyed_generator
 from mlsession.testing.tiny_extractor import TinyExtractor
 from mlsession.training.outcome import Trained

@@ -40,12 +40,12 @@ from mlsession.job.attach import FollowOptions, follow_session
 from mlsession.job.context import JobContext
 from mlsession.job.job import Job
 from mlsession.job.run import run_task
-from mlsession.session.liveness import ProcessIdentity
 from mlsession.session.log.layout import record_key, stop_key
 from mlsession.session.log.records import Outcome
 from mlsession.session.parameters import SessionParameters
-from mlsession.session.status import Status
 from mlsession.session.stop import StopFlag, StopKind, stop_requested
+from mlsession.session.watching.liveness import ProcessIdentity
+from mlsession.session.watching.status import Status
 from mlsession.store.memory import MemorySpace, MemoryStore
 from mlsession.store.protocol import Store
 from mlsession.testing.clock import FakeClock
@@ -150,7 +150,7 @@ def test_a_quiet_poll_is_two_small_requests_however_long_the_session_is(world: W
 
 
 def test_only_the_newest_of_many_checkpoints_are_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mlsession.session.tail.MOST_PAST", 30)
+    monkeypatch.setattr("mlsession.session.watching.tail.MOST_PAST", 30)
     world.elsewhere.open()
     for iteration in range(1, 101):
         world.elsewhere.commit("training", iteration, fresh=iteration == 1)

@@ -13,7 +13,7 @@ from mlsession.job.job import Job, JobContext
 from mlsession.job.run import run_task
 from mlsession.session.parameters import SessionParameters
 from mlsession.session.session import TrainingSession
-from mlsession.session.status import Status
+from mlsession.session.watching.status import Status
 from mlsession.store import open_store
 from mlsession.testing.walk import Walk
 from tests.job.test_job import SECONDS, committed, progressed

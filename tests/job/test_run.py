@@ -15,7 +15,7 @@ from mlsession.events import CheckpointCommitted, JobFinished, PhaseStarted, Ses
 from mlsession.job.run import SessionPlace, run_task
 from mlsession.session.parameters import SessionParameters
 from mlsession.session.session import TrainingSession
-from mlsession.session.status import Status
+from mlsession.session.watching.status import Status
 from mlsession.store import open_store
 from mlsession.testing.invariants import check_session, stored_bytes
 from mlsession.testing.walk import Walk

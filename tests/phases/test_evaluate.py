@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from mlsession.errors import ModifiedTrainingData
-from mlsession.heads.linear import LogisticHead
+from mlsession.heads.logistic.head import LogisticHead
 from mlsession.metrics.report import ClassifierMetrics
 from mlsession.phases.corpus import Corpus, Part
 from mlsession.phases.evaluate import Evaluating, LookedAtAgain

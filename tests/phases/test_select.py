@@ -14,7 +14,6 @@ from mlsession.extractors.halves import to_half
 from mlsession.extractors.numerics import torch_numerics
 from mlsession.heads.chosen import Chosen
 from mlsession.heads.fitting import begin_fit
-from mlsession.heads.folded import FoldedRows, PickedRows
 from mlsession.heads.forward import ViewsChoice
 from mlsession.heads.options import (
     AutomaticClassifier,
@@ -24,8 +23,9 @@ from mlsession.heads.options import (
     MultilayerPerceptron,
     kind_of,
 )
-from mlsession.heads.trial import TURN
-from mlsession.heads.view_contest import ViewContest
+from mlsession.heads.selecting.folded import FoldedRows, PickedRows
+from mlsession.heads.selecting.trial import TURN
+from mlsession.heads.selecting.view_contest import ViewContest
 from mlsession.phases.features import FeatureTable
 from mlsession.phases.folding import ENOUGH_JUDGED
 from mlsession.phases.select import Selecting

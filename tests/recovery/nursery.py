@@ -161,7 +161,7 @@ def import_everything() -> None:
         importlib.import_module(name)
     for part in PARTS:
         package = importlib.import_module(f"mlsession.{part}")
-        for module in pkgutil.iter_modules(getattr(package, "__path__", ()), f"mlsession.{part}."):
+        for module in pkgutil.walk_packages(getattr(package, "__path__", ()), f"mlsession.{part}."):
             importlib.import_module(module.name)
 
 

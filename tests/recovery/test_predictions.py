@@ -14,7 +14,7 @@ from mlsession.classifier.format import encode_model
 from mlsession.classifier.model import ImageModel
 from mlsession.cli.outcome import RESUMABLE
 from mlsession.extractors.catalog import scene_print
-from mlsession.heads.linear import LogisticHead
+from mlsession.heads.logistic.head import LogisticHead
 from mlsession.randomness import keyed_generator
 from mlsession.session.log.records import Kind, Record
 from mlsession.store import LocalStore

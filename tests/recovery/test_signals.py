@@ -19,8 +19,8 @@ import pytest
 from mlsession.clock import SystemClock
 from mlsession.job.signals import SIGNALS
 from mlsession.randomness import keyed_generator
-from mlsession.session.liveness import ProcessIdentity
 from mlsession.session.opening import require_session
+from mlsession.session.watching.liveness import ProcessIdentity
 from mlsession.session.writer import SessionWriter
 from mlsession.store.local import LocalStore
 from mlsession.testing.invariants import check_session, stored_bytes

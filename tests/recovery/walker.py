@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 
 from mlsession.cli.__main__ import leave
 from mlsession.cli.outcome import error_line, exit_code
-from mlsession.cli.progress import follow, screen_for
+from mlsession.cli.printing.progress import follow, screen_for
 from mlsession.cli.signals import interrupted_by_signals
 from mlsession.job.job import Job, JobContext
 from mlsession.job.run import SessionPlace, drive_options, ensure_session, open_options, surroundings

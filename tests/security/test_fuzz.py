@@ -17,7 +17,7 @@ import mlsession as ml
 from mlsession.errors import MLSessionError
 from mlsession.session.parameters import SessionParameters
 from mlsession.session.session import TrainingSession
-from mlsession.session.tail import SessionTail
+from mlsession.session.watching.tail import SessionTail
 from mlsession.store.memory import MemorySpace, MemoryStore
 from mlsession.testing.walk import Walk
 from tests.fixtures.test_sessions import RELEASES, expected, unpacked

@@ -32,7 +32,7 @@ from mlsession.session.log.blobs import decode_arrays, decode_state, encode_arra
 from mlsession.session.log.canonical import canonical_json, sha256
 from mlsession.session.phase import Json, PhaseState
 from mlsession.store.memory import MemorySpace, MemoryStore
-from mlsession.training.inputs import decode_sides
+from mlsession.training.images.inputs import decode_sides
 from tests.classifier.heads import LABELS, logistic, model
 
 

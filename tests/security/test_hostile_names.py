@@ -16,11 +16,11 @@ import pytest
 from mlsession.classifier.format import decode_model, encode_model
 from mlsession.classifier.model import ImageModel
 from mlsession.classifier.prediction import Prediction
-from mlsession.cli.narrator import Narrator
 from mlsession.cli.outcome import error_line
-from mlsession.cli.progress import PlainScreen, TerminalScreen
-from mlsession.cli.report import class_table
-from mlsession.cli.text import command_line, one_line, plain
+from mlsession.cli.printing.narrator import Narrator
+from mlsession.cli.printing.progress import PlainScreen, TerminalScreen
+from mlsession.cli.printing.report import class_table
+from mlsession.cli.printing.text import command_line, one_line, plain
 from mlsession.data.manifest import manifest_bytes
 from mlsession.data.rows import parse_rows
 from mlsession.data.source import DataSource

@@ -20,7 +20,6 @@ import pytest
 from mlsession.clock import SystemClock
 from mlsession.errors import DamagedData, MLSessionError, StoreError
 from mlsession.randomness import keyed_generator
-from mlsession.session.deletion import delete_session
 from mlsession.session.log.blobs import encode_arrays
 from mlsession.session.log.canonical import canonical_json
 from mlsession.session.log.journal import Journal
@@ -29,7 +28,8 @@ from mlsession.session.parameters import SessionParameters
 from mlsession.session.phase import Json
 from mlsession.session.session import TrainingSession
 from mlsession.session.stop import stop_requested
-from mlsession.session.tail import SessionTail
+from mlsession.session.upkeep.deletion import delete_session
+from mlsession.session.watching.tail import SessionTail
 from mlsession.store import LocalStore
 from mlsession.store.memory import MemorySpace, MemoryStore
 from mlsession.store.protocol import Store

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from mlsession.clock import Clock
 from mlsession.events import PhaseStarted, Progressed
-from mlsession.session.beat import NewestReport
 from mlsession.session.identity import Identity
 from mlsession.session.log.layout import heartbeat_key, record_key
 from mlsession.session.log.records import CheckpointEntry, Outcome, Record
 from mlsession.session.opening import OpenOptions, create_session, open_session
 from mlsession.session.phase import PhaseState
+from mlsession.session.watching.beat import NewestReport
 from mlsession.session.writer import SessionWriter, Stage
 from mlsession.store.memory import MemorySpace, MemoryStore
 

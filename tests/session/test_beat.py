@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlsession.events import JobStopping, PhaseStarted, Progressed
-from mlsession.session.beat import Beat, NewestReport
 from mlsession.session.log.canonical import canonical_json
+from mlsession.session.watching.beat import Beat, NewestReport
 from mlsession.testing.clock import START
 
 DATE = START.isoformat()

@@ -9,7 +9,7 @@ from mlsession.events import CheckpointSkipped, PhaseStarted
 from mlsession.randomness import keyed_generator
 from mlsession.session.log.layout import record_key
 from mlsession.session.log.records import Kind, Outcome
-from mlsession.session.removal import Remover
+from mlsession.session.upkeep.removal import Remover
 from mlsession.store.memory import MemorySpace, MemoryStore
 from mlsession.testing.walk import Walk
 from tests.session.attempts import attempt_on, facts_of, unbroken

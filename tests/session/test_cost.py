@@ -8,7 +8,7 @@ from mlsession.session.cost import CostMeter, SavingCost
 from mlsession.session.log.journal import Journal
 from mlsession.session.log.records import Outcome
 from mlsession.session.phase import Json
-from mlsession.session.status import read_saving
+from mlsession.session.watching.status import read_saving
 from mlsession.store import MemorySpace, MemoryStore
 from mlsession.testing.walk import Walk
 

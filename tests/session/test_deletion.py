@@ -6,12 +6,12 @@ import pytest
 
 from mlsession.errors import ForeignFiles, SessionInUse, SessionNotFound
 from mlsession.events import Event, WaitingForWriter
-from mlsession.session.deletion import delete_session, deletion_order
 from mlsession.session.log.journal import Journal
 from mlsession.session.log.layout import heartbeat_key, record_key
 from mlsession.session.log.records import Outcome
 from mlsession.session.opening import OpenOptions, open_session
 from mlsession.session.policy import EveryIterations
+from mlsession.session.upkeep.deletion import delete_session, deletion_order
 from mlsession.store.keys import temporary_name
 from mlsession.store.local import LocalStore
 from mlsession.store.memory import MemorySpace, MemoryStore

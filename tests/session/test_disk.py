@@ -14,10 +14,10 @@ import pytest
 from mlsession.errors import StoreDenied, StoreError, StoreFull
 from mlsession.events import CheckpointCommitted, Event, HeartbeatMissed
 from mlsession.randomness import keyed_generator
-from mlsession.session.deletion import delete_session
-from mlsession.session.leftovers import SHARED_SECONDS
 from mlsession.session.log.layout import blob_folder, heartbeat_key, record_key
 from mlsession.session.policy import EveryIterations
+from mlsession.session.upkeep.deletion import delete_session
+from mlsession.session.upkeep.leftovers import SHARED_SECONDS
 from mlsession.store.keys import temporary_name
 from mlsession.store.local import LocalStore
 from mlsession.store.memory import MemorySpace, MemoryStore

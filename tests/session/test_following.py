@@ -17,8 +17,10 @@ from mlsession.events import (
     SessionClosed,
     SessionOpened,
 )
-from mlsession.session.beat import Beat
-from mlsession.session.following import (
+from mlsession.session.log.journal import Journal
+from mlsession.session.log.records import Kind, Outcome, Record
+from mlsession.session.watching.beat import Beat
+from mlsession.session.watching.following import (
     UNBEGUN,
     Following,
     after_beat,
@@ -27,8 +29,6 @@ from mlsession.session.following import (
     pulse_after,
     stopped,
 )
-from mlsession.session.log.journal import Journal
-from mlsession.session.log.records import Kind, Outcome, Record
 from mlsession.store.memory import MemorySpace
 from mlsession.testing.clock import START, FakeClock
 from tests.session.elsewhere import PHASES, Elsewhere, progress

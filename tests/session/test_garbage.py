@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlsession.errors import DamagedData, SessionInUse
-from mlsession.session.garbage import find_garbage
 from mlsession.session.log.blobs import read_blob
 from mlsession.session.log.journal import Journal
 from mlsession.session.log.layout import heartbeat_key, opening_of, record_key, record_of
@@ -20,6 +19,7 @@ from mlsession.session.log.records import Kind, Record
 from mlsession.session.opening import OpenOptions, attach, open_session
 from mlsession.session.parameters import SessionParameters
 from mlsession.session.session import TrainingSession
+from mlsession.session.upkeep.garbage import find_garbage
 from mlsession.store.local import LocalStore
 from mlsession.store.memory import MemorySpace, MemoryStore
 from mlsession.store.protocol import Store

@@ -10,7 +10,12 @@ from dataclasses import replace
 import pytest
 
 from mlsession.errors import StoreUnavailable
-from mlsession.session.liveness import (
+from mlsession.session.log.canonical import parse_object
+from mlsession.session.log.layout import heartbeat_key, record_key, stop_key
+from mlsession.session.log.records import Kind, Record
+from mlsession.session.phase import Json
+from mlsession.session.stop import request_stop
+from mlsession.session.watching.liveness import (
     Heartbeat,
     ProcessIdentity,
     Sign,
@@ -19,11 +24,6 @@ from mlsession.session.liveness import (
     this_process,
     watch_writer,
 )
-from mlsession.session.log.canonical import parse_object
-from mlsession.session.log.layout import heartbeat_key, record_key, stop_key
-from mlsession.session.log.records import Kind, Record
-from mlsession.session.phase import Json
-from mlsession.session.stop import request_stop
 from mlsession.store.memory import MemorySpace, MemoryStore
 from mlsession.testing.clock import FakeClock
 from tests.session.stores import HookedStore
@@ -100,7 +100,7 @@ def test_a_killed_child_is_dead_even_as_a_zombie() -> None:
 HIDDEN = """
 import os
 from dataclasses import replace
-from mlsession.session.liveness import is_known_dead, start_time_of, this_process
+from mlsession.session.watching.liveness import is_known_dead, start_time_of, this_process
 
 owner = this_process()
 if (gone := os.fork()) == 0:

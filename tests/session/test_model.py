@@ -22,7 +22,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from mlsession.errors import DamagedData, SessionInUse, SessionTakenOver, StoreDenied, StoreError, StoreFull
 from mlsession.events import Event
-from mlsession.session.deletion import delete_session
 from mlsession.session.identity import Identity
 from mlsession.session.log.blobs import encode_arrays, encode_state
 from mlsession.session.log.canonical import sha256
@@ -33,10 +32,11 @@ from mlsession.session.log.timeline import entry_of, removed_by
 from mlsession.session.opening import OpenOptions, create_session, find_session, open_session
 from mlsession.session.past import StoredPast
 from mlsession.session.phase import Arrays
-from mlsession.session.removal import Remover
-from mlsession.session.retainer import Retainer
 from mlsession.session.retention import Retention
 from mlsession.session.standing import stand
+from mlsession.session.upkeep.deletion import delete_session
+from mlsession.session.upkeep.removal import Remover
+from mlsession.session.upkeep.retainer import Retainer
 from mlsession.session.writer import SessionWriter, Stage
 from mlsession.store.memory import MemorySpace, MemoryStore
 from mlsession.store.protocol import Store

@@ -21,15 +21,15 @@ from mlsession.errors import (
 )
 from mlsession.events import Event, SessionCreated, SessionOpened, Unprotected, WaitingForWriter
 from mlsession.randomness import keyed_generator
-from mlsession.session.deletion import delete_session
 from mlsession.session.identity import Identity
-from mlsession.session.liveness import ProcessIdentity, start_time_of, this_process
 from mlsession.session.log.blobs import read_blob
 from mlsession.session.log.canonical import canonical_json
 from mlsession.session.log.journal import Journal
 from mlsession.session.log.layout import heartbeat_key, is_ours, record_key
 from mlsession.session.log.records import Kind, Outcome
 from mlsession.session.opening import OpenOptions, attach, create_session, find_session, open_session, require_session
+from mlsession.session.upkeep.deletion import delete_session
+from mlsession.session.watching.liveness import ProcessIdentity, start_time_of, this_process
 from mlsession.session.writer import SessionWriter
 from mlsession.store.local import LocalStore
 from mlsession.store.memory import MemorySpace, MemoryStore

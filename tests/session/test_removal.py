@@ -15,8 +15,8 @@ from mlsession.session.log.layout import heartbeat_key, record_key, record_of
 from mlsession.session.log.records import CheckpointEntry, Kind, Outcome
 from mlsession.session.opening import OpenOptions, open_session
 from mlsession.session.parameters import SessionParameters
-from mlsession.session.removal import MOST_CHECKPOINTS, MOST_KEYS, Remover, leftover_keys, plan_removals
 from mlsession.session.session import TrainingSession
+from mlsession.session.upkeep.removal import MOST_CHECKPOINTS, MOST_KEYS, Remover, leftover_keys, plan_removals
 from mlsession.store.memory import MemorySpace, MemoryStore
 from mlsession.store.protocol import Store
 from mlsession.testing.clock import FakeClock

@@ -9,7 +9,6 @@ import pytest
 
 from mlsession.errors import SessionInUse, UsageError
 from mlsession.events import CheckpointSkipped, PhaseStarted
-from mlsession.session.integrity import Cure, Repair
 from mlsession.session.log.layout import heartbeat_key, record_key, record_of
 from mlsession.session.log.records import Outcome
 from mlsession.session.opening import OpenOptions, open_session
@@ -17,6 +16,7 @@ from mlsession.session.parameters import SessionParameters
 from mlsession.session.phase import Past, PhaseRunner, PhaseState, Step
 from mlsession.session.retention import Retention
 from mlsession.session.session import TrainingSession
+from mlsession.session.upkeep.integrity import Cure, Repair
 from mlsession.store.memory import MemorySpace, MemoryStore
 from mlsession.testing.clock import FakeClock
 from mlsession.testing.invariants import stored_bytes

@@ -16,9 +16,9 @@ from mlsession.session.log.records import Kind
 from mlsession.session.opening import OpenOptions, open_session
 from mlsession.session.parameters import SessionParameters
 from mlsession.session.policy import EveryIterations
-from mlsession.session.removal import leftover_keys
 from mlsession.session.retention import BATCH, Retention
 from mlsession.session.stop import StopKind
+from mlsession.session.upkeep.removal import leftover_keys
 from mlsession.store.local import LocalStore
 from mlsession.store.memory import MemorySpace, MemoryStore
 from mlsession.testing.clock import FakeClock

@@ -9,7 +9,7 @@ from mlsession.session.log.records import Outcome
 from mlsession.session.opening import OpenOptions, attach, open_session
 from mlsession.session.parameters import SessionParameters
 from mlsession.session.session import TrainingSession
-from mlsession.session.status import Status
+from mlsession.session.watching.status import Status
 from mlsession.store.local import LocalStore
 from mlsession.store.memory import MemorySpace, MemoryStore
 from mlsession.testing.clock import FakeClock

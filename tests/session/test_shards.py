@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from mlsession.events import CheckpointSkipped
-from mlsession.session.integrity import Cure
 from mlsession.session.log.blobs import encode_arrays, write_blob
 from mlsession.session.log.layout import record_of
 from mlsession.session.log.pages import TAIL
 from mlsession.session.log.records import BlobRef
 from mlsession.session.phase import Past, PhaseRunner, PhaseState, Step
 from mlsession.session.policy import EveryIterations
+from mlsession.session.upkeep.integrity import Cure
 from mlsession.store import LocalStore
 from mlsession.store.memory import MemorySpace, MemoryStore
 from mlsession.store.protocol import Store

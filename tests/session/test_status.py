@@ -5,12 +5,12 @@ from datetime import timedelta
 
 import pytest
 
-from mlsession.session.liveness import ProcessIdentity, this_process
 from mlsession.session.log.canonical import canonical_json
 from mlsession.session.log.layout import heartbeat_key
 from mlsession.session.log.records import Kind, Outcome, Record
 from mlsession.session.log.timeline import Summary, Timeline, advance, begin
-from mlsession.session.status import Status, derive_status, heartbeat_age, read_status
+from mlsession.session.watching.liveness import ProcessIdentity, this_process
+from mlsession.session.watching.status import Status, derive_status, heartbeat_age, read_status
 from mlsession.store.memory import MemoryStore
 from mlsession.testing.clock import START
 

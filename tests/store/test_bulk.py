@@ -9,9 +9,9 @@ import pytest
 
 from mlsession.errors import KeyMissing, StoreUnavailable
 from mlsession.store import LocalStore, MemoryStore
+from mlsession.store.buckets.s3 import delete_objects, page_after
 from mlsession.store.bulk import PAGE, ReadAhead, delete_some, get_many, list_between, list_page
 from mlsession.store.retrying import Backoff, RetryingStore
-from mlsession.store.s3 import delete_objects, page_after
 from mlsession.testing.clock import FakeClock
 from tests.session.stores import CountingStore, HookedStore
 

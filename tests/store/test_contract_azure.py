@@ -17,8 +17,8 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from mlsession.errors import CredentialsExpired, KeyExists, StoreDenied, StoreError
 from mlsession.store import Store, open_store
+from mlsession.store.buckets.remote import MAX_CREATE_BYTES
 from mlsession.store.failures import Failure, classify
-from mlsession.store.remote import MAX_CREATE_BYTES
 from mlsession.testing.store_contract import OpenHandle, StoreContract
 from mlsession.testing.store_machine import StoreMachine
 from tests.servers.azure import ACCOUNT, ACCOUNT_KEY, CONTAINER, AzureServer, connection_string, need_azurite

@@ -16,9 +16,9 @@ from hypothesis.stateful import run_state_machine_as_test
 from mlsession.errors import StoreDenied, StoreError, StoreUnavailable
 from mlsession.session.log.layout import record_key
 from mlsession.store import FsspecStore, Store, open_store
-from mlsession.store.clients import SILENCE_SECONDS
+from mlsession.store.buckets.clients import SILENCE_SECONDS
+from mlsession.store.buckets.remote import MAX_CREATE_BYTES
 from mlsession.store.failures import Failure, classify
-from mlsession.store.remote import MAX_CREATE_BYTES
 from mlsession.testing.gcs import LOSE_REPLY, GcsDouble, Refused, Reply, Request, read_json, read_multipart
 from mlsession.testing.invariants import check_session
 from mlsession.testing.store_contract import OpenHandle, StoreContract

@@ -19,7 +19,7 @@ from mlsession.session.attempt import retry_teller
 from mlsession.session.identity import Identity
 from mlsession.session.parameters import SessionParameters
 from mlsession.store import FreshOptions, open_store
-from mlsession.store.credentials import Configuration, changed_options, configuration, present_options
+from mlsession.store.buckets.credentials import Configuration, changed_options, configuration, present_options
 from mlsession.store.retrying import Backoff, RetryingStore
 from mlsession.testing.clock import FakeClock
 from mlsession.testing.invariants import check_session

@@ -15,11 +15,11 @@ from fsspec.asyn import AsyncFileSystem, sync
 from mlsession.clock import SystemClock
 from mlsession.errors import StoreDenied, StoreError, StoreUnavailable
 from mlsession.store import Entry, Store, open_store
+from mlsession.store.buckets.objects import ObjectStore
+from mlsession.store.buckets.remote import FsspecStore
+from mlsession.store.buckets.s3 import page_after, page_at
 from mlsession.store.bulk import PAGE, list_page
-from mlsession.store.objects import ObjectStore
-from mlsession.store.remote import FsspecStore
 from mlsession.store.retrying import Backoff, RetryingStore
-from mlsession.store.s3 import page_after, page_at
 from mlsession.testing.gcs import GcsDouble, Refused, Reply, Request
 from tests.servers.backends import Backend, backend_of
 from tests.servers.s3 import S3Server
@@ -42,7 +42,7 @@ def whole_bucket(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 @pytest.fixture
 def bucket(whole_bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
     """A page has three."""
-    monkeypatch.setattr("mlsession.store.objects.PAGE", 3)
+    monkeypatch.setattr("mlsession.store.buckets.objects.PAGE", 3)
     return whole_bucket
 
 
@@ -107,7 +107,7 @@ def test_a_page_that_breaks_off_is_asked_for_again_alone(
     s3_server: S3Server, monkeypatch: pytest.MonkeyPatch, cut: bool
 ) -> None:
     """What came before it is not."""
-    monkeypatch.setattr("mlsession.store.objects.PAGE", 40)
+    monkeypatch.setattr("mlsession.store.buckets.objects.PAGE", 40)
     url, told = s3_server.new_bucket_url(), list[str]()
     keys = [f"folder/{number % 7}/{number}" for number in range(100)]
     with closing(open_store(url, s3_server.storage_options)) as store:

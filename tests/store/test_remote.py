@@ -25,9 +25,9 @@ from mlsession.errors import (
     StoreUnavailable,
 )
 from mlsession.store import FsspecStore, open_store, probe_exclusive
+from mlsession.store.buckets.listing import entry_version
+from mlsession.store.buckets.remote import MAX_CREATE_BYTES
 from mlsession.store.keys import temporary_name
-from mlsession.store.listing import entry_version
-from mlsession.store.remote import MAX_CREATE_BYTES
 from tests.servers.refusing import refusing_server
 from tests.servers.s3 import S3Server
 

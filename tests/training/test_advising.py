@@ -13,8 +13,8 @@ from PIL import Image
 
 import mlsession as ml
 from mlsession.cli.app import app
-from mlsession.cli.text import command_line
-from mlsession.cli.train import TrainArguments, _model
+from mlsession.cli.printing.text import command_line
+from mlsession.cli.running.train import TrainArguments, _model
 from mlsession.data.index import ImageIndex
 from mlsession.errors import UsageError
 from mlsession.heads.chosen import CROSS_VALIDATION, Chosen
@@ -22,9 +22,9 @@ from mlsession.heads.comparison import Comparison, Rating
 from mlsession.heads.options import LOGISTIC, PERCEPTRON, HeadOptions
 from mlsession.heads.paired import PairedDifference
 from mlsession.training.classifier import Classifier
-from mlsession.training.evidence import _is_perceptron_no_better, small_files
+from mlsession.training.findings.evidence import _is_perceptron_no_better, small_files
+from mlsession.training.findings.summary import SessionSummary
 from mlsession.training.said import training_line
-from mlsession.training.summary import SessionSummary
 from tests.training.conftest import LABELS, Start
 
 

@@ -9,7 +9,7 @@ from mlsession.data.index import ImageIndex
 from mlsession.errors import DamagedData
 from mlsession.phases.contents import copies_among
 from mlsession.scanning.finding import Kind
-from mlsession.training.brief import copied_findings, leaked_finding
+from mlsession.training.images.brief import copied_findings, leaked_finding
 
 
 def index_of(*images: tuple[str, str]) -> ImageIndex:

@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 
 import mlsession as ml
-from mlsession.cli.chosen import extractor_words
-from mlsession.cli.report import status_lines
+from mlsession.cli.printing.chosen import extractor_words
+from mlsession.cli.printing.report import status_lines
 from mlsession.data.split import split_rows
 from mlsession.errors import IncompatibleParameters, InvalidParameter, NoUsableCheckpoint
 from mlsession.events import DonorFailed, PhaseFinished, PhaseStarted
 from mlsession.extractors.automatic import AutomaticExtractor
-from mlsession.extractors.embedded import Lite1
+from mlsession.extractors.embedded.extractor import Lite1
 from mlsession.phases.corpus import Corpus, Part
 from mlsession.randomness import keyed_generator
 from mlsession.training.choosing import sample_of
-from mlsession.training.inputs import no_sides
-from mlsession.training.summary import SessionSummary
+from mlsession.training.findings.summary import SessionSummary
+from mlsession.training.images.inputs import no_sides
 from tests.photos import copy_photos
 
 from .test_sessions import cancel_at

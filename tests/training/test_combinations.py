@@ -14,8 +14,8 @@ from mlsession.errors import Cancelled, DamagedData, StoreUnavailable, UnusableD
 from mlsession.events import DonorFailed, PhaseFinished, PhaseStarted
 from mlsession.phases.featurize import Featurizer, Picture
 from mlsession.session.phase import Phase
-from mlsession.training import launching
-from mlsession.training.inputs import SPLIT_SIDES, TRAINING_INDEX
+from mlsession.training.images.inputs import SPLIT_SIDES, TRAINING_INDEX
+from mlsession.training.workers import launching
 from tests.photos import copy_photos
 
 from .conftest import LABELS, Start

@@ -11,7 +11,7 @@ from PIL import Image
 
 import mlsession as ml
 from mlsession.errors import ModifiedTrainingData, UnusableData
-from mlsession.session.status import Status
+from mlsession.session.watching.status import Status
 from tests.training.conftest import LABELS
 
 Rows = list[tuple[Any, str]]

@@ -20,12 +20,12 @@ from mlsession.errors import InvalidParameter
 from mlsession.export.safetensors import SafetensorsExporter
 from mlsession.export.verify import TOLERANCE, proof_images
 from mlsession.extractors.catalog import scene_print
-from mlsession.heads.linear import LogisticHead
+from mlsession.heads.logistic.head import LogisticHead
 from mlsession.metrics.report import ClassifierMetrics
 from mlsession.randomness import keyed_generator
-from mlsession.training import exporting
-from mlsession.training.pictures import read_views
-from mlsession.training.session_photos import session_photos
+from mlsession.training.images.session_photos import session_photos
+from mlsession.training.models import exporting
+from mlsession.training.models.pictures import read_views
 from tests.inference.conftest import tiny_classifier
 from tests.training.conftest import Start
 

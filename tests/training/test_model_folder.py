@@ -13,7 +13,7 @@ from huggingface_hub import ModelCard
 import mlsession as ml
 from mlsession.cards import is_sealed
 from mlsession.errors import InvalidParameter, ModelNotFound
-from mlsession.training.model_folder import is_folder, suffixes_of, title_of
+from mlsession.training.models.model_folder import is_folder, suffixes_of, title_of
 from mlsession.training.outcome import Trained
 from tests.servers.s3 import S3Server
 from tests.training.conftest import Start

@@ -7,7 +7,7 @@ import pytest
 import mlsession as ml
 from mlsession.data.source import DataSource
 from mlsession.errors import InvalidParameter
-from mlsession.training.overlap import check_apart
+from mlsession.training.images.overlap import check_apart
 
 
 @pytest.mark.parametrize(

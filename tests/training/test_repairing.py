@@ -16,7 +16,7 @@ from mlsession.images.decode import prepare_image
 from mlsession.session.phase import Phase
 from mlsession.store.local import LocalStore
 from mlsession.testing.invariants import stored_bytes
-from mlsession.training.summary import SessionSummary
+from mlsession.training.findings.summary import SessionSummary
 
 from .conftest import Start
 from .test_updating import add_photos, reused, sides

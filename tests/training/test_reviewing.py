@@ -19,10 +19,10 @@ from mlsession.reviewing.findings import Finding, Reason
 from mlsession.scanning.finding import Kind
 from mlsession.session.phase import Phase
 from mlsession.store import open_store
-from mlsession.training.corrected import recorded_corrections
-from mlsession.training.indexes import read_index
-from mlsession.training.inputs import TRAINING_INDEX
-from mlsession.training.summary import SessionSummary
+from mlsession.training.findings.summary import SessionSummary
+from mlsession.training.images.corrected import recorded_corrections
+from mlsession.training.images.indexes import read_index
+from mlsession.training.images.inputs import TRAINING_INDEX
 from tests.servers.s3 import S3Server
 from tests.servers.wayward import wayward
 

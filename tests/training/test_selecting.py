@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 import mlsession as ml
-from mlsession.cli.chosen import chosen_words
+from mlsession.cli.printing.chosen import chosen_words
 from mlsession.errors import InvalidParameter, NoUsableCheckpoint
 from mlsession.events import PhaseStarted
-from mlsession.training.summary import SessionSummary
+from mlsession.training.findings.summary import SessionSummary
 
 from .conftest import Start
 from .test_sessions import cancel_at, started

@@ -21,7 +21,7 @@ from mlsession.errors import (
     UnusableData,
 )
 from mlsession.events import CheckpointSkipped, Event, ItemSkipped, PhaseStarted, Progressed, SessionCreated
-from mlsession.session.status import Status
+from mlsession.session.watching.status import Status
 
 from .conftest import LABELS, UNTUNED, Start
 

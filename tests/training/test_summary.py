@@ -8,10 +8,10 @@ import pytest
 
 import mlsession as ml
 from mlsession.errors import UsageError
-from mlsession.session.status import Status
+from mlsession.session.watching.status import Status
 from mlsession.testing.walk import Walk
 from mlsession.training.classifier import Classifier
-from mlsession.training.summary import ImageCounts, SessionSummary, SkippedImage
+from mlsession.training.findings.summary import ImageCounts, SessionSummary, SkippedImage
 from tests.training.conftest import Start
 
 

@@ -21,13 +21,13 @@ from mlsession.extractors.numerics import torch_numerics
 from mlsession.extractors.trainable import trainable_network
 from mlsession.extractors.tuned import TunedExtractor
 from mlsession.finetuning.options import FineTune
-from mlsession.heads.linear import LogisticHead
+from mlsession.heads.logistic.head import LogisticHead
 from mlsession.phases.evaluated import PartName
 from mlsession.phases.finetuned import KEPT
 from mlsession.randomness import keyed_generator
 from mlsession.session.phase import Phase
-from mlsession.training.pictures import read_views
-from mlsession.training.summary import SessionSummary
+from mlsession.training.findings.summary import SessionSummary
+from mlsession.training.models.pictures import read_views
 from tests.docs.stored import arrays_of, parse, tensor_digest
 from tests.extractors.networks import save_weights, timm_network
 from tests.photos import copy_photos

@@ -13,7 +13,7 @@ import mlsession as ml
 from mlsession.errors import Cancelled, IncompatibleParameters, ModifiedTrainingData, UsageError
 from mlsession.events import DonorFailed, PhaseFinished, PhaseStarted, Progressed
 from mlsession.session.phase import Phase
-from mlsession.training.revision import split_sides
+from mlsession.training.images.revision import split_sides
 from tests.photos import PHOTOS
 
 from .conftest import Start

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from mlsession.cli import options
 from mlsession.cli.commands import Work
+from mlsession.cli.options import common as options
 from mlsession.cli.outcome import WRONG_USE
 
 app = typer.Typer(
@@ -31,7 +31,7 @@ def list_checkpoints(url: options.Url, storage_option: options.StorageOption = [
     """List the checkpoints, oldest first."""
 
     def work() -> int:
-        from mlsession.cli.checkpoints import checkpoints_list
+        from mlsession.cli.running.checkpoints import checkpoints_list
 
         return checkpoints_list(url, storage_option, json)
 
@@ -62,7 +62,7 @@ def remove_checkpoints(
     """
 
     def work() -> int:
-        from mlsession.cli.checkpoints import Choice, checkpoints_remove
+        from mlsession.cli.running.checkpoints import Choice, checkpoints_remove
 
         choice = Choice(
             numbers=frozenset(numbers), before=before, phase=phase, keep_last=keep_last, keep_best=keep_best
@@ -85,7 +85,7 @@ def verify_checkpoints(
     """
 
     def work() -> int:
-        from mlsession.cli.upkeep import checkpoints_verify
+        from mlsession.cli.running.upkeep import checkpoints_verify
 
         return checkpoints_verify(url, deep, storage_option, json)
 
@@ -102,7 +102,7 @@ def repair_checkpoints(
     """
 
     def work() -> int:
-        from mlsession.cli.upkeep import checkpoints_repair
+        from mlsession.cli.running.upkeep import checkpoints_repair
 
         return checkpoints_repair(url, storage_option, json)
 
@@ -123,7 +123,7 @@ def collect_garbage(
     """
 
     def work() -> int:
-        from mlsession.cli.upkeep import checkpoints_gc
+        from mlsession.cli.running.upkeep import checkpoints_gc
 
         return checkpoints_gc(url, dry_run, storage_option, json)
 

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from mlsession.cli import options
 from mlsession.cli.commands import Work
+from mlsession.cli.options import common as options
 
 
 def split(
@@ -44,7 +44,7 @@ def split(
     """
 
     def work() -> int:
-        from mlsession.cli.split import SplitArguments, split
+        from mlsession.cli.running.split import SplitArguments, split
 
         return split(
             SplitArguments(
@@ -80,7 +80,7 @@ def augment_preview(
     """
 
     def work() -> int:
-        from mlsession.cli.preview import PreviewArguments, augment_preview
+        from mlsession.cli.running.preview import PreviewArguments, augment_preview
 
         return augment_preview(
             PreviewArguments(
@@ -102,7 +102,7 @@ def extractors(json: options.Json = False) -> Work:
     """List what can turn images into features, for `train --extractor`."""
 
     def work() -> int:
-        from mlsession.cli.extractors import extractors
+        from mlsession.cli.running.extractors import extractors
 
         return extractors(json)
 
@@ -121,7 +121,7 @@ def cache(
     """
 
     def work() -> int:
-        from mlsession.cli.cache import cache
+        from mlsession.cli.running.cache import cache
 
         return cache(url, clear, storage_option, json)
 

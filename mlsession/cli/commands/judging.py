@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from mlsession.cli import options
 from mlsession.cli.commands import Work
 from mlsession.cli.commands.models import Evaluated, Part
+from mlsession.cli.options import common as options
 
 
 def mistakes(
@@ -32,7 +32,7 @@ def mistakes(
     """
 
     def work() -> int:
-        from mlsession.cli.mistakes import MistakesArguments, mistakes
+        from mlsession.cli.running.mistakes import MistakesArguments, mistakes
 
         return mistakes(
             MistakesArguments(
@@ -69,7 +69,7 @@ def thresholds(
     """
 
     def work() -> int:
-        from mlsession.cli.thresholds import ThresholdsArguments, thresholds
+        from mlsession.cli.running.thresholds import ThresholdsArguments, thresholds
 
         return thresholds(
             ThresholdsArguments(

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from mlsession.cli import options
 from mlsession.cli.commands import Work
+from mlsession.cli.options import common as options
 
 
 def learning_curve(
@@ -34,7 +34,7 @@ def learning_curve(
     """
 
     def work() -> int:
-        from mlsession.cli.learning import CurveArguments, learning_curve
+        from mlsession.cli.running.learning import CurveArguments, learning_curve
 
         return learning_curve(
             CurveArguments(

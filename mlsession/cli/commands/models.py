@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from mlsession.cli import export_options, options
 from mlsession.cli.commands import Work
+from mlsession.cli.options import common as options
+from mlsession.cli.options import exporting as export_options
 
 Part = Annotated[
     str | None,
@@ -50,7 +51,7 @@ def evaluate(
     """Measure a model on labelled images."""
 
     def work() -> int:
-        from mlsession.cli.evaluation import EvaluateArguments, evaluate
+        from mlsession.cli.running.evaluation import EvaluateArguments, evaluate
 
         return evaluate(
             EvaluateArguments(
@@ -89,7 +90,7 @@ def results(
     """
 
     def work() -> int:
-        from mlsession.cli.evaluation import Choice, results
+        from mlsession.cli.running.evaluation import Choice, results
 
         return results(
             session, Choice(part=part, errors=errors, label=label, predicted=predicted), storage_option, json
@@ -118,7 +119,7 @@ def plot(
     """Draw the course of a session's training, its confusion matrix and reliability: .png, .svg or .pdf."""
 
     def work() -> int:
-        from mlsession.cli.evaluation import plot
+        from mlsession.cli.running.evaluation import plot
 
         return plot(session, history, confusion, reliability, part, normalize, storage_option, json)
 
@@ -160,11 +161,11 @@ def predict(
             from mlsession.cli.signals import interrupted_by_signals
 
             with interrupted_by_signals() as check_signals:
-                from mlsession.cli.predictions import PredictArguments, predict_all
+                from mlsession.cli.running.predictions import PredictArguments, predict_all
 
                 return predict_all(PredictArguments(**given), check_signals)
         _check_single(given)
-        from mlsession.cli.model import predict
+        from mlsession.cli.running.model import predict
 
         return predict(model, images, average_views, min_confidence, extractor_weights, storage_option, json)
 
@@ -202,10 +203,10 @@ def export(
     """
 
     def work() -> int:
-        from mlsession.cli.arguments import About
-        from mlsession.cli.exporting import Exports
-        from mlsession.cli.model import export
-        from mlsession.cli.smaller import Smaller
+        from mlsession.cli.options.arguments import About
+        from mlsession.cli.printing.exporting import Exports
+        from mlsession.cli.printing.smaller import Smaller
+        from mlsession.cli.running.model import export
 
         return export(
             model,

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from mlsession.cli import options
 from mlsession.cli.commands import Work
+from mlsession.cli.options import common as options
 
 
 def review(
@@ -38,7 +38,7 @@ def review(
     """
 
     def work() -> int:
-        from mlsession.cli.review import ReviewArguments, review
+        from mlsession.cli.running.review import ReviewArguments, review
 
         return review(
             ReviewArguments(

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from mlsession.cli import options
 from mlsession.cli.commands import Work
+from mlsession.cli.options import common as options
 
 
 def scan(
@@ -41,7 +41,7 @@ def scan(
     """
 
     def work() -> int:
-        from mlsession.cli.scan import ScanArguments, scan
+        from mlsession.cli.running.scan import ScanArguments, scan
 
         return scan(
             ScanArguments(

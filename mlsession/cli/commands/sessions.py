@@ -8,15 +8,15 @@ from typing import Annotated
 
 import typer
 
-from mlsession.cli import options
 from mlsession.cli.commands import Work
+from mlsession.cli.options import common as options
 
 
 def status(url: options.Url, storage_option: options.StorageOption = [], json: options.Json = False) -> Work:
     """Show how far a session is, what it found, and its checkpoints."""
 
     def work() -> int:
-        from mlsession.cli.session import status
+        from mlsession.cli.running.session import status
 
         return status(url, storage_option, json)
 
@@ -39,7 +39,7 @@ def watch(
     """
 
     def work() -> int:
-        from mlsession.cli.watch import watch
+        from mlsession.cli.running.watch import watch
 
         return watch(url, storage_option, poll_seconds, wait, json)
 
@@ -62,7 +62,7 @@ def stop(
     """
 
     def work() -> int:
-        from mlsession.cli.watch import stop
+        from mlsession.cli.running.watch import stop
 
         return stop(url, storage_option, reason, not no_wait, json)
 
@@ -77,7 +77,7 @@ def delete(
     """Delete a session for good: all that it wrote, and nothing else."""
 
     def work() -> int:
-        from mlsession.cli.session import delete
+        from mlsession.cli.running.session import delete
 
         return delete(url, yes, storage_option)
 

@@ -6,8 +6,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlsession.cli import export_options, extractor_options, launch_options, options, tuning_options
 from mlsession.cli.commands import Work
+from mlsession.cli.options import common as options
+from mlsession.cli.options import exporting as export_options
+from mlsession.cli.options import extractors as extractor_options
+from mlsession.cli.options import launching as launch_options
+from mlsession.cli.options import tuning as tuning_options
 
 
 def train(
@@ -79,7 +83,7 @@ def _training(given: dict[str, Any]) -> Work:
         from mlsession.cli.signals import interrupted_by_signals
 
         with interrupted_by_signals() as check_signals:
-            from mlsession.cli.train import TrainArguments, train
+            from mlsession.cli.running.train import TrainArguments, train
 
             return train(TrainArguments(**given), check_signals)
 
@@ -111,7 +115,7 @@ def worker(
 
         end_with_launcher()  # Before the imports, which take seconds, in which it may go.
         with interrupted_by_signals() as check_signals:
-            from mlsession.cli.worker import WorkerArguments, worker
+            from mlsession.cli.running.worker import WorkerArguments, worker
 
             return worker(WorkerArguments(**given), check_signals)
 

@@ -10,7 +10,7 @@ from contextlib import closing
 from types import MappingProxyType
 
 from mlsession.errors import InvalidParameter, KeyMissing, ModelNotFound
-from mlsession.extractors.library import FILE, TENSORS
+from mlsession.extractors.library.extractor import FILE, TENSORS
 from mlsession.store import is_local, join_url, local_path, open_store, parent_url, redact, url_name
 
 ONNX, PT2, CORE_ML, PACKAGE, MODULE = "onnx", "pt2", "mlmodel", "mlpackage", "module"

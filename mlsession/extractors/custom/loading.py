@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from mlsession.errors import IncompatibleParameters
-from mlsession.extractors.batched import BatchedExtractor, Run
 from mlsession.extractors.custom.examining import read_own
 from mlsession.extractors.custom.files import MODULE, digest_of
 from mlsession.extractors.custom.model import Floats, Pictures
 from mlsession.extractors.custom.options import CustomFeatureExtractor
 from mlsession.extractors.protocol import FeatureExtractor
-from mlsession.extractors.runtime import Runtime
+from mlsession.extractors.running.batched import BatchedExtractor, Run
+from mlsession.extractors.running.runtime import Runtime
 
 
 def loaded(spec: CustomFeatureExtractor, runtime: Runtime) -> FeatureExtractor:

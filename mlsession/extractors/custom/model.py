@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from mlsession.errors import InvalidParameter
 from mlsession.extractors.custom.input import InputOptions, PictureInput
-from mlsession.extractors.runtime import BATCH_SIZE
+from mlsession.extractors.running.runtime import BATCH_SIZE
 from mlsession.randomness import keyed_generator
 
 _ALIKE = 1e-3

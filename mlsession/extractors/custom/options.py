@@ -30,7 +30,13 @@ from mlsession.extractors.custom.files import (
     format_of,
 )
 from mlsession.extractors.custom.input import InputOptions, Layout, PictureInput
-from mlsession.extractors.runtime import BackendChoice, PrecisionChoice, Runtime, check_choices, extraction_precision
+from mlsession.extractors.running.runtime import (
+    BackendChoice,
+    PrecisionChoice,
+    Runtime,
+    check_choices,
+    extraction_precision,
+)
 from mlsession.images.geometry import PREPARATION
 from mlsession.session.phase import Json
 from mlsession.store import redact, url_name

@@ -20,7 +20,7 @@ from mlsession.errors import InvalidParameter, ModelNotFound
 from mlsession.extractors.custom.files import digest_of
 from mlsession.extractors.custom.input import Declared, InputOptions, PictureInput, picture_input
 from mlsession.extractors.custom.model import Floats, Opened, Pictures, chosen_output
-from mlsession.extractors.library import TENSORS
+from mlsession.extractors.library.extractor import TENSORS
 from mlsession.extractors.network import random_generator_kept
 from mlsession.extractors.numerics import torch_numerics
 from mlsession.extractors.prepared import Prepared, outputs_of

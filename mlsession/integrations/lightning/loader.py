@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from mlsession.errors import InvalidParameter
-from mlsession.heads.order import epoch_order
+from mlsession.heads.perceptron.order import epoch_order
 from mlsession.randomness import key_digest
 
 Item_co = TypeVar("Item_co", covariant=True)

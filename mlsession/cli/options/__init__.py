@@ -1,0 +1,1 @@
+"""What is typed: arguments and options, and what they mean."""

@@ -1,0 +1,1 @@
+"""How images are brought through a network: workers, batches, threads, memory."""

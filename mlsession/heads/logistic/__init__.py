@@ -1,0 +1,1 @@
+"""Logistic regression by L-BFGS over all rows."""

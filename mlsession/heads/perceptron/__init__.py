@@ -1,0 +1,1 @@
+"""The multilayer perceptron, trained in batches."""

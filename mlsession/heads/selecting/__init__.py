@@ -1,0 +1,1 @@
+"""Choosing by cross-validation: a strength, a kind of head, views."""

@@ -1,0 +1,1 @@
+"""What is done with a stored session besides going on with it: checking, repairing, removing."""

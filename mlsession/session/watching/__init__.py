@@ -1,0 +1,1 @@
+"""A session seen from outside while another process drives it."""

@@ -1,0 +1,1 @@
+"""A trained classifier: what it knows of itself, what it says of pictures, the files it leaves."""

@@ -1,0 +1,208 @@
+"""A model as a folder: its files, their proofs, its labels and figures, and a card, as the Hugging Face Hub takes it.
+
+    README.md              the card, written first as a notice that the folder is not whole, and last as itself
+    model.safetensors      the saved model; and model.onnx, ... in the formats that are asked for
+    model.*.report.json    how each was proved
+    labels.json            the labels, in the order of the probabilities
+    metrics.json           the figures by part, as `--json` prints them; where there are any
+
+All are made and proved before the first is written. A card says by its digest that it was written here: with it the
+files of these names are replaced; without it nothing is, and what else lies in the folder is never touched.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from mlsession.cards import card_text, is_sealed, sealed
+from mlsession.classifier.format import IN_FOLDER
+from mlsession.classifier.model import ImageModel
+from mlsession.errors import InvalidParameter, KeyMissing
+from mlsession.export.encoded import Encoded
+from mlsession.export.metadata import ModelMetadata
+from mlsession.export.plugins import offered_suffixes
+from mlsession.export.protocol import EXPORT_SUFFIXES, Images, export_suffix
+from mlsession.export.report import ExportReport
+from mlsession.export.requirements import check_installed
+from mlsession.export.write import write_atomically, write_encoded
+from mlsession.store import Store, is_local, join_url, local_path, open_store, redact, url_name
+from mlsession.training.images.session_photos import session_photos
+from mlsession.training.models.card_facts import card_facts
+from mlsession.training.models.exporting import MOST_PHOTOS, exporter_of, with_facts
+from mlsession.training.models.record import Findings
+from mlsession.training.parameters import ModelParameters
+
+CARD = "README.md"
+LABELS = "labels.json"
+METRICS = "metrics.json"
+NAME, SAVED = PurePosixPath(IN_FOLDER).stem, PurePosixPath(IN_FOLDER).suffix
+"""What files are called before their suffix, and the format that is in every folder, which `load` reads."""
+
+_UNFINISHED = """# Not whole
+
+This folder is being written, or writing it was interrupted: export the model to it once more.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFolder:
+    """What was written."""
+
+    path: str
+    """The folder, without credentials."""
+    files: tuple[str, ...]
+    """All that was written, by name in it; a package by that of its folder."""
+    reports: tuple[ExportReport, ...]
+    """Of the model's files; their paths are those in the folder."""
+
+
+def write_folder(
+    model: ImageModel,
+    url: str,
+    metadata: ModelMetadata,
+    parameters: ModelParameters | None,
+    findings: Findings,
+    formats: Iterable[str] = (),
+    storage_options: Mapping[str, object] | None = None,
+) -> ModelFolder:
+    """Write a model as a folder; see `Classifier.write_folder`."""
+    suffixes = suffixes_of(formats)
+    check_folder(url, suffixes, storage_options)
+    about = with_facts(metadata, model, findings.metrics)
+    photos = [photo.picture for photo in session_photos(findings.results, model.side, MOST_PHOTOS)]
+    exports = [_proved(model, suffix, about, photos) for suffix in suffixes]
+    reports = tuple(report for _, report in exports)
+    card = sealed(card_text(card_facts(title_of(url), model, metadata, parameters, findings, reports)))
+    texts = {
+        **{f"{report.path}.report.json": report.to_bytes() for report in reports},
+        LABELS: _json(list(model.labels)),
+        **({METRICS: _json(_figures(findings))} if findings.metrics else {}),
+    }
+    _announce(url, storage_options)
+    _remove_others(url, [*(report.path for report in reports), *texts], storage_options)
+    for encoded, report in exports:
+        write_encoded(join_url(url, report.path), encoded, storage_options)
+    for name, data in {**texts, CARD: card.encode()}.items():
+        write_atomically(join_url(url, name), data, storage_options)
+    files = (*(report.path for report in reports), *texts, CARD)
+    return ModelFolder(path=redact(url), files=files, reports=reports)
+
+
+def is_folder(url: str) -> bool:
+    """Whether a path or URL asks for a folder: it ends with a slash, or is one, and names no format.
+
+    A package is a folder of a format: "Animals.mlpackage/" is one, too.
+    """
+    if url_name(url).lower().endswith((*EXPORT_SUFFIXES, *offered_suffixes())):
+        return False
+    return url.endswith("/") or (is_local(url) and _is_directory(url))
+
+
+def suffixes_of(formats: Iterable[str]) -> tuple[str, ...]:
+    """The formats of a folder: the saved model, and those named, "onnx" or ".onnx". Raises `InvalidParameter`."""
+    found = [SAVED]
+    for name in formats:
+        suffix = f".{name.strip().lower().removeprefix('.')}"
+        try:
+            found.append(export_suffix(f"{NAME}{suffix}", offered_suffixes))
+        except InvalidParameter as error:
+            known = ", ".join(each[1:] for each in (*EXPORT_SUFFIXES, *offered_suffixes()))
+            raise InvalidParameter("format", name, f"is not known; there are {known}") from error
+    return tuple(dict.fromkeys(found))
+
+
+def title_of(url: str) -> str:
+    """What a folder's card is headed with: its name, without the credentials of a URL that has none."""
+    return url_name(redact(url)) or NAME
+
+
+def check_folder(
+    url: str, suffixes: Sequence[str] = (SAVED,), storage_options: Mapping[str, object] | None = None
+) -> None:
+    """Refuse, before any work is done, a folder that `write_folder` could not write to. Nothing is written.
+
+    Raises `InvalidParameter` where a file has its name, or files of these names are there that were not written here,
+    or whose card somebody has worked on; `UsageError` for a format whose package is not installed; and `StoreError`.
+    """
+    for suffix in suffixes:
+        check_installed(suffix)
+    if is_local(url) and _is_file(url):
+        raise InvalidParameter("path", url, "is a file, and a model with its card is a folder; name another")
+    with closing(open_store(url, storage_options)) as store:
+        card = _card(store)
+        if card is not None and not is_sealed(card):
+            reason = f"has a {CARD} that was not written here, or was changed since; move it away, or name another"
+            raise InvalidParameter("path", redact(url), f"{reason} folder")
+        keys = [entry.key for entry in store.list()]
+        if any(key.startswith("log/") for key in keys):
+            raise InvalidParameter("path", redact(url), "holds a session; name another folder")
+        others = {key.partition("/")[0] for key in keys} & _names() if card is None else set()
+        if others:
+            reason = f"has a {min(others)} that was not written here, and would be lost; move it away, or name another"
+            raise InvalidParameter("path", redact(url), f"{reason} folder")
+
+
+def _proved(
+    model: ImageModel, suffix: str, metadata: ModelMetadata, photos: Sequence[Images]
+) -> tuple[Encoded, ExportReport]:
+    """A file in memory, proved; its report calls it by its name in the folder."""
+    from mlsession.export.verify import proof_images
+
+    exporter = exporter_of(suffix)
+    encoded = exporter.encode(model, metadata)
+    images = np.concatenate([proof_images(model.side), *photos])
+    report = exporter.verify(f"{NAME}{suffix}", encoded, model, images)
+    return encoded, replace(report, num_photos=min(len(photos), report.num_images))
+
+
+def _announce(url: str, storage_options: Mapping[str, object] | None) -> None:
+    """From now on the folder is known to be ours, and not to be whole."""
+    write_atomically(join_url(url, CARD), sealed(_UNFINISHED).encode(), storage_options)
+
+
+def _remove_others(url: str, kept: Sequence[str], storage_options: Mapping[str, object] | None) -> None:
+    """Files of our names that are not written this time, of a format that is no longer asked for, describe another
+    model than the card would."""
+    with closing(open_store(url, storage_options)) as store:
+        for entry in list(store.list()):
+            name = entry.key.partition("/")[0]
+            if name not in _names() or name in (CARD, *kept):
+                continue
+            if is_local(url) and _is_directory(join_url(url, name)):
+                shutil.rmtree(local_path(join_url(url, name)), ignore_errors=True)
+            store.delete(entry.key)
+
+
+def _names() -> frozenset[str]:
+    models = [f"{NAME}{suffix}" for suffix in (*EXPORT_SUFFIXES, *offered_suffixes())]
+    return frozenset((CARD, LABELS, METRICS, *models, *(f"{name}.report.json" for name in models)))
+
+
+def _card(store: Store) -> str | None:
+    try:
+        return store.get(CARD).decode("utf-8", errors="replace")
+    except KeyMissing:
+        return None
+
+
+def _figures(findings: Findings) -> dict[str, object]:
+    return {part: metrics.to_json() for part, metrics in findings.metrics.items()}
+
+
+def _json(value: object) -> bytes:
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _is_directory(url: str) -> bool:
+    return Path(local_path(url)).is_dir()
+
+
+def _is_file(url: str) -> bool:
+    return Path(local_path(url)).is_file()

@@ -7,6 +7,7 @@ is compared is measured in this run, on copies of the example's photos (0.2 mega
 
     features      those of the GPU against the CPU's in float32; each photo alone, in company, and at every place
     throughput    whole (decode and network), its two parts alone, and a DataLoader with timm's network beside it
+    decoders      nvJPEG against Pillow: what a session would find of it, the whole rate with each, the same bits again
     resume        a training that is killed (SIGKILL) and goes on against one that is not: the model, bit for bit
 """
 
@@ -25,6 +26,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -39,7 +41,8 @@ import mlsession as ml
 from benchmarks.extraction.photos import EXAMPLES, make_photos
 from mlsession.devices.accelerators import AcceleratorChoice
 from mlsession.extractors.catalog import close_extractor, load_extractor, numerics_of, runtime_for
-from mlsession.extractors.running.runtime import PrecisionChoice, Runtime
+from mlsession.extractors.running.runtime import PrecisionChoice, Runtime, Surroundings
+from mlsession.extractors.trying import MOST_PHOTOS, trial_of
 from mlsession.images.decode import prepare_image
 from mlsession.phases.recorded import EXTRACTOR, RecordedExtractor
 from mlsession.processor import usable_processors
@@ -76,6 +79,7 @@ def main() -> None:
             runtime = runtime_for(SPEC, "auto" if best.gpu is None else "torch", precision, given.accelerator)
             show("features", precision, compared(runtime, files[:200]))
             show("throughput", precision, throughput(runtime, files))
+            show("decoders", precision, decoders(runtime, files))
         show("throughput", "DataLoader, timm", plain_loops(photos, len(files), str(runtime.device)))
         for kind in ("transfer", "tune"):
             for precision in precisions(given.accelerator):
@@ -151,18 +155,8 @@ def differing(found: Rows, other: Rows) -> str:
 
 def throughput(runtime: Runtime, files: Sequence[Path]) -> dict[str, object]:
     """Images a second of the whole way from files to features as a session goes it, and of its parts alone."""
-    about = RecordedExtractor(spec=SPEC, numerics={EXTRACTOR: dict(numerics_of(SPEC, runtime))}, emit=print)
-    featurizer = about.featurizer(None)
-
-    def worked(rows: range) -> int:
-        batches = featurizer.batches(rows, lambda row: files[row].name, lambda row: files[row].read_bytes())
-        return sum(map(len, batches))
-
-    worked(range(1))  # What a GPU takes to start is not counted.
     with Busy(runtime.device == "cuda") as busy:
-        began = time.perf_counter()
-        whole = worked(range(len(files))) / (time.perf_counter() - began)
-    featurizer.close()
+        whole, _ = whole_rate(runtime, files)
     some = files[: min(len(files), 2000)]
     began = time.perf_counter()
     pictures = prepared(some)
@@ -178,6 +172,57 @@ def throughput(runtime: Runtime, files: Sequence[Path]) -> dict[str, object]:
         "network alone": network,
         "bound by": f"{bound}: {limit:,.0f} images/s, of which {whole / limit:.0%} are reached",
         "GPU busy (nvidia-smi)": busy.said,
+    }
+
+
+def whole_rate(runtime: Runtime, files: Sequence[Path]) -> tuple[float, Rows]:
+    """Images a second as a session goes it, what a GPU takes to start not counted; and the features."""
+    about = RecordedExtractor(
+        spec=SPEC,
+        numerics={EXTRACTOR: dict(numerics_of(SPEC, runtime))},
+        emit=print,
+        surroundings=lambda device: replace(Surroundings.here(), gpu=runtime.gpu),
+    )
+    featurizer = about.featurizer(None)
+
+    def worked(rows: range) -> Rows:
+        batches = featurizer.batches(rows, lambda row: files[row].name, lambda row: files[row].read_bytes())
+        return np.concatenate([picture.features for batch in batches for picture in batch]).astype(np.float32)
+
+    try:
+        worked(range(1))
+        began = time.perf_counter()
+        rows = worked(range(len(files)))
+        return len(files) / (time.perf_counter() - began), rows
+    finally:
+        featurizer.close()
+
+
+def decoders(runtime: Runtime, files: Sequence[Path]) -> dict[str, object]:
+    """nvJPEG beside Pillow, on the same photos and the same network; without CUDA there is nothing to compare."""
+    some = files[:: max(len(files) // MOST_PHOTOS, 1)]
+    if runtime.device != "cuda":
+        return {"nvJPEG": f"not compared: the network runs on {runtime.device}, and it decodes for CUDA"}
+    trial = trial_of(SPEC, runtime, [file.read_bytes() for file in some])
+    found: dict[str, object] = {
+        "photos tried": trial.photos,
+        "cosine to the features by Pillow, mean": trial.mean,
+        "  5th percentile": trial.low,
+        "what speaks against it": trial.flaw or "nothing",
+    }
+    if trial.flaw:
+        return found
+    chosen = replace(runtime, decoder="nvjpeg")
+    by_pillow, expected = whole_rate(runtime, files)
+    first, rows = whole_rate(chosen, files)
+    second, again = whole_rate(chosen, files)
+    cosines = (rows * expected).sum(axis=1) / (np.linalg.norm(rows, axis=1) * np.linalg.norm(expected, axis=1))
+    return {
+        **found,
+        "whole with Pillow, images/s": by_pillow,
+        "whole with nvJPEG, images/s": max(first, second),
+        "cosine of all photos, least": float(cosines.min()),
+        "other bits the second time": differing(rows, again),
     }
 
 

@@ -133,6 +133,8 @@ class ModifiedTrainingData(UsageError):
         self.removed = removed
         self.relabeled = relabeled
         self.replaced = replaced
+        self.cure = cure
+        self.what = what
 
     def _example(self, key: str) -> str:
         if key not in self.labels:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.photo_faults import FAULTS
+from benchmarks.photo_faults import make as make_faults
 from benchmarks.resume_cost import make_images, measured
 from tests.photos import copy_photos
 
@@ -130,3 +132,13 @@ def test_damaged_files_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     benchmark = runpy.run_path(str(FOLDER / "damaged_files.py"))
     assert benchmark["main"](str(tmp_path / "photos"), str(tmp_path / "damaged"), 3, ("--tune", "off"))
     assert "3 of 3 damaged files" in capsys.readouterr().out
+
+
+def test_photo_faults_runs(tmp_path: Path) -> None:
+    copy_photos(tmp_path / "photos", "train", 4, ("Kiwi", "Lemon"))
+    found = [tmp_path / "one", tmp_path / "again"]
+    for out in found:
+        assert make_faults(tmp_path / "photos", out) == 8
+    files = [{path.relative_to(out): path.read_bytes() for path in out.rglob("*.png")} for out in found]
+    assert files[0] == files[1]
+    assert {path.parent.name for path in files[0]} == set(FAULTS)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
+from pathlib import Path
 
-from benchmarks.devices import compared, differing, throughput
+import numpy as np
+import pytest
+
+from benchmarks.devices import compared, decoders, differing, throughput
 from mlsession.extractors.running.runtime import Runtime
+from mlsession.extractors.trying import FEWEST_PHOTOS
 from tests.extractors.devices import on_gpu
 from tests.photos import PHOTOS
 
@@ -30,3 +34,14 @@ def test_what_bounds_it_is_told() -> None:
     found = throughput(Runtime(backend="torch", precision="float32"), FILES)
     assert str(found["bound by"]).startswith("the sum of both parts: ")
     assert float(str(found["whole, images/s"])) > 0
+
+
+@pytest.mark.filterwarnings("ignore:.*TorchVision are:DeprecationWarning")
+def test_decoders_are_compared_where_there_is_a_gpu() -> None:
+    files = sorted(Path(PHOTOS / "train").rglob("*.jpg"))[:FEWEST_PHOTOS]
+    found = decoders(on_gpu(4), files)
+    assert (found["photos tried"], found["what speaks against it"]) == (FEWEST_PHOTOS, "nothing")
+    assert found["other bits the second time"] == "0 rows"
+    assert float(str(found["cosine of all photos, least"])) > 0.995
+    said = decoders(Runtime(backend="torch", precision="float32"), files)
+    assert list(said.values()) == ["not compared: the network runs on cpu, and it decodes for CUDA"]

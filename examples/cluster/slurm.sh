@@ -20,6 +20,10 @@
 #                       launcher would die of SIGUSR1; they save at the next safe point and end.
 # --requeue             SLURM itself puts the job back when a node fails or a job of higher priority needs it.
 #
+# What is about the attempt and not about the model is told to the workers, as the session does not keep it:
+#
+#     WORKER_OPTIONS="--strategy fsdp --keep-last 2" sbatch examples/cluster/slurm.sh ...
+#
 # Keep SESSION where all nodes see it: a shared folder, or a bucket such as s3://bucket/sessions/animals. Credentials
 # come from the environment (AWS_PROFILE, FSSPEC_S3_KEY, ...), which srun hands on.
 
@@ -32,7 +36,8 @@ mlsession train "$data" --session "$session" "$@" --create-only || exit
 
 head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 srun --kill-on-bad-exit=0 torchrun --nnodes="$SLURM_NNODES" --nproc-per-node=gpu --max-restarts=3 \
-    --rdzv-backend=c10d --rdzv-id="$SLURM_JOB_ID" --rdzv-endpoint="$head:29500" -m mlsession worker "$session" &
+    --rdzv-backend=c10d --rdzv-id="$SLURM_JOB_ID" --rdzv-endpoint="$head:29500" \
+    -m mlsession worker "$session" ${WORKER_OPTIONS-} &
 step=$!
 
 # To the tasks of the first step, which is that one: srun itself would end it without waiting.
@@ -49,7 +54,7 @@ done
 # What counts is what the session says: to their launcher, workers that have saved and stopped have done what they should.
 case $(mlsession status "$session" --json | grep -o '"status": *"[a-z]*"' | head -n 1) in
     *finished*) exit 0 ;;
-    *interrupted* | *paused*) code=75 ;;
+    *interrupted* | *paused* | *running*) code=75 ;; # Running: it ended without a word, a moment ago.
     *) code=1 ;;
 esac
 [ "$warned" = 1 ] && [ "$code" = 75 ] && scontrol requeue "$SLURM_JOB_ID"

@@ -19,19 +19,31 @@ from mlsession.scanning.finding import Finding
 HeadKind = Literal["logistic", "mlp", "other"]
 TELLING = 5
 """Fewer images of a class say nothing of it: even if all are predicted rightly, it may be 57 % of such images."""
+SMALL_SIDE = 80
+"""Pixels: photos of animals and things of which 94 % are told where they are large lose 2 points of that with a short
+side of 80, 8 with 64 or 48, and 17 with 32."""
 UNTOLD = 0.1
 """The share of the training images whose classes another part may be without and still be compared with them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SmallFiles:
-    """Files of training images that hold too little for a photo of more than some 50 x 50 pixels."""
+class SmallImages:
+    """Training images that are less than `SMALL_SIDE` pixels wide or high."""
 
     share: Share
-    """Of the files that were looked at, by their size alone: every one whose size tells it, or evenly spread ones of
-    very many."""
-    median_bytes: int
-    """Of all that were looked at."""
+    """Of those that were looked at: all, or evenly spread ones of many."""
+    median_side: int
+    """Pixels: the shorter side of half of the small ones is no longer than that."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConflictingCopies:
+    """Training images that are the same files, byte for byte, under different labels."""
+
+    pictures: int
+    """Different files that have more than one label."""
+    wrong: Share
+    """Of the training images those whose label must be wrong at least, whichever label of each picture is right."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -68,7 +80,10 @@ class Evidence:
     """One that sees more of a picture, by the name that a command line takes; "" where there is none at hand."""
     input_side: int | None = None
     """Pixels that it sees of a picture, across and down."""
-    small_files: SmallFiles | None = None
+    small_images: SmallImages | None = None
+    """None: not known, or there are none."""
+    conflicting_copies: ConflictingCopies | None = None
+    """None: there are none, or it is not known."""
     skipped: Share = field(default_factory=lambda: Share(part=0, count=0))
     """Training images that cannot be read."""
     findings: tuple[Finding, ...] = ()

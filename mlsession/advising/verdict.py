@@ -24,6 +24,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "small_images": data.small_images,
         "unlike_test_images": data.unlike_test_images,
         "wrong_labels": data.wrong_labels,
+        "conflicting_copies": data.conflicting_copies,
         "sure_mistakes": data.sure_mistakes,
         "imbalance": classes.imbalance,
         "few_images": classes.few_images,
@@ -113,11 +114,12 @@ def _nothing(evidence: Evidence) -> Advice:
         )
     words, share = known
     low, high = share.interval()
-    errors = part is not None and share.rest.part > 0
+    # Those held back in turn are in no list: what was said of them went into the choice of a penalty alone.
+    errors = evidence.accuracy[part].rest.part if part is not None else 0
     command = evidence.line.about("results", "--part", part, "--errors") if errors and part else ()
     step = "test it on new images, taken where it will be used"
     if errors:
-        wrong = plural(share.rest.part, f"{part} image")
+        wrong = plural(errors, f"{part} image")
         step = leading(f"look at the {wrong} that it gets wrong", "; this lists them, the surest first", command)
     return Advice(
         rule="nothing",

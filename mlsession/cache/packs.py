@@ -3,6 +3,7 @@
     features/<folder>/<sha256>      a pack: rows of features that are equal to the bit wherever they are made
     features/about/<folder>         what makes the rows of that folder
     features/used/<generation>-..   which packs a run has used; see `recency`
+    features/memo/<sha256>          which files have which contents; see `memo`
 
 A pack is a safetensors file with `digest` uint8 [n, 32] before `features` float16 [n, D], so that its first bytes say
 which rows it has.
@@ -25,6 +26,7 @@ from mlsession.session.log.members import as_count, as_list
 from mlsession.session.phase import Json
 
 ROOT = "features"
+MEMOS = f"{ROOT}/memo/"
 PACK_ROWS = 4_096
 """The most rows of a pack."""
 PACK_BYTES = 16 * 2**20
@@ -38,7 +40,8 @@ FRONT_BYTES = 8 + _HEADER_BYTES + DIGEST_BYTES * PACK_ROWS
 Digests = npt.NDArray[np.uint8]
 
 _PACK = re.compile(rf"{ROOT}/[0-9a-f]{{32}}/[0-9a-f]{{64}}")
-_OURS = re.compile(rf"{ROOT}/(about/[0-9a-f]{{32}}|used/[0-9]{{10}}-[0-9a-f]{{16}}|[0-9a-f]{{32}}/[0-9a-f]{{64}})")
+_MEMO = re.compile(rf"{MEMOS}[0-9a-f]{{64}}")
+_OTHERS = re.compile(rf"{ROOT}/(about/[0-9a-f]{{32}}|used/[0-9]{{10}}-[0-9a-f]{{16}})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,9 +102,14 @@ def is_pack(key: str) -> bool:
     return _PACK.fullmatch(key) is not None
 
 
+def is_memo(key: str) -> bool:
+    """Whether a key is that of a memo."""
+    return _MEMO.fullmatch(key) is not None
+
+
 def is_ours(key: str) -> bool:
     """Whether a key is one that a cache writes; nothing else is ever deleted."""
-    return _OURS.fullmatch(key) is not None
+    return is_pack(key) or is_memo(key) or _OTHERS.fullmatch(key) is not None
 
 
 def rows_of_a_pack(width: int, most: int = PACK_ROWS) -> int:

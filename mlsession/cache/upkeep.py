@@ -17,6 +17,7 @@ from mlsession.cache.packs import (
     PackShape,
     about_key,
     encode_pack,
+    is_memo,
     is_ours,
     is_pack,
     pack_key,
@@ -44,13 +45,20 @@ class Holding:
 
     packs: Mapping[str, int] = field(default_factory=dict)
     """Bytes."""
+    memos: Mapping[str, int] = field(default_factory=dict)
+    """Bytes."""
     marks: tuple[str, ...] = ()
     abouts: tuple[str, ...] = ()
 
     @property
+    def sizes(self) -> dict[str, int]:
+        """Bytes of what is kept as long as there is room: packs and memos."""
+        return {**self.packs, **self.memos}
+
+    @property
     def size_bytes(self) -> int:
-        """Of all packs."""
-        return sum(self.packs.values())
+        """Of all packs and memos."""
+        return sum(self.packs.values()) + sum(self.memos.values())
 
     def of(self, folder: str) -> dict[str, int]:
         """The packs of one folder."""
@@ -59,13 +67,15 @@ class Holding:
 
 def look(store: Store) -> Holding:
     """What a cache holds now; one listing."""
-    packs, marks, abouts = dict[str, int](), list[str](), list[str]()
+    packs, memos, marks, abouts = dict[str, int](), dict[str, int](), list[str](), list[str]()
     for entry in sorted(store.list(ROOT), key=lambda entry: entry.key):
         if is_pack(entry.key):
             packs[entry.key] = entry.size
+        elif is_memo(entry.key):
+            memos[entry.key] = entry.size
         elif is_ours(entry.key):
             (marks if entry.key.startswith(MARKS) else abouts).append(entry.key)
-    return Holding(packs=packs, marks=tuple(marks), abouts=tuple(abouts))
+    return Holding(packs=packs, memos=memos, marks=tuple(marks), abouts=tuple(abouts))
 
 
 def read_fronts(store: Store, packs: Mapping[str, int]) -> Iterator[tuple[str, PackFront]]:
@@ -78,14 +88,14 @@ def read_fronts(store: Store, packs: Mapping[str, int]) -> Iterator[tuple[str, P
 
 
 def note_use(store: Store, holding: Holding, used: Collection[str]) -> None:
-    """Leaves word that these packs were used now. Of many marks it makes one."""
+    """Leaves word that these packs and memos were used now. Of many marks it makes one."""
     generation = next_generation(holding.marks)
     uses = marked(used, generation)
     folded: Sequence[str] = ()
     if len(holding.marks) >= _MOST_MARKS:
         folded, before = holding.marks, _uses(store, holding)
         # Packs that a killed run has left are of now: nobody else will say so.
-        here = marked(holding.packs, generation)
+        here = marked(holding.sizes, generation)
         uses = {pack: before.get(pack, generation) for pack in here} | uses
     key, data = encode_mark(uses)
     store.put(key, data)
@@ -93,14 +103,15 @@ def note_use(store: Store, holding: Holding, used: Collection[str]) -> None:
 
 
 def make_room(store: Store, holding: Holding, limit: int, kept: Collection[str], folder: str) -> int:
-    """Deletes the packs used longest ago until `limit` bytes are left; returns how many bytes are.
+    """Deletes the packs and memos used longest ago until `limit` bytes are left; returns how many bytes are.
 
     Never those in `kept`, so it may be more.
     """
     if holding.size_bytes <= limit:
         return holding.size_bytes
-    gone = victims(holding.packs, _uses(store, holding), limit, kept, folder)
-    left = {key: size for key, size in holding.packs.items() if key not in set(gone)}
+    sizes = holding.sizes
+    gone = victims(sizes, _uses(store, holding), limit, kept, folder)
+    left = {key: size for key, size in sizes.items() if key not in set(gone)}
     empty = {about_key(_folder(key)) for key in gone} - {about_key(_folder(key)) for key in left}
     _delete(store, [*gone, *empty.intersection(holding.abouts)])
     return sum(left.values())
@@ -136,7 +147,7 @@ def merge_small(store: Store, packs: Sequence[PackShape], folder: str, pack_rows
 def clear(store: Store) -> tuple[int, int]:
     """Deletes all that a cache has written, and nothing else; returns how many packs and bytes that was."""
     holding = look(store)
-    _delete(store, [*holding.packs, *holding.marks, *holding.abouts])
+    _delete(store, [*holding.sizes, *holding.marks, *holding.abouts])
     return len(holding.packs), holding.size_bytes
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from queue import Queue
 
 import numpy as np
@@ -14,11 +15,11 @@ import numpy as np
 from mlsession.cache.handle import Handle
 from mlsession.cache.packs import about_key, encode_pack, pack_key, read_front
 from mlsession.cache.reader import PackReader, as_matrix
+from mlsession.cache.remembering import ENOUGH, Memory
 from mlsession.cache.trial import Trial
 from mlsession.cache.upkeep import look, make_room, merge_small, note_use
 from mlsession.errors import KeyExists
 from mlsession.extractors.halves import Halves
-from mlsession.store.protocol import Store
 
 Batch = Mapping[bytes, Halves]
 
@@ -37,6 +38,7 @@ class PackWriter:
         limit: int,
         pack_rows: int,
         reader: PackReader,
+        memory: Memory,
         trial: Trial,
     ) -> None:
         self._handle = handle
@@ -45,10 +47,12 @@ class PackWriter:
         self._limit = limit
         self._pack_rows = pack_rows
         self._reader = reader
+        self._memory = memory
         self._trial = trial
         self._held_bytes: int | None = None
         """What the cache holds, as far as is known; None before anybody has looked."""
         self._is_full = False
+        self._is_said = False
         self._calls: Queue[Callable[[], None] | None] = Queue(_MOST_WAITING)
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
@@ -66,7 +70,7 @@ class PackWriter:
 
     def close(self) -> None:
         """Waits until all is written; notes what was used, and makes room. Raises what the thread ran into."""
-        if self._thread is not None or self._reader.used:
+        if self._thread is not None or self._used or self._memory.num_new:
             self._submit(lambda: self._trial.attempt(self._finish))
         if self._thread is not None:
             self._calls.put(None)
@@ -81,37 +85,50 @@ class PackWriter:
         if front is None or self._is_full or not self._has_room(len(data)):
             self._is_full = True
             return
+        if not self._is_said:
+            self._say_what_it_is()
         key = pack_key(self._folder, data)
         # By its name nobody puts other bytes there, so what is replaced is the same, or damaged.
         with self._handle.use() as store:
             store.put(key, data)
         self._held_bytes = (self._held_bytes or 0) + len(data)
         self._reader.take(front, key, rows)
+        if self._memory.num_new >= ENOUGH:
+            self._memory.write(self._has_room_for_memo)
 
     def _has_room(self, size: int) -> bool:
         """Whether so many bytes fit, once older packs have gone. What this run uses is not deleted for it."""
-        used = self._reader.used
+        used = self._used
         with self._handle.use() as store:
             if self._held_bytes is None:
                 self._held_bytes = look(store).size_bytes
-                self._say_what_it_is(store)
             if self._held_bytes + size > self._limit >= size:
                 self._held_bytes = make_room(store, look(store), self._limit - size, used, self._folder)
             return self._held_bytes + size <= self._limit
 
-    def _say_what_it_is(self, store: Store) -> None:
+    def _has_room_for_memo(self, size: int) -> bool:
+        fits = self._has_room(size)
+        self._held_bytes = (self._held_bytes or 0) + (size if fits else 0)
+        return fits
+
+    @property
+    def _used(self) -> frozenset[str]:
+        """The packs and memos of this run."""
+        return self._reader.used | self._memory.keys
+
+    def _say_what_it_is(self) -> None:
+        self._is_said = True
         if self._about:
-            try:
+            with self._handle.use() as store, suppress(KeyExists):
                 store.put_if_absent(about_key(self._folder), self._about)
-            except KeyExists:
-                return
 
     def _finish(self) -> None:
-        used, packs = self._reader.used, self._reader.packs
+        self._memory.finish(self._has_room_for_memo)
+        used, packs = self._used, self._reader.packs
         with self._handle.use() as store:
             merged = merge_small(store, packs, self._folder, self._pack_rows)
             holding = look(store)
-            kept = {key for key in holding.packs if key in used or key == merged}
+            kept = {key for key in holding.sizes if key in used or key == merged}
             if kept:
                 note_use(store, holding, kept)
             make_room(store, holding, self._limit, kept, self._folder)

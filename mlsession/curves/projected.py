@@ -12,7 +12,9 @@ their own.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -81,13 +83,23 @@ def measured_points(judged: Judged, curves: Resampled) -> tuple[CurvePoint, ...]
             images=float(judged.images[size]),
             images_per_class=float(judged.images[size] / num_classes),
             accuracy=float(right[size].mean()),
-            accuracy_error=float(curves.accuracy[:, size].std()),
+            accuracy_error=max(float(curves.accuracy[:, size].std()), least_error(len(judged.labels))),
             log_loss=float(losses[size].mean()),
             log_loss_error=float(curves.losses[:, size].std()),
             recall=tuple((np.bincount(judged.labels, weights=right[size], minlength=num_classes) / counts).tolist()),
         )
         for size in range(len(judged.images))
     )
+
+
+def least_error(count: int) -> float:
+    """The standard error of an accuracy of `count` images that is left where drawing them anew leaves none.
+
+    In classes that are all right or all wrong nothing changes when images are drawn. So it is that of two mistakes in
+    four images more: Agresti and Coull, "Approximate is better than 'exact'" (1998), of no mistake.
+    """
+    share = 2 / (count + 4)
+    return math.sqrt(share * (1 - share) / (count + 4))
 
 
 def accuracy_laws(judged: Judged, curves: Resampled) -> PowerLaws:
@@ -101,21 +113,32 @@ def _weights(shares: Floats, count: int) -> Floats:
     return weights
 
 
-def projections(laws: PowerLaws, images: int, farthest: float) -> tuple[Estimate, tuple[Projection, ...]]:
-    """The accuracy expected of all images, and of more; numbers of images up to `farthest`."""
+def projections(
+    laws: PowerLaws, images: int, farthest: float, error: float = 0.0
+) -> tuple[Estimate, tuple[Projection, ...]]:
+    """The accuracy expected of all images, and of more; numbers of images up to `farthest`.
+
+    `error` is the least standard error of an accuracy, see `least_error`.
+    """
     now = 1 - laws.errors(np.array([float(images)]))[:, 0]
     found = []
     for factor in FACTORS:
         if factor * images <= farthest * (1 + _ROUNDING):
             then = 1 - laws.errors(np.array([factor * images]))[:, 0]
             more = round(factor * images)
-            found.append(Projection(factor=factor, images=more, accuracy=_estimate(then), gain=_estimate(then - now)))
-    return _estimate(now), tuple(found)
+            found.append(
+                Projection(factor=factor, images=more, accuracy=_estimate(then, error), gain=_estimate(then - now))
+            )
+    return _estimate(now, error), tuple(found)
 
 
-def _estimate(values: Floats) -> Estimate:
+def _estimate(values: Floats, error: float = 0.0) -> Estimate:
+    """Of a share with that standard error at least; of a gain, which may be below 0, without one."""
     low, high = np.quantile(values, (SURE, 1 - SURE)).tolist()
-    return Estimate(value=float(values.mean()), low=low, high=high)
+    value, reach = float(values.mean()), -NormalDist().inv_cdf(SURE) * error
+    if reach:
+        low, high = max(min(low, value - reach), 0.0), min(max(high, value + reach), 1.0)
+    return Estimate(value=value, low=low, high=high)
 
 
 def needed(laws: PowerLaws, images: int, farthest: float) -> tuple[Needed, ...]:

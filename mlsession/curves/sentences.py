@@ -7,6 +7,8 @@ from mlsession.display.plain import plain
 
 MOST_NAMED = 3
 """Classes in the second sentence."""
+FEWEST_TOLD = 5
+"""Images of a class: all of fewer may be wrong, or right, and say nothing of what more would bring."""
 
 
 def whole_sentence(curve: LearningCurve) -> str:
@@ -35,6 +37,11 @@ def whole_sentence(curve: LearningCurve) -> str:
 
 def class_sentence(curve: LearningCurve) -> str:
     """Of which classes to take more; where more of all are not said to be better, for the recall of these alone."""
+    few = [each for each in curve.outlook if each.images < FEWEST_TOLD]
+    if few:
+        named = ", ".join(f"{plain(each.label)} ({each.images:,})" for each in few[:MOST_NAMED])
+        more = f" and {len(few) - MOST_NAMED:,} more classes" if len(few) > MOST_NAMED else ""
+        return f"Of {named}{more} there are too few images to tell what more bring: take more of these first."
     worth = _worth(curve)
     if not worth:
         least = min(curve.outlook, key=lambda each: each.recall)

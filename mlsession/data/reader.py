@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from mlsession.clock import Clock
 from mlsession.store.protocol import Store
 from mlsession.store.sharing import shares_reads
+from mlsession.store.stamps import NO_STAMP, get_stamped, stamps
 
 
 class StoreHandles:
@@ -62,8 +64,10 @@ class SourceReader:
     `ReadPolicy.opener` gives the `open_store` that bears with a far source; `DataSource.reader` makes one with it.
     """
 
-    def __init__(self, open_store: Callable[[], Store]) -> None:
+    def __init__(self, open_store: Callable[[], Store], clock: Clock | None = None) -> None:
+        """`clock` tells how long ago files were changed; without it none is known by a stamp."""
         self._handles = StoreHandles(open_store)
+        self._clock = clock
 
     def opens_shared(self) -> bool:
         """Whether one handle serves all threads, so that many reads at once cost no more than few.
@@ -75,6 +79,25 @@ class SourceReader:
     def read(self, key: str) -> bytes:
         """The bytes of one image. Raises `KeyMissing` and other `StoreError`s."""
         return self._handles.here().get(key)
+
+    @property
+    def has_stamps(self) -> bool:
+        """Whether files may be known by stamps: those of this machine's disks."""
+        return self._clock is not None
+
+    def stamps(self, keys: Sequence[str]) -> list[bytes]:
+        """What the files of keys are known by now, without reading them: see `mlsession.store.stamps`; empty: nothing.
+
+        Raises what opening the store raises.
+        """
+        return stamps(self._handles.here(), keys)
+
+    def read_stamped(self, key: str) -> tuple[bytes, bytes]:
+        """The bytes of one image, and the stamp that stands for them from now on. Raises as `read` does."""
+        if self._clock is None:
+            return self.read(key), NO_STAMP
+        read = get_stamped(self._handles.here(), key)
+        return read.data, read.settled(self._clock.now().timestamp())
 
     def close(self) -> None:
         """Releases every thread's handle. Only when no thread reads any more."""

@@ -26,7 +26,7 @@ from mlsession.data.sources.manifests import ByManifest, located_table
 from mlsession.data.sources.place import Labeling, Place
 from mlsession.errors import InvalidParameter
 from mlsession.session.phase import Json
-from mlsession.store import Store, join_url, parent_url, redact
+from mlsession.store import Store, is_local, join_url, parent_url, redact
 from mlsession.store.reading import ReadPolicy
 
 
@@ -199,7 +199,8 @@ class DataSource:
         A far source is tried again, as `policy` says. Opening it, which is done when it is first needed, raises what
         `open` raises.
         """
-        return SourceReader((policy or ReadPolicy()).opener(self.url, self.open))
+        policy = policy or ReadPolicy()
+        return SourceReader(policy.opener(self.url, self.open), policy.clock if is_local(self.url) else None)
 
     def index(self, *, min_classes: int = 2, policy: ReadPolicy | None = None) -> ImageIndex:
         """List the images. To train takes two classes; test data may have fewer. A far source is tried again, as

@@ -15,6 +15,7 @@ from mlsession.errors import (
     InvalidParameter,
     KeyMissing,
     MLSessionError,
+    ModifiedTrainingData,
     SessionTakenOver,
     StoreDenied,
     StoreError,
@@ -34,6 +35,9 @@ _STORE: Mapping[str, type[StoreError]] = MappingProxyType(
 _STOPS = frozenset(each.__name__ for each in (Cancelled, Interrupted, WorkerLost))
 _MOST_TEXT = 4_000
 """Characters that are told; an error's text may hold whole arrays."""
+_CHANGES = ("added", "removed", "relabeled", "replaced")
+_MOST_KEYS = 1_000
+"""Of images that have changed; where there are more, only the text is told."""
 
 
 def failure_to_json(error: BaseException) -> dict[str, Json]:
@@ -47,6 +51,10 @@ def failure_to_json(error: BaseException) -> dict[str, Json]:
     if isinstance(error, InvalidParameter):
         value = error.value if isinstance(error.value, str | int | float | bool | None) else repr(error.value)
         about = {"parameter": error.parameter, "value": value, "reason": error.reason[:_MOST_TEXT]}
+    if isinstance(error, ModifiedTrainingData):
+        changes: dict[str, Json] = {name: list(getattr(error, name)) for name in _CHANGES}
+        if sum(len(keys) for keys in changes.values() if isinstance(keys, list)) <= _MOST_KEYS:
+            about = {"changes": changes, "cure": error.cure, "what": error.what}
     return {
         "kind": kind,
         "text": text[:_MOST_TEXT],
@@ -74,8 +82,16 @@ def failure_from_json(told: Mapping[str, Json], who: str) -> MLSessionError:
     if kind == InvalidParameter.__name__:
         reason = f"{told.get('reason', '')} ({who} on {told.get('host') or 'another machine'})"
         return InvalidParameter(str(told.get("parameter", "")), told.get("value"), reason)
+    if kind == ModifiedTrainingData.__name__ and isinstance(changes := told.get("changes"), dict):
+        added, removed, relabeled, replaced = (_keys(changes.get(name)) for name in _CHANGES)
+        cure, what = str(told.get("cure", "")), str(told.get("what", ""))
+        return ModifiedTrainingData(added, removed, relabeled, replaced, cure, what)
     if kind == SessionTakenOver.__name__:
         return SessionTakenOver(where)
     if whose == "usage":
         return UsageError(where)
     return MLSessionError(where) if whose == "ours" else InternalError(where)
+
+
+def _keys(value: Json) -> tuple[str, ...]:
+    return tuple(map(str, value)) if isinstance(value, list) else ()

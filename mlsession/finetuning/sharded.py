@@ -9,7 +9,7 @@ Torch's FSDP2 does it, `torch.distributed.fsdp.fully_shard`. Sources: Rajbhandar
 toward training trillion parameter models" (SC 2020), stage 3; Zhao et al., "PyTorch FSDP" (VLDB 2023).
 
 All ranks gather together, so each runs the network as often as the others: who has fewer images adds a black one that
-counts for nothing.
+counts for nothing. Where one of them runs out of memory all stop, see `lockstep`.
 """
 
 from __future__ import annotations
@@ -26,12 +26,16 @@ from mlsession.devices.crew import Crew
 from mlsession.devices.world import World
 from mlsession.errors import InvalidParameter
 from mlsession.finetuning.layout import rows_of
+from mlsession.finetuning.lockstep import Gathering, Lockstep, Scattering
 from mlsession.finetuning.point import Point, Stretch, laid_out, sizes_of
 from mlsession.finetuning.runtime import TuningRuntime
 from mlsession.finetuning.tuner import Part, Pixels, Tuner, device_of
 
-_NEEDED = ("set_gradient_divide_factor", "set_force_sum_reduction_for_comms")
-"""Of FSDP2: without them it gives the mean over the devices, which is rounded once more."""
+_NEEDED = (
+    *("set_gradient_divide_factor", "set_force_sum_reduction_for_comms"),
+    *("set_custom_all_gather", "set_custom_reduce_scatter"),
+)
+"""Of FSDP2: without the first two it gives the mean over the devices, which is rounded once more."""
 _CURE = "use 'ddp', or leave it out"
 
 
@@ -67,19 +71,33 @@ class ShardedTuner(Tuner):
     """See `Tuner`; one thread alone, since gathering takes turns."""
 
     def __init__(
-        self, whole: nn.Sequential, shared: Sequence[nn.Parameter], blank: Part, runtime: TuningRuntime, crew: Crew
+        self,
+        whole: nn.Sequential,
+        shared: Sequence[nn.Parameter],
+        blank: Part,
+        runtime: TuningRuntime,
+        crew: Crew,
+        lockstep: Lockstep,
     ) -> None:
-        """`whole`: network and head, shared by FSDP2; `shared` are the parameters that are tuned, as that has them."""
+        """`whole`: network and head, shared by FSDP2; `shared` are the parameters that are tuned, as that has them.
+
+        `lockstep` is that of its exchanges.
+        """
         super().__init__(whole[0], whole[1], runtime)
         self._whole: Any = whole
         self._shared = tuple(shared)
         self._blank = blank
         self._crew = crew
+        self._lockstep = lockstep
 
     def gradients(self, point: Point, parts: Sequence[Part], images: int, factor: float, rounds: int = 0) -> None:
-        """See `Tuner.gradients`; the gradients are those of all devices together, of this one's part."""
-        counted = np.zeros(3)
-        with self._crew.noticing():
+        """See `Tuner.gradients`; the gradients are those of all devices together, of this one's part.
+
+        Without memory on any of them each raises, this one what torch raises or `OthersLackMemory`, and the network is
+        good for nothing any more.
+        """
+        with self._crew.noticing(), self._lockstep.whole():
+            counted = np.zeros(3)
             for part in (*parts, *[self._blank] * (rounds - len(parts))):
                 with self._autocast():
                     logits = self._whole(self._moved(part.pixels))
@@ -88,19 +106,21 @@ class ShardedTuner(Tuner):
                 torch.autograd.backward(loss * (factor / images))
                 labels = torch.from_numpy(part.labels).to(self._device)
                 counted += (float(loss.detach()), int((logits.detach().argmax(dim=1) == labels).sum()), 0.0)
-        # What the forward pass leaves out has none.
-        found = [torch.zeros_like(_local(each)) if each.grad is None else _local(each.grad) for each in self._shared]
-        point.add(found, counted.tolist())
-        for parameter in self._shared:
-            parameter.grad = None
+            # What the forward pass leaves out has none.
+            found = [
+                torch.zeros_like(_local(each)) if each.grad is None else _local(each.grad) for each in self._shared
+            ]
+            point.add(found, counted.tolist())
+            for parameter in self._shared:
+                parameter.grad = None
 
     def logits(self, pixels: Pixels, size: int, rounds: int = 0) -> npt.NDArray[np.float32]:
-        """See `Tuner.logits`."""
+        """See `Tuner.logits`, and `gradients` on what happens without memory."""
         cut = [pixels[start : start + size] for start in range(0, len(pixels), size)]
         found: list[npt.NDArray[np.float32]] = []
         self._whole.eval()
         # Not in inference mode: what is gathered there could not be used to train again.
-        with self._crew.noticing(), torch.no_grad(), self._autocast():
+        with self._crew.noticing(), self._lockstep.whole(), torch.no_grad(), self._autocast():
             for part in (*cut, *[self._blank.pixels] * (rounds - len(cut))):
                 found.append(self._whole(self._moved(part)).float().cpu().numpy())
         self._whole.reshard()
@@ -134,6 +154,7 @@ def shared_out(
     own = [(nn.Parameter(_rows(each.detach(), crew)), distance) for each, distance in tuned]
     device = device_of(runtime)
     mesh: Any = crew.mesh(device.type)
+    lockstep = Lockstep(crew)
     try:
         for parameter in whole.parameters():
             parameter.data = parameter.data.contiguous()  # It takes no others.
@@ -141,13 +162,15 @@ def shared_out(
             shared: Any = fully_shard(module, mesh=mesh, reshard_after_forward=True)
             shared.set_gradient_divide_factor(1.0)
             shared.set_force_sum_reduction_for_comms(True)
+            shared.set_custom_all_gather(Gathering(lockstep))
+            shared.set_custom_reduce_scatter(Scattering(lockstep))
     except (NotImplementedError, ValueError) as error:
         raise InvalidParameter("strategy", "fsdp", f"this network cannot be shared so ({error}); {_CURE}") from error
     by_name = dict(whole.named_parameters())
     parameters = [by_name[name] for name in wanted]
     flat = torch.cat([size.reshape(-1) for size in sizes]).to(device)
     point = ShardedPoint(parameters, flat, laid_out(own, layer_decay), device)
-    return point, ShardedTuner(whole, parameters, blank, runtime, crew)
+    return point, ShardedTuner(whole, parameters, blank, runtime, crew, lockstep)
 
 
 def _rows(values: torch.Tensor, crew: Crew) -> torch.Tensor:

@@ -65,10 +65,24 @@ class Layer:
         return layer
 
 
-def check_features(features: Array, width: int) -> None:
-    """Raises `InvalidParameter` unless `features` is float32 [n, width]."""
+def of_features(layer: Layer, features: Array) -> Array:
+    """float32 [n, outputs]: what the first layer of a head makes of features.
+
+    Raises `InvalidParameter` unless they are float32 [n, inputs], every element finite: else the probabilities would be
+    no numbers either, and the first class would pass for the answer.
+    """
+    width = layer.weight.shape[1]
     if features.ndim != 2 or features.shape[1] != width or features.dtype != np.float32:
         raise InvalidParameter("features", f"{features.dtype} {features.shape}", f"must be float32 [n, {width}]")
+    with np.errstate(invalid="ignore"):
+        outputs = layer(features)
+    # There are far fewer of these, and what is not finite shows in each one of its row.
+    if not np.isfinite(outputs).all():
+        finite = np.isfinite(features).all(axis=1)
+        if not finite.all():
+            reason = "it is infinite or not a number; choose another feature extractor, or leave that image out"
+            raise InvalidParameter("features", f"row {int(finite.argmin())}", reason)
+    return outputs
 
 
 def softmax(logits: Array) -> Array:

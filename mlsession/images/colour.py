@@ -28,6 +28,9 @@ BACKGROUND = (255, 255, 255)
 _WIDE_FORMATS_OF_16_BITS = frozenset({"PNG", "PPM", "JPEG2000"})
 """Formats whose deep greys Pillow may hand over as 32-bit integers that fill 0..65535."""
 
+_UNUSABLE = (ImageCms.PyCMSError, OSError, ValueError, TypeError)
+"""What Pillow raises for a profile that is damaged, or of another kind of picture."""
+
 _STRIP_PIXELS = 2**20
 
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANES, _SAMPLE_FORMAT = 258, 262, 284, 339
@@ -78,9 +81,9 @@ def _managed(image: Image.Image, profile: bytes) -> Image.Image | None:
     """`image` in sRGB by its profile; None where the profile is damaged, of another kind of picture, or sRGB itself."""
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        space = source.profile.xcolor_space.strip()
-        if space == "RGB" and ImageCms.getProfileDescription(source).startswith("sRGB"):
+        if _describes_srgb(source):
             return None
+        space = source.profile.xcolor_space.strip()
         if space == "RGB" and image.mode not in ("1", "L", "CMYK", "LAB"):
             fitting = image.convert("RGB")
         elif space == "GRAY" and image.mode in ("1", "L"):
@@ -93,8 +96,21 @@ def _managed(image: Image.Image, profile: bytes) -> Image.Image | None:
         return ImageCms.profileToProfile(
             fitting, source, target, renderingIntent=ImageCms.Intent.PERCEPTUAL, outputMode="RGB"
         )
-    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+    except _UNUSABLE:
         return None
+
+
+def is_srgb(profile: bytes) -> bool:
+    """Whether an embedded profile says that colours are sRGB as they are; False for one that cannot be used."""
+    try:
+        return _describes_srgb(ImageCms.ImageCmsProfile(io.BytesIO(profile)))
+    except _UNUSABLE:
+        return False
+
+
+def _describes_srgb(profile: ImageCms.ImageCmsProfile) -> bool:
+    is_rgb = profile.profile.xcolor_space.strip() == "RGB"
+    return is_rgb and ImageCms.getProfileDescription(profile).startswith("sRGB")
 
 
 def _tag(image: Image.Image, tag: int) -> int | None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +32,7 @@ __all__ = [
     "PREPARATION",
     "STRICT",
     "ReadingRules",
+    "SquareAndWide",
     "decode_image",
     "inspect_image",
     "prepare_image",
@@ -39,6 +41,9 @@ __all__ = [
 
 PIXEL_LIMIT = 225_000_000
 """A picture of so many pixels or more is refused by its header, before memory is taken for it."""
+
+SquareAndWide: TypeAlias = tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]
+"""What `prepare_wide` gives."""
 
 _TILE_WIDTH, _TILE_LENGTH = 322, 323
 """Tags of TIFF."""
@@ -83,9 +88,7 @@ def prepare_image(data: bytes, name: str, side: int = 256, rules: ReadingRules =
     return np.array(to_square(inspect_image(data, name, ENOUGH * side, rules).picture, side))
 
 
-def prepare_wide(
-    data: bytes, name: str, side: int, rules: ReadingRules = STRICT
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+def prepare_wide(data: bytes, name: str, side: int, rules: ReadingRules = STRICT) -> SquareAndWide:
     """What `prepare_image` gives, uint8 [side, side, 3], and the larger picture around it that views are cut out of.
 
     That is uint8 [H, W, 3]: see `geometry.to_wide`. The file is decoded once. Raises what `prepare_image` raises.

@@ -21,7 +21,8 @@ _NEXT_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])")
 """Of JPEG: what is no stuffed byte, no restart marker, and no filling."""
 _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 _START_OF_IMAGE, _END_OF_IMAGE, _START_OF_SCAN = 0xD8, 0xD9, 0xDA
-_END = bytes([0xFF, _END_OF_IMAGE])
+END = bytes([0xFF, _END_OF_IMAGE])
+"""What ends a JPEG."""
 _SEQUENTIAL, _PROGRESSIVE = (0xC0, 0xC1), (0xC2, 0xCA)
 """Frame headers with Huffman codes; and of both codings."""
 
@@ -30,7 +31,7 @@ _JUNK = bytes(range(1, 255, 7)) * 8
 
 
 @dataclass(frozen=True, slots=True)
-class _Scan:
+class Scan:
     """One pass over the picture: which coefficients of which components it brings, and to which bit."""
 
     components: tuple[int, ...]
@@ -54,18 +55,18 @@ def jpeg_flaw(data: bytes, image: Image.Image, again: Again) -> str:
     that is cut in the very last scan, sequential ones that lack a part of their last row of blocks, and arithmetic
     coding, where data may lawfully end early.
     """
-    frame, components, scans = 0, 0, list[_Scan]()
-    for marker, start, end in _segments(data):
+    frame, components, scans = 0, 0, list[Scan]()
+    for marker, start, end in segments(data):
         if marker == _START_OF_SCAN:
-            if data.rfind(_END) < end:
+            if data.rfind(END) < end:
                 return in_zeros("JPEG") if num_zeros_at_end(data) >= ZEROS else too_early("JPEG")
-            scans.append(_scan(data[start:end], end))
+            scans.append(scan_of(data[start:end], end))
             if frame in _SEQUENTIAL and len(scans[0].components) == components and not _is_grey(image):
                 return ""
         elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and not frame:
             frame, components = marker, data[start + 5] if end - start > 5 else 0
     if frame in _PROGRESSIVE:
-        return "" if _bring_everything(scans, components) else too_early("JPEG")
+        return "" if bring_everything(scans, components) else too_early("JPEG")
     if frame not in _SEQUENTIAL or not scans:
         return ""
     if len({component for scan in scans for component in scan.components}) < components:
@@ -73,7 +74,7 @@ def jpeg_flaw(data: bytes, image: Image.Image, again: Again) -> str:
     return too_early("JPEG") if _reads_on(data, scans[-1].start, image, again) else ""
 
 
-def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+def segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     """The markers of the first picture in a JPEG with where their contents begin and end, up to its end."""
     place = 2
     while found := _NEXT_MARKER.search(data, place):
@@ -87,14 +88,14 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
         place = end
 
 
-def _scan(header: bytes, start: int) -> _Scan:
+def scan_of(header: bytes, start: int) -> Scan:
     """A scan by the content of its header (ITU-T T.81, B.2.3); of a damaged one what there is."""
     count = header[0] if header else 0
     first, last, bits = (*header[1 + 2 * count : 4 + 2 * count], 0, 0, 0)[:3]
-    return _Scan(tuple(header[1 : 1 + 2 * count : 2]), first, min(last, 63), bits & 15, start)
+    return Scan(tuple(header[1 : 1 + 2 * count : 2]), first, min(last, 63), bits & 15, start)
 
 
-def _bring_everything(scans: Sequence[_Scan], components: int) -> bool:
+def bring_everything(scans: Sequence[Scan], components: int) -> bool:
     """Whether scans bring all 64 coefficients of each component down to the last bit."""
     done: dict[int, set[int]] = {}
     for scan in scans:

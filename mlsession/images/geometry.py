@@ -44,6 +44,16 @@ def to_square(picture: Image.Image, side: int) -> Image.Image:
     return picture.resize((side, side), Image.Resampling.BILINEAR, box=square_box(*picture.size))
 
 
+def wide_frame(width: int, height: int, side: int) -> tuple[tuple[int, int], tuple[float, float, float, float]]:
+    """The size (width, height) of what `to_wide` gives, and which part of the picture that is, as `square_box`."""
+    short = min(width, height)
+    kept_width, kept_height = min(width, 2 * short), min(height, 2 * short)
+    left, upper = (width - kept_width) / 2, (height - kept_height) / 2
+    scale = min(2 * side / short, 1.0)
+    size = (max(round(kept_width * scale), 1), max(round(kept_height * scale), 1))
+    return size, (left, upper, left + kept_width, upper + kept_height)
+
+
 def to_wide(picture: Image.Image, side: int) -> Image.Image:
     """The picture, for cutting squares of `side` out of it: bounded in size, and sharp enough for squares half as wide.
 
@@ -51,9 +61,5 @@ def to_wide(picture: Image.Image, side: int) -> Image.Image:
     """
     from PIL import Image
 
-    short = min(picture.size)
-    width, height = (min(length, 2 * short) for length in picture.size)
-    left, upper = ((length - kept) / 2 for length, kept in zip(picture.size, (width, height), strict=True))
-    scale = min(2 * side / short, 1.0)
-    size = (max(round(width * scale), 1), max(round(height * scale), 1))
-    return picture.resize(size, Image.Resampling.BILINEAR, box=(left, upper, left + width, upper + height))
+    size, box = wide_frame(*picture.size, side)
+    return picture.resize(size, Image.Resampling.BILINEAR, box=box)

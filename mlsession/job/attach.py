@@ -7,11 +7,20 @@ is. New records and beats become the events that the job itself would have emitt
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from mlsession.errors import Cancelled, Interrupted, InvalidParameter, SessionTakenOver, StoreUnavailable
+from mlsession.errors import (
+    Cancelled,
+    Interrupted,
+    InvalidParameter,
+    SessionFailed,
+    SessionTakenOver,
+    StoreError,
+    StoreUnavailable,
+)
 from mlsession.events import StopRequested, StoreRetried, WaitingForWriter, WriterLost
 from mlsession.job.context import JobContext
 from mlsession.session.log.records import Outcome
@@ -92,6 +101,8 @@ class _Follower:
         self._lost = False
         self._asked: tuple[str, int] | None = None
         """Writer and opening that were asked to stop."""
+        self._left = 0
+        """The opening for whose successor word was left."""
         backoff = Backoff(longest=10.0, give_up_after=options.store_patience)
         self._store = RetryingStore(
             store, context.clock, backoff, self._on_retry, self._us.name, heed=self._heed_interruption
@@ -101,7 +112,14 @@ class _Follower:
     def run(self) -> None:
         """Returns once the session is finished; raises how it ended otherwise."""
         self._say_if_old()
-        while not self._turn():
+        while True:
+            try:
+                if self._turn():
+                    return
+            except (Cancelled, Interrupted, SessionFailed):
+                if not self._leave_word():
+                    raise
+                continue  # Somebody may have opened the session in that moment, and knows nothing of it.
             self._pause()
 
     def _turn(self) -> bool:
@@ -181,6 +199,21 @@ class _Follower:
         request_stop(self._store, known.opening, reason)
         self._asked = (known.writer, known.opening)
         self._emit(StopRequested(opening=known.opening, reason=reason))
+
+    def _leave_word(self) -> bool:
+        """Has workers that a launcher is just starting again stop as well; False where that is not asked, or done.
+
+        They look what the opening before theirs was asked.
+        """
+        asked, known = self._stop.request, self._tail.known
+        if asked is None or asked.kind is not StopKind.CANCELLED or not known.may_go_on:
+            return False
+        if self._left == known.opening or self._asked == (known.writer, known.opening):
+            return False
+        self._left = known.opening
+        with suppress(StoreError):  # Who may only read a session cannot stop it.
+            request_stop(self._store, known.opening, asked.reason)
+        return True
 
     def _pause(self) -> None:
         """Waits until the next turn, or until this job is asked to stop."""

@@ -12,7 +12,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from mlsession.events import Event
 from mlsession.job.context import JobContext
 from mlsession.job.handed import VARIABLE, handed, write_launcher
 from mlsession.job.report import ReportReader
+from mlsession.job.workplace import worker_folder
 from mlsession.processor import usable_processors
 from mlsession.session.parameters import SessionParameters
 from mlsession.session.phase import Json
@@ -62,13 +62,13 @@ def run_workers(
     interrupted, it has the launcher end the workers, who save first. Raises `InvalidParameter` where the storage
     options cannot be handed over.
     """
-    with tempfile.TemporaryDirectory(prefix="mlsession-workers-", ignore_cleanup_errors=True) as folder:
-        report, printed, launcher = (Path(folder, name) for name in ("events.jsonl", "printed.txt", "launcher"))
+    with worker_folder() as folder:
+        report, printed, launcher = (folder / name for name in ("events.jsonl", "printed.txt", "launcher"))
         told = handed(parameters, access, str(report), str(launcher))
         environment = _environment(told.encode(), parameters.grace_seconds)
         with printed.open("wb") as output:
             process = subprocess.Popen(
-                _command(redact(str(parameters.url)), count, folder),
+                _command(redact(str(parameters.url)), count, str(folder)),
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -82,7 +82,7 @@ def run_workers(
         finally:
             _end(process)
             _tell(reader, context.emit)
-        return Ended(code=process.returncode, failure=reader.failure, last_words=last_words(Path(folder), printed))
+        return Ended(code=process.returncode, failure=reader.failure, last_words=last_words(folder, printed))
 
 
 def _stay(

@@ -74,21 +74,22 @@ def macro_intervals(confusion: Array) -> MacroIntervals:
 def calibration_interval(table: Array) -> Interval:
     """Of the expected calibration error of a `calibration_table`; NaN without images.
 
-    Bins and whether an image is right are drawn anew, confidences are the means of their bins. The error that is found
-    is too large with few images, in what is drawn anew once more: so the percentiles are reflected at it. The lower
-    end is 0 where chance alone would do.
+    Bins and whether an image is right are drawn anew, confidences are the means of their bins. Before, two right and
+    two wrong images are added, spread as the others are: otherwise 100 of 100 right would leave no doubt. The error
+    that is found is too large with few images, in what is drawn anew once more: so the percentiles are reflected at it.
+    The lower end is 0 where chance alone would do.
     """
     count = int(table[:, 0].sum())
     if not count:
         return UNKNOWN
-    right, wrong = table[:, 1], table[:, 0] - table[:, 1]
-    drawn = keyed_generator(_SEED, "bootstrap of a calibration table").multinomial(
-        count, np.concatenate([right, wrong]) / count, size=REPLICATES
-    )
-    rights, wrongs = drawn[:, : len(table)], drawn[:, len(table) :]
-    gaps = np.abs((rights + wrongs) * _mean_confidence(table) - rights).sum(axis=1) / count
+    more = _ADDED * table[:, 0] / count
+    right, wrong = table[:, 1] + more, table[:, 0] - table[:, 1] + more
+    shares = np.concatenate([right, wrong]) / (count + 2 * _ADDED)
+    drawn = keyed_generator(_SEED, "bootstrap of a calibration table").multinomial(count, shares, size=REPLICATES)
+    gaps = _gaps(drawn[:, : len(table)], drawn[:, len(table) :], table) / count
+    centre = float(_gaps(right, wrong, table)) / (count + 2 * _ADDED)
     found = expected_calibration_error(table)
-    low, high = _around(found, 2 * found - gaps)
+    low, high = _around(found, found + centre - gaps)
     return (0.0 if found <= chance_calibration_error(table) else low), high
 
 
@@ -108,6 +109,12 @@ def chance_calibration_error(table: Array) -> float:
     )
     gaps = np.abs(counts * confidence - rights).sum(axis=1) / int(counts.sum())
     return float(np.quantile(gaps, 0.95))
+
+
+def _gaps(rights: Array, wrongs: Array, table: Array) -> Array:
+    """float64 [...] of [..., bins]: by how many images the bins' sums of confidences differ from what is right."""
+    gaps: Array = np.abs((rights + wrongs) * _mean_confidence(table) - rights).sum(axis=-1)
+    return gaps
 
 
 def _totals(cells: tuple[Array, ...], weights: Array, classes: int) -> tuple[Array, Array, Array]:

@@ -55,8 +55,8 @@ class CertainFigures(ClassifierFigures):
 
     @property
     def log_loss_interval(self) -> Interval:
-        """The log loss's (normal approximation)."""
-        return intervals.mean_interval(self.log_loss, self.log_loss_deviation, self.count)
+        """The log loss's (normal approximation, once two images of each kind are added)."""
+        return intervals.loss_interval(self.log_loss, self.log_loss_deviation, self.count, len(self.classes))
 
     @property
     def roc_auc_ovr_interval(self) -> Interval:

@@ -20,6 +20,7 @@ from mlsession.augment.views import ViewPlan
 from mlsession.cache.handle import Handle
 from mlsession.cache.packs import PACK_ROWS, folder_about, folder_of, rows_of_a_pack
 from mlsession.cache.reader import PackReader
+from mlsession.cache.remembering import Memory
 from mlsession.cache.trial import Trial
 from mlsession.cache.writer import PackWriter
 from mlsession.extractors.halves import Halves
@@ -61,16 +62,20 @@ class FeatureCache:
         about: bytes = b"",
         limit: int = CACHE_BYTES,
         pack_rows: int = PACK_ROWS,
+        trusts_stamps: bool = True,
     ) -> None:
         """`about` says what the folder is of (`folder_about`), for people.
 
         All packs of the cache, of other extractors, too, have at most `limit` bytes when this run ends: those used
-        longest ago go, never those that it has used itself; where these alone are too large, it adds no more.
+        longest ago go, never those that it has used itself; where these alone are too large, it adds no more. With
+        `trusts_stamps` off, what files are known to hold is not believed.
         """
         self._trial = Trial(on_failure)
         self._handle = Handle(open_store)
         self._reader = PackReader(self._handle, folder, self._trial)
-        self._writer = PackWriter(self._handle, folder, about, limit, pack_rows, self._reader, self._trial)
+        self.memory = Memory(self._handle, self._trial, is_trusted=trusts_stamps)
+        """What files are known to hold."""
+        self._writer = PackWriter(self._handle, folder, about, limit, pack_rows, self._reader, self.memory, self._trial)
         self._pack_rows = pack_rows
         self._lock = threading.Lock()
         self._new: dict[bytes, Halves] = {}

@@ -35,8 +35,8 @@ from mlsession.heads.selecting.folded import FoldedRows
 from mlsession.heads.selecting.path import Path
 from mlsession.heads.selecting.trial import TURN, Outcome, of_prefix
 from mlsession.phases.chosen_extractor import CHOSEN, USED, ExtractorChoice
+from mlsession.phases.featured import Picture
 from mlsession.phases.features import FeatureTable, halves
-from mlsession.phases.featurize import Picture
 from mlsession.phases.folding import LEAST_JUDGED, Folding
 from mlsession.phases.sampled import Sample, rows_by
 from mlsession.phases.sharing import FeatureSource

@@ -7,12 +7,13 @@
 
 Additive output, one row for each readable image: `part` uint8, `row` int64, and what `result_columns` keeps. `row` is
 the image's place in the corpus, of test images that in the test set. Every state holds the exact sums so far, from
-which the metrics follow, and how many of the images to measure on are among those trained on, byte for byte.
+which the metrics follow, and how many of the images to measure on are among those trained on, byte for byte; the last
+one also how large some of the training images are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,9 +27,9 @@ from mlsession.heads.protocol import Head
 from mlsession.metrics.evaluation import EvaluationSums
 from mlsession.metrics.images import result_columns
 from mlsession.phases.corpus import Corpus, Part
-from mlsession.phases.evaluated import MEASURED, PARTS, Leaked, encode_sums, leaked_of, sums_of
+from mlsession.phases.evaluated import MEASURED, PARTS, SHORT_SIDES, Leaked, encode_sums, leaked_of, sums_of
+from mlsession.phases.featured import readable_rows
 from mlsession.phases.features import BLOCK, FeatureTable
-from mlsession.phases.featurize import readable_rows
 from mlsession.phases.pictures import BATCH
 from mlsession.phases.sharing import FeatureSource
 from mlsession.session.log.blobs import as_written
@@ -48,6 +49,8 @@ class _Done:
     skipped: list[Json] = field(default_factory=list)
     items: int = 0
     iteration: int = 0
+    short_sides: tuple[int | None, ...] | None = None
+    """See `evaluated.short_sides_of`; None until the last step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +74,12 @@ class Evaluating:
         featurizer: FeatureSource,
         numerics: Callable[[], AbstractContextManager[None]],
         again: LookedAtAgain | None = None,
+        short_sides: Callable[[], Sequence[int | None]] = tuple,
     ) -> None:
-        """`featurizer` is for the test images; the corpus's own features are those extracted, or made `again`."""
+        """`featurizer` is for the test images; the corpus's own features are those extracted, or made `again`.
+
+        `short_sides` looks at some of the training images, see `evaluated.short_sides_of`.
+        """
         self._classes = classes
         self._head = head
         self._load_table = load_table
@@ -80,6 +87,7 @@ class Evaluating:
         self._featurizer = featurizer
         self._numerics = numerics
         self._again = again
+        self._short_sides = short_sides
         self._trained_on = DigestMap(np.empty((0, DIGEST_BYTES), dtype=np.uint8))
 
     def run(self, state: PhaseState | None) -> Iterator[Step]:
@@ -95,6 +103,7 @@ class Evaluating:
             for adds, notices in self._turns(table, originals, blocks, done):
                 done.iteration += 1
                 last = done.iteration == total
+                done.short_sides = tuple(self._short_sides()) if last else None
                 yield Step(
                     iteration=done.iteration,
                     total=total,
@@ -157,7 +166,7 @@ class Evaluating:
 
     def _test_turns(self, test: Part, first: int, done: _Done) -> Iterator[tuple[Arrays, tuple[Notice, ...]]]:
         rows = range(first, len(test.keys))
-        for pictures in self._featurizer.batches(rows, test.keys.__getitem__, test.bytes_of):
+        for pictures in self._featurizer.batches(rows, test.keys.__getitem__, test.bytes_of, stamps=test):
             done.items += len(pictures)
             bad = [picture for picture in pictures if not picture.is_readable]
             done.skipped.extend([picture.row, picture.reason] for picture in bad)
@@ -223,5 +232,6 @@ def _snapshot(done: _Done) -> PhaseState:
             "skipped": list(done.skipped),
             **sums,
             "leaked": {part: leaked.to_json() for part, leaked in done.leaked.items()},
+            **({} if done.short_sides is None else {SHORT_SIDES: list(done.short_sides)}),
         },
     )

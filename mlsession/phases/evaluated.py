@@ -12,13 +12,15 @@ from mlsession.errors import DamagedData
 from mlsession.metrics.evaluation import WHOLE_NUMBERS, EvaluationSums
 from mlsession.metrics.report import ClassifierMetrics
 from mlsession.session.log.blobs import as_written
-from mlsession.session.log.members import as_count, as_object
+from mlsession.session.log.members import as_count, as_list, as_object
 from mlsession.session.phase import Array, Json, Past, Phase, PhaseState
 
 PartName = Literal["training", "validation", "test"]
 PARTS: tuple[PartName, ...] = ("training", "validation", "test")
 MEASURED: tuple[PartName, ...] = ("validation", "test")
 """The parts that nothing is trained on, so that what is found on them is to be expected of other images."""
+SHORT_SIDES = "short_sides"
+"""Under that name a last state has what `short_sides_of` reads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,16 @@ def leaked_of(state: PhaseState) -> dict[str, Leaked]:
         return {
             name: Leaked(images=as_count(part["images"]), right=as_count(part["right"])) for name, part in parts.items()
         }
+
+
+def short_sides_of(state: PhaseState) -> tuple[int | None, ...]:
+    """Pixels of the shorter side of each of some training images, None where the file is too large for a small picture.
+
+    () where nobody could tell, as in sessions of earlier versions. Raises `DamagedData` for another state.
+    """
+    with as_written("state of evaluating"):
+        listed = as_list(state.data.get(SHORT_SIDES, []))
+        return tuple(None if side is None else as_count(side) for side in listed)
 
 
 def encode_sums(sums: Mapping[str, EvaluationSums]) -> tuple[dict[str, Array], dict[str, Json]]:

@@ -25,7 +25,7 @@ import numpy.typing as npt
 from mlsession.errors import UnreadableImage, UnusableData
 from mlsession.phases.contents import Contents, copies_among, original_facts
 from mlsession.phases.corpus import Corpus
-from mlsession.phases.featurize import Picture
+from mlsession.phases.featured import Picture
 from mlsession.phases.pictures import BATCH
 from mlsession.phases.sharing import FeatureSource
 from mlsession.session.log.blobs import as_written
@@ -108,12 +108,12 @@ class Extracting:
 
     def _batches(self, done: int) -> Iterator[tuple[Picture, ...]]:
         """Both sources' images that are not done yet."""
-        training = len(self._corpus.training.keys)
+        corpus, training = self._corpus, len(self._corpus.training.keys)
         yield from self._featurizer.batches(
-            range(done, training), self._corpus.key, self._corpus.bytes_of, self._images_a_step, augmented=True
+            range(done, training), corpus.key, corpus.bytes_of, self._images_a_step, augmented=True, stamps=corpus
         )
-        rest = range(max(done, training), len(self._corpus))
-        yield from self._featurizer.batches(rest, self._corpus.key, self._corpus.bytes_of)
+        rest = range(max(done, training), len(corpus))
+        yield from self._featurizer.batches(rest, corpus.key, corpus.bytes_of, stamps=corpus)
 
     def _num_batches(self, images: int) -> int:
         """In how many batches the first images are done."""

@@ -7,45 +7,25 @@ import itertools
 import threading
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
 
 import numpy as np
-import numpy.typing as npt
 
-from mlsession.augment.making import Pixels, ViewMaker
+from mlsession.augment.making import Pixels, Together, ViewMaker
 from mlsession.augment.views import ViewPlan
+from mlsession.cache.remembering import Memory
 from mlsession.errors import UnreadableImage
 from mlsession.extractors.halves import Halves, to_half
 from mlsession.extractors.protocol import FeatureExtractor
-from mlsession.images.decode import STRICT, ReadingRules
+from mlsession.images.decode import STRICT, ReadingRules, SquareAndWide
 from mlsession.phases.cache import view_key
 from mlsession.phases.claims import Claims
+from mlsession.phases.corpus import StampedRows
 from mlsession.phases.donation import FeatureRows
+from mlsession.phases.featured import Picture
 from mlsession.phases.pictures import BATCH, WHOLE, Read, Share, worked_batches
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Picture:
-    """One image of a data source, and the features of its views."""
-
-    row: int
-    """Its place in the source."""
-    digest: bytes
-    """SHA-256 of its bytes."""
-    features: Halves
-    """float16 [views, D], itself first; zeros if it cannot be read."""
-    reason: str = ""
-    """Why it cannot be read; follows from its bytes alone."""
-    made: tuple[int, ...] = ()
-    """The views whose features were computed; those of the others were at hand."""
-
-    @property
-    def is_readable(self) -> bool:
-        return not self.reason
-
-    @property
-    def num_views(self) -> int:
-        """Rows that it takes: itself, and what augmentation adds."""
-        return len(self.features)
+from mlsession.phases.remembered import Remembered
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -84,11 +64,14 @@ class Featurizer:
         rules: ReadingRules = STRICT,
         workers: int | None = None,
         release: Callable[[], None] | None = None,
+        together: Together | None = None,
+        memory: Memory | None = None,
     ) -> None:
         """`load_extractor` is called in each worker that needs one, from several threads at once.
 
         `views` are those of training images; `augmenter` is the `augmenter_identity` that makes them; `is_shared` is of
-        the sources, see `worked_batches`, and so are `workers`; `release` ends what the extractors hold.
+        the sources, see `worked_batches`, and so are `workers`; `release` ends what the extractors hold; `together` is
+        of `ViewMaker`.
         """
         self._load_extractor = load_extractor
         self._dimension = dimension
@@ -96,9 +79,12 @@ class Featurizer:
         self._views = ViewPlan() if views is None else views
         self._augmenter_identity = augmenter
         self._is_shared = is_shared
-        self._maker = ViewMaker(self._views, side, rules)
+        self._maker = ViewMaker(self._views, side, rules, together)
         self._num_workers = workers
         self._release = release
+        self._memory = memory
+        self._remembered: Remembered | None = None
+        """The source of the batches, if its images are known by stamps."""
         self._batches: Generator[tuple[Picture, ...], None, None] | None = None
         self._workers = threading.local()
         self._claims = Claims()
@@ -118,12 +104,14 @@ class Featurizer:
         size: int = BATCH,
         *,
         augmented: bool = False,
+        stamps: StampedRows | None = None,
     ) -> Iterator[tuple[Picture, ...]]:
         """The images of some rows of a source, in order, in batches of `size`; with their views if `augmented`.
 
-        Raises what reading raises; an image that cannot be decoded is a picture with a reason.
+        `stamps` know them without reading: then nothing is read of a batch whose features are all at hand. Raises what
+        reading raises; an image that cannot be decoded is a picture with a reason.
         """
-        for pictures in self.worked(rows, key_of, bytes_of, size, augmented, WHOLE):
+        for pictures in self.worked(rows, key_of, bytes_of, size, augmented, WHOLE, stamps):
             self.keep(pictures)
             yield pictures
 
@@ -135,6 +123,7 @@ class Featurizer:
         size: int,
         augmented: bool,
         share: Share,
+        stamps: StampedRows | None = None,
     ) -> Iterator[tuple[Picture, ...]]:
         """The same of a share of the batches, and without keeping anything: `keep` or `forget` each one."""
         views = range(self.num_views if augmented else 1)
@@ -142,13 +131,20 @@ class Featurizer:
         def work(batch: Sequence[tuple[int, Read]]) -> tuple[Picture, ...]:
             return self._worked([(row, key_of(row), read()) for row, read in batch], views)
 
-        self._batches = worked_batches(rows, bytes_of, work, size, self._num_workers, self._is_shared, share)
+        known = None if stamps is None or self._memory is None else Remembered(self._memory, stamps)
+        read, at_hand = bytes_of, None
+        if known is not None:
+            read, at_hand = known.read, partial(self._known_batch, known, views)
+        self._remembered = known
+        self._batches = worked_batches(rows, read, work, size, self._num_workers, self._is_shared, share, at_hand)
         return self._batches
 
     def keep(self, pictures: Sequence[Picture]) -> None:
         """Counts what was at hand, and hands what is new to the cache: of each batch in order."""
         for picture in pictures:
             self._keep(picture)
+        if self._remembered is not None:
+            self._remembered.keep(pictures)
 
     def forget(self, pictures: Sequence[Picture]) -> None:
         """Leaves it to another process to keep them."""
@@ -174,6 +170,20 @@ class Featurizer:
             if self._cache is not None:
                 self._cache.add(key, picture.features[view])
             self._claims.forget(key)
+
+    def _known_batch(self, known: Remembered, views: range, rows: range) -> tuple[Picture, ...] | None:
+        """All of a batch that need not be read, or None."""
+        digests = known.digests(rows)
+        if digests is None or self._cache is None:
+            return None
+        hits, found = self._cache.lookup([self._key(digest, view) for digest in digests for view in views])
+        if not hits.all() or found.shape[1] != self._dimension:
+            return None
+        features = found.reshape(len(rows), len(views), self._dimension)
+        return tuple(
+            Picture(row=row, digest=digest, features=each)
+            for row, digest, each in zip(rows, digests, features, strict=True)
+        )
 
     def _worked(self, batch: Sequence[tuple[int, str, bytes]], views: range) -> tuple[Picture, ...]:
         """All of a batch of (row, key, bytes), in the calling thread."""
@@ -202,10 +212,13 @@ class Featurizer:
     ) -> tuple[list[_Draft], list[tuple[_Draft, int]]]:
         """Drafts with the rows that are at hand or made here (`mine`), and which views others make."""
         drafts, awaited, left = list[_Draft](), list[tuple[_Draft, int]](), set(mine)
+        named = zip(digests, batch, keys, strict=True)
+        files = {digest: data for digest, (_, _, data), names in named if not mine.isdisjoint(names)}
+        decoded = self._maker.decoded(files, views)
         for (row, key, data), digest, names in zip(batch, digests, keys, strict=True):
             cached = {view: at_hand[names[view]] for view in views if names[view] in at_hand}
             wanted = [view for view in views if names[view] in left]
-            draft = self._draft(row, key, data, digest, cached, wanted, len(views))
+            draft = self._draft(row, key, data, digest, cached, wanted, len(views), decoded)
             if not draft.reason:
                 left.difference_update(names[view] for view in wanted)
                 awaited += [(draft, view) for view in views if view not in cached and view not in wanted]
@@ -243,10 +256,11 @@ class Featurizer:
         cached: Mapping[int, Halves],
         wanted: Collection[int],
         num_views: int,
+        decoded: Mapping[bytes, SquareAndWide | None] = MappingProxyType({}),
     ) -> _Draft:
         features = np.zeros((num_views, self._dimension), dtype=np.float16)
         try:
-            pending = self._maker.of_file(data, key, digest, wanted)
+            pending = self._maker.of_file(data, key, digest, wanted, decoded)
         except UnreadableImage as error:
             return _Draft(row=row, digest=digest, features=features, reason=error.reason, pending={})
         for view, found in cached.items():
@@ -272,19 +286,3 @@ class Featurizer:
 
     def _key(self, digest: bytes, view: int) -> bytes:
         return view_key(self._views, self._augmenter_identity, digest, view)
-
-
-def readable_rows(pictures: Sequence[Picture]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """The rows of those pictures that can be read, int64 [n], and their own features, float32 [n, D]."""
-    readable = [picture for picture in pictures if picture.is_readable]
-    width = pictures[0].features.shape[1]
-    features = np.array([picture.features[0] for picture in readable], dtype=np.float32).reshape(-1, width)
-    return np.array([picture.row for picture in readable], dtype=np.int64), features
-
-
-def readable_views(pictures: Sequence[Picture]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """The rows of those pictures that can be read, int64 [n], and the features of their views, float32 [n, V, D]."""
-    readable = [picture for picture in pictures if picture.is_readable]
-    shape = pictures[0].features.shape
-    views = np.array([picture.features for picture in readable], dtype=np.float32).reshape(-1, *shape)
-    return np.array([picture.row for picture in readable], dtype=np.int64), views

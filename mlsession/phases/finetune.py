@@ -10,8 +10,8 @@
 A turn is one optimiser step, or one look at some validation images. Nothing is drawn from a generator that has a state,
 so a state of a turn is the weights, their moments and how many turns are done: a run that is killed anywhere goes on
 with the same bits on a CPU. Another number of processors changes the speed alone; of devices, also the last bits: they
-work on slices of the same steps. Without memory for a part the parts are made half as large, and the step is done
-again.
+work on slices of the same steps. Without memory for a part, on any of the devices, the parts are made half as large,
+and the step is done again; that is saved at once, so that whoever goes on need not find it out again.
 
 Where several processes share what is tuned (strategy "fsdp"), rank 0 says before each turn whether it is done, or
 whether each is to copy its part for a checkpoint first; see `phases.tuning.keeping`.
@@ -31,25 +31,25 @@ from mlsession.devices.crew import Crew
 from mlsession.devices.world import Solo
 from mlsession.errors import InternalError, UnusableData, WorkerLost
 from mlsession.extractors.running.allocator import keep_freed_memory
-from mlsession.finetuning.course import Course, Turn, batch_size_for, share_of
+from mlsession.finetuning.course import Course, Turn, batch_size_for
 from mlsession.finetuning.scaling import FIRST, LossScale
 from mlsession.finetuning.schedule import learning_rate_factor
 from mlsession.finetuning.tuner import tuning_numerics
 from mlsession.heads.class_weight import class_weights
 from mlsession.heads.protocol import Head
 from mlsession.phases.features import FeatureTable
-from mlsession.phases.tuning.images import PictureStream, TuningImages
+from mlsession.phases.tuning.images import PictureStream, Pixels, TuningImages
 from mlsession.phases.tuning.keeping import ShardKeeper
 from mlsession.phases.tuning.model import TuningModel
 from mlsession.phases.tuning.parts import parts_of
 from mlsession.phases.tuning.state import Progress, progress_of
 from mlsession.phases.tuning.sums import StepSums
-from mlsession.phases.tuning.together import LeftTogether, done_together
+from mlsession.phases.tuning.together import LeftTogether, done_in_step, done_together
 from mlsession.phases.tuning.turns import TurnPictures
-from mlsession.phases.tuning.verdict import Verdict, finished_state, judge, judged_head, pass_metrics
+from mlsession.phases.tuning.verdict import Verdict, finished_state, judge, judged_head, keeps, pass_metrics
 from mlsession.phases.tuning.work import TuningWork
 from mlsession.processor import usable_processors
-from mlsession.session.phase import Array, PhaseState, Step
+from mlsession.session.phase import PhaseState, Step
 
 _NO_VALIDATION = (
     "fine-tuning is kept only if validation images say that it is better, and there are none; hold some out "
@@ -126,7 +126,7 @@ class _Run:
             batch_size=batch_size_for(len(self._labels)) if size == "auto" else size,
         )
         self._model = TuningModel(
-            work.build(self._options.feature_extractor),
+            partial(work.build, self._options.feature_extractor),
             head,
             self._options,
             work.runtime,
@@ -134,7 +134,7 @@ class _Run:
             crew=crew if is_shared else None,
         )
         self._keeper = ShardKeeper(crew.apart(), work.open_store) if crew is not None and is_shared else None
-        self._sums = StepSums(self._model, work, self._world, self._course.batch_size, is_shared=is_shared)
+        self._sums = StepSums(self._model, work, crew, self._course.batch_size, is_shared=is_shared)
         try:
             self._progress = self._restored(state, head, table)
         except BaseException:
@@ -155,7 +155,7 @@ class _Run:
     def advance(self) -> Step:
         """The next turn."""
         progress, course = self._progress, self._course
-        turn = course.turn(progress.turns)
+        turn, part = course.turn(progress.turns), progress.micro_batch
         if turn.is_step:
             self._train(turn)
         else:
@@ -173,6 +173,7 @@ class _Run:
             metrics=self._metrics(verdict),
             snapshot=self._snapshot if verdict is None else partial(finished_state, progress, verdict),
             last=last,
+            urgent=progress.micro_batch != part,
         )
 
     def _restored(self, state: PhaseState | None, head: Head, table: FeatureTable) -> Progress:
@@ -185,7 +186,7 @@ class _Run:
                 self._model.restore(state)
             found = progress_of(state, is_scaled=is_scaled)
             if self._keeper is not None and not state.shards:
-                # What one process had memory for may be too much for a shared network, whose parts cannot be halved.
+                # Where all had all of it a part may be as large as a GPU takes; see `CPU_PART`.
                 found.micro_batch = min(found.micro_batch, self._sums.first_part(options.gradient_accumulation))
             return found
         scale = LossScale(factor=FIRST, is_fixed=False) if is_scaled else LossScale()
@@ -195,9 +196,7 @@ class _Run:
     def _train(self, turn: Turn) -> None:
         progress, course, options = self._progress, self._course, self._options
         images = self._pictures.of_step(turn)
-        parts = partial(
-            parts_of, images, self._pictures.taken(turn), self._labels, self._weights, options.label_smoothing
-        )
+        parts = partial(parts_of, images, self._taken(turn), self._labels, self._weights, options.label_smoothing)
         loss, right = self._sums.of_step(parts, len(images.places), progress)
         gradient = self._model.point.gradient
         if progress.scale.factor != 1:
@@ -214,27 +213,18 @@ class _Run:
         progress.seen += len(images.places)
 
     def _check(self, turn: Turn) -> None:
-        progress, places, world = self._progress, self._course.checked(turn), self._world
+        progress, places = self._progress, self._course.checked(turn)
         if turn.place == 0:
             progress.logits = []
-        mine = share_of(len(places), world.rank, world.size)
-        found = np.zeros((len(places), self._num_classes), dtype=np.float32)
-        pixels = self._pictures.taken(turn)
-        if len(pixels) or self._keeper is not None:
-            with self._model.judged():
-                found[mine] = self._model.tuner.logits(
-                    pixels, progress.micro_batch, self._sums.rounds(len(places), progress)
-                )
-        progress.logits.append(self._gathered(found))
+        pixels = self._taken(turn)
+        with self._model.judged():
+            progress.logits.append(self._sums.of_check(pixels, len(places), self._num_classes, progress))
 
-    def _gathered(self, found: Array) -> Array:
-        """The rows of all ranks: each has zeros for those of the others."""
-        if self._world.size == 1:
-            return found
-        summed = self._model.on_device(found.ravel())
-        self._world.sum(summed)
-        gathered: Array = summed.cpu().numpy().reshape(found.shape)
-        return gathered
+    def _taken(self, turn: Turn) -> Pixels:
+        """This device's pixels of a turn; where one rank cannot have its own, all of them end with what it met."""
+        if self._crew is None:
+            return self._pictures.taken(turn)
+        return done_in_step(self._crew, partial(self._pictures.taken, turn))
 
     def _end_epoch(self) -> None:
         progress = self._progress
@@ -248,9 +238,7 @@ class _Run:
         progress = self._progress
         logits = np.concatenate(progress.logits) if progress.logits else None
         comparison, temperature = judge(progress.head_only, logits, self._truth)
-        kept = self._options.keep == "always" or (comparison is not None and comparison.is_better)
-        if self._keeper is not None:
-            kept = self._world.agree(kept) is True  # Processors of other kinds may differ at a tie.
+        kept = keeps(self._options.keep, comparison, None if self._keeper is None else self._crew)
         with self._model.judged():
             tensors, head = (self._model.tuned() if kept else None) or ({}, None)
         tempered = None if head is None else head.tempered(temperature)
@@ -280,13 +268,8 @@ class _Run:
 
 def _loaded(work: TuningWork, crew: Crew | None) -> tuple[FeatureTable, Head]:
     """Features and head; where one rank cannot read them, all of them raise what it met."""
-    found: list[tuple[FeatureTable, Head]] = []
 
-    def load() -> None:
-        found.append((work.load_table(), work.head()))
+    def load() -> tuple[FeatureTable, Head]:
+        return work.load_table(), work.head()
 
-    if crew is None:
-        load()
-    else:
-        done_together(crew, load)
-    return found[0]
+    return load() if crew is None else done_together(crew, load)

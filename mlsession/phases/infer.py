@@ -20,7 +20,8 @@ import numpy as np
 
 from mlsession.heads.protocol import Head
 from mlsession.metrics.ranks import best_classes
-from mlsession.phases.featurize import Featurizer, Picture
+from mlsession.phases.featured import Picture
+from mlsession.phases.featurize import Featurizer
 from mlsession.phases.inferred import Inferred
 from mlsession.phases.pictures import BATCH
 from mlsession.session.phase import Array, Notice, PhaseState, Step

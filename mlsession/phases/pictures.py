@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from mlsession.errors import InternalError
 from mlsession.processor import usable_processors
@@ -34,6 +34,8 @@ there is always one for it where an answer takes 0.3 s."""
 AT_ONCE = 4
 """Images that a reader takes one after the other where there are few readers: to hand each over by itself takes longer
 than to read a small file."""
+MOST_WAITING = 256
+"""Batches that lie ready behind one that is being worked on: 10 MB of features, and as much for each view."""
 MOST_READERS = 128
 """More than one client can ask for, whose own work is that of one processor."""
 READY_BYTES = 128 * 2**20
@@ -72,10 +74,12 @@ def worked_batches(
     workers: int | None = None,
     is_shared: Callable[[], bool] | None = None,
     share: Share = WHOLE,
+    at_hand: Callable[[range], Result | None] | None = None,
 ) -> Generator[Result, None, None]:
     """`work` on `rows` in batches of `size`; the results in order, a few batches ahead of the caller.
 
-    With a `share` only on its batches, which are what they are for one process.
+    With a `share` only on its batches, which are what they are for one process. `at_hand` is asked for the result of
+    each batch first, in the caller's thread and in order; of those that it gives nothing is read.
 
     `is_shared` tells, once there is something to read, whether many reads at once cost no more than few; left out,
     they do. Whatever `read`, `work` or it raises is raised here, at its batch's turn. The numbers of workers and of
@@ -90,22 +94,43 @@ def worked_batches(
     ready = _Ready(READY_BYTES)
     readers = ThreadPoolExecutor(max_workers=num_readers, thread_name_prefix="mlsession-reading")
     working = ThreadPoolExecutor(max_workers=count, thread_name_prefix="mlsession-working")
-    waiting: deque[Future[Result]] = deque()
+    waiting: deque[Future[Result] | _AtHand[Result]] = deque()
+    under_way = 0
     starts = iter(range(share.rank * size, len(rows), share.size * size))
     try:
         while True:
-            while len(waiting) < count + ahead and (first := next(starts, None)) is not None:
+            while (
+                under_way < count + ahead and len(waiting) < MOST_WAITING and (first := next(starts, None)) is not None
+            ):
                 batch, asked = rows[first : first + size], list[tuple[int, Read]]()
+                found = None if at_hand is None else at_hand(batch)
+                if found is not None:
+                    waiting.append(_AtHand(found))
+                    if under_way == 0:
+                        break  # Nobody gains by looking further.
+                    continue
                 for some in (batch[place : place + at_once] for place in range(0, len(batch), at_once)):
                     asked += ready.taking(readers.submit(ready.reading, read, some), some)
                 waiting.append(working.submit(work, asked))
+                under_way += 1
             if not waiting:
                 return
+            under_way -= isinstance(waiting[0], Future)
             yield waiting.popleft().result()
     finally:
         ready.close()
         readers.shutdown(wait=True, cancel_futures=True)
         working.shutdown(wait=True, cancel_futures=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _AtHand(Generic[Result]):
+    """The result of a batch that nobody has to work on."""
+
+    found: Result
+
+    def result(self) -> Result:
+        return self.found
 
 
 def readers_for(workers: int, is_shared: bool) -> int:

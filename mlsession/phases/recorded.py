@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from mlsession.augment.identity import augmenter_identity
 from mlsession.augment.views import ViewPlan
 from mlsession.cache.packs import folder_about, folder_of
 from mlsession.devices.accelerators import Device
+from mlsession.errors import InvalidParameter
 from mlsession.events import CacheFailed, Event, NumericsChanged
 from mlsession.extractors.catalog import FeatureExtractorSpec, close_extractor, load_extractor
 from mlsession.extractors.protocol import FeatureExtractor
-from mlsession.extractors.running.runtime import Runtime, Surroundings, recorded_device, recorded_runtime
-from mlsession.images.decode import ReadingRules
+from mlsession.extractors.running.runtime import (
+    Runtime,
+    Surroundings,
+    recorded_decoder,
+    recorded_device,
+    recorded_runtime,
+)
+from mlsession.images.decode import ReadingRules, SquareAndWide
 from mlsession.phases.cache import FeatureCache
 from mlsession.phases.donation import FeatureRows
 from mlsession.phases.featurize import Featurizer
@@ -25,6 +33,9 @@ from mlsession.session.log.members import as_object
 from mlsession.session.parameters import CACHE_BYTES
 from mlsession.session.phase import Json
 from mlsession.store.protocol import Store
+
+if TYPE_CHECKING:
+    from mlsession.extractors.running.decoding import DeviceDecoder
 
 EXTRACTOR = "extractor"
 """The member of a session's numerics id that says what gives features their bits: `FeatureExtractor.numerics`."""
@@ -63,8 +74,10 @@ class RecordedExtractor:
         if len(views) > 1 and original != augmenter_identity():
             self.emit(NumericsChanged(what=AUGMENTER, original=str(original), new=augmenter_identity()))
 
-    def cache(self, open_cache: Callable[[], Store] | None, limit: int = CACHE_BYTES) -> FeatureCache | None:
-        """The feature cache's folder of this extractor, if there is a cache; see `FeatureCache` for its `limit`."""
+    def cache(
+        self, open_cache: Callable[[], Store] | None, limit: int = CACHE_BYTES, *, trusts_stamps: bool = True
+    ) -> FeatureCache | None:
+        """The feature cache's folder of this extractor, if there is a cache; see `FeatureCache` for the rest."""
         if open_cache is None:
             return None
         # What made the pixels of a view is in its key: all else of that folder is the same without augmentation.
@@ -73,7 +86,7 @@ class RecordedExtractor:
         def failed(reason: str) -> None:
             self.emit(CacheFailed(reason=reason))
 
-        return FeatureCache(open_cache, folder_of(about), failed, about=about, limit=limit)
+        return FeatureCache(open_cache, folder_of(about), failed, about=about, limit=limit, trusts_stamps=trusts_stamps)
 
     def featurizer(
         self,
@@ -87,18 +100,18 @@ class RecordedExtractor:
         """
         told = _Told(self.emit, self.recorded)
 
-        def load() -> FeatureExtractor:
-            extractor = load_extractor(self.spec, self._runtime())
+        def load(runtime: Runtime) -> FeatureExtractor:
+            extractor = load_extractor(self.spec, runtime)
             if told.tell(extractor.numerics()) and cache is not None:
                 cache.stop()
             return extractor
 
-        shared = None if recorded_device(self.recorded) == "cpu" else _Shared(load)
+        shared = None if recorded_device(self.recorded) == "cpu" else _Shared(load, self._runtime, self.spec.input_side)
         at_hand = cache if rows is None else rows
         spec, augmenter = self.spec, augmenter_identity()
         rules = ReadingRules(allow_truncated=self.recorded.get(TRUNCATED) == ALLOWED)
         return Featurizer(
-            load if shared is None else shared.extractor,
+            (lambda: load(self._runtime())) if shared is None else shared.extractor,
             spec.dimension,
             spec.input_side,
             at_hand,
@@ -109,6 +122,8 @@ class RecordedExtractor:
             # Some of them wait for the GPU while the others decode.
             workers=None if shared is None else workers_beside_gpu(usable_processors()),
             release=None if shared is None else shared.close,
+            together=shared.decoded if shared is not None and recorded_decoder(self.recorded) == "nvjpeg" else None,
+            memory=None if cache is None else cache.memory,
         )
 
     def _runtime(self) -> Runtime:
@@ -127,23 +142,46 @@ def workers_beside_gpu(processors: int) -> int:
 
 
 class _Shared:
-    """One extractor for all workers of a featurizer; loaded by the first that asks."""
+    """One extractor on a GPU, and what decodes there, for all workers of a featurizer; made by the first that asks."""
 
-    def __init__(self, load: Callable[[], FeatureExtractor]) -> None:
+    def __init__(self, load: Callable[[Runtime], FeatureExtractor], runtime: Callable[[], Runtime], side: int) -> None:
         self._load = load
+        self._recorded = runtime
+        self._side = side
         self._lock = threading.Lock()
         self._extractor: FeatureExtractor | None = None
+        self._found: tuple[Runtime, DeviceDecoder | None] | None = None
 
     def extractor(self) -> FeatureExtractor:
         with self._lock:
             if self._extractor is None:
-                self._extractor = self._load()
+                self._extractor = self._load(self._settled()[0])
             return self._extractor
+
+    def decoded(self, files: Sequence[bytes], has_wide: bool) -> Sequence[SquareAndWide | None]:
+        """See `Together`."""
+        with self._lock:
+            decoder = self._settled()[1]
+        return [None] * len(files) if decoder is None else decoder.prepared(files, self._side, has_wide)
+
+    def _settled(self) -> tuple[Runtime, DeviceDecoder | None]:
+        """What there is here of what is recorded: where the GPU cannot decode, Pillow does; the runtime says so."""
+        if self._found is None:
+            runtime, decoder = self._recorded(), None
+            if runtime.gpu is not None and runtime.decoder == "nvjpeg":
+                from mlsession.extractors.running.decoding import DeviceDecoder
+
+                try:
+                    decoder = DeviceDecoder(runtime.gpu.place)
+                except InvalidParameter:
+                    runtime = replace(runtime, decoder="pillow")
+            self._found = runtime, decoder
+        return self._found
 
     def close(self) -> None:
         """Once no worker is left."""
         with self._lock:
-            extractor, self._extractor = self._extractor, None
+            extractor, self._extractor, self._found = self._extractor, None, None
         if extractor is not None:
             close_extractor(extractor)
 

@@ -25,7 +25,9 @@ from mlsession.devices.failures import failure_from_json, failure_to_json
 from mlsession.devices.messages import decode_message, encode_message
 from mlsession.errors import InternalError, WorkerLost
 from mlsession.events import Event
-from mlsession.phases.featurize import Featurizer, Picture
+from mlsession.phases.corpus import StampedRows
+from mlsession.phases.featured import Picture
+from mlsession.phases.featurize import Featurizer
 from mlsession.phases.pictures import BATCH, Share
 from mlsession.session.log.members import as_count, as_list, as_object, as_text
 from mlsession.session.phase import Json
@@ -52,6 +54,7 @@ class FeatureSource(Protocol):
         size: int = BATCH,
         *,
         augmented: bool = False,
+        stamps: StampedRows | None = None,
     ) -> Iterator[tuple[Picture, ...]]: ...
 
     def close(self) -> None: ...
@@ -113,6 +116,7 @@ class SharedFeaturizer:
         size: int = BATCH,
         *,
         augmented: bool = False,
+        stamps: StampedRows | None = None,
     ) -> Iterator[tuple[Picture, ...]]:
         """See `Featurizer.batches`; also raises `WorkerLost`, and what other ranks have failed with."""
         if not rows:
@@ -121,7 +125,7 @@ class SharedFeaturizer:
         order = Order(first=rows.start, end=rows.stop, size=size, augmented=augmented, source=self._source)
         crew.agree(order.to_json())
         share = Share(rank=0, size=crew.size, neighbours=crew.local_size)
-        own = self._own.worked(rows, key_of, bytes_of, size, augmented, share)
+        own = self._own.worked(rows, key_of, bytes_of, size, augmented, share, stamps)
         try:
             for number in range(-(-len(rows) // size)):
                 owner = number % crew.size

@@ -176,7 +176,7 @@ class Driver(Generic[T]):
     def _save_if_due(self, turn: Turn, step: Step) -> None:
         self._committed(self._saver.poll())
         turn.hold(step.adds)
-        is_due = turn.held_bytes > self._options.held_bytes or self._is_due(turn, step)
+        is_due = step.urgent or turn.held_bytes > self._options.held_bytes or self._is_due(turn, step)
         if is_due:
             self._wait()  # For the save before; a stop may be asked for meanwhile.
         asked = self._heed_stop()

@@ -92,6 +92,8 @@ class Step:
     notices: tuple[Notice, ...] = ()
     last: bool = False
     """True for the step that ends the phase; every phase has exactly one, even if there is nothing to do."""
+    urgent: bool = False
+    """Whether to save now, whatever the policy says: what this turn has found out must not have to be found again."""
 
 
 class PhaseRunner(Protocol):

@@ -15,6 +15,8 @@ from mlsession.session.log.canonical import canonical_json, parse_object
 from mlsession.session.log.layout import stop_key
 from mlsession.store.protocol import Store
 
+HANDED_OVER = "handed over to"
+"""How the reason begins with which a training closes a session that its workers are about to open."""
 MOST_REASON = 2_000
 """Characters of a reason that are stored; an error's text may hold whole arrays."""
 _MOST_BYTES = 65_536

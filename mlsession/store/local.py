@@ -24,6 +24,7 @@ from mlsession.store.durable import (
 from mlsession.store.keys import check_read_key, check_written_key, is_temporary
 from mlsession.store.protocol import Entry
 from mlsession.store.ranges import check_range
+from mlsession.store.stamps import Stamped, read_stamped, stamp_at
 from mlsession.store.walking import Describe, described, entry_of, key_of, walk_files
 
 T = TypeVar("T")
@@ -74,6 +75,15 @@ class LocalStore:
             last = min(stop, os.fstat(file.fileno()).st_size)
             file.seek(min(start, last))
             return file.read(last - min(start, last))
+
+    def stamps(self, keys: Sequence[str]) -> list[bytes]:
+        """See `mlsession.store.stamps`."""
+        return [stamp_at(self._readable(key)) for key in keys]
+
+    def get_stamped(self, key: str) -> Stamped:
+        """See `mlsession.store.stamps`."""
+        with self._reporting(key), self._opened(key) as file:
+            return read_stamped(file)
 
     def put(self, key: str, data: bytes) -> None:
         self._put(key, data)

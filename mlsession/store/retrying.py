@@ -24,6 +24,7 @@ from mlsession.store.bulk import (
 )
 from mlsession.store.protocol import Entry, Store
 from mlsession.store.sharing import shares_reads
+from mlsession.store.stamps import Stamped, get_stamped, stamps
 
 T = TypeVar("T")
 OnRetry = Callable[[str, StoreUnavailable, int, float], None]
@@ -112,6 +113,13 @@ class RetryingStore:
 
     def get(self, key: str) -> bytes:
         return self._retry(f"get {key}", lambda: self._store.get(key))
+
+    def stamps(self, keys: Sequence[str]) -> list[bytes]:
+        """Asked once: whoever gets none reads the value."""
+        return stamps(self._store, keys)
+
+    def get_stamped(self, key: str) -> Stamped:
+        return self._retry(f"get {key}", lambda: get_stamped(self._store, key))
 
     def get_range(self, key: str, start: int, stop: int) -> bytes:
         return self._retry(f"get {key}", lambda: self._store.get_range(key, start, stop))

@@ -20,7 +20,14 @@ from mlsession.devices.accelerators import AcceleratorChoice
 from mlsession.errors import InternalError, InvalidParameter
 from mlsession.extractors.automatic import AUTO, AutomaticExtractor, stored_extractor
 from mlsession.extractors.catalog import FeatureExtractorSpec, recorded_place, scene_print
-from mlsession.extractors.running.runtime import MIXED, BackendChoice, PrecisionChoice, check_choices, plain_precision
+from mlsession.extractors.running.runtime import (
+    MIXED,
+    BackendChoice,
+    DecoderChoice,
+    PrecisionChoice,
+    check_choices,
+    plain_precision,
+)
 from mlsession.finetuning.options import FineTune
 from mlsession.heads.options import (
     AutomaticClassifier,
@@ -128,6 +135,8 @@ class ModelParameters:
 
     Heads are trained on the CPU in any case: their work is small, and its bits are then the same on all machines.
     """
+    decoder: DecoderChoice = "auto"
+    """What decodes plain JPEGs to extract features of them; see `extractors.trying`. Likewise."""
 
     def __post_init__(self) -> None:
         if isinstance(self.max_iterations, bool) or not isinstance(self.max_iterations, int) or self.max_iterations < 1:
@@ -154,7 +163,7 @@ class ModelParameters:
             raise InvalidParameter("on_bad_image", self.on_bad_image, "must be 'skip' or 'fail'")
         if not isinstance(self.allow_truncated, bool):
             raise InvalidParameter("allow_truncated", self.allow_truncated, "must be True or False")
-        check_choices(self.backend, self.precision, self.accelerator)
+        check_choices(self.backend, self.precision, self.accelerator, self.decoder)
         object.__setattr__(self, "precision", plain_precision(self.precision))
         needs_validation = isinstance(self.algorithm, FineTune) and self.algorithm.keep != "always"
         if needs_validation and self.validation.kind is ValidationKind.NONE:
@@ -207,6 +216,7 @@ class ModelParameters:
             **({} if self.precision == "auto" else {"precision": self.precision}),
             **({} if self.backend == "auto" else {"backend": self.backend}),
             **({} if self.accelerator == "auto" else {"accelerator": self.accelerator}),
+            **({} if self.decoder == "auto" else {"decoder": self.decoder}),
         }
 
     def _extractor_json(self) -> dict[str, Json]:
@@ -269,6 +279,7 @@ class ModelParameters:
             precision=cast(PrecisionChoice, stored.get("precision", "auto")),
             backend=cast(BackendChoice, stored.get("backend", "auto")),
             accelerator=cast(AcceleratorChoice, stored.get("accelerator", "auto")),
+            decoder=cast(DecoderChoice, stored.get("decoder", "auto")),
         )
 
 

@@ -33,6 +33,8 @@ from mlsession.training.images.indexes import read_index
 from mlsession.training.images.inputs import TEST_INDEX, attached_sides, images_digest
 from mlsession.training.images.layout import listed_request
 from mlsession.training.images.revision import Revision, recorded_revision, updated_revision, with_kept_corrections
+from mlsession.training.images.short_sides import sampled_short_sides
+from mlsession.training.numerics_id import numerics_here, some_photos
 from mlsession.training.request import (
     NO_ACCESS,
     Access,
@@ -47,7 +49,6 @@ from mlsession.training.task import (
     TASK,
     ImageClassification,
     index_digest,
-    numerics_here,
     part_of,
     phases_of,
 )
@@ -69,7 +70,9 @@ def ensured_session(request: Request, found: Indexes, context: JobContext) -> Lo
         context,
         Identity(task=TASK, phases=phases_of(request.parameters), parameters=request.parameters.to_json()),
         attachments=attachments,
-        numerics=lambda: numerics_here(request.parameters),
+        numerics=lambda: numerics_here(
+            request.parameters, lambda: some_photos(found.training, request.data, context.read_policy(request.session))
+        ),
         settings=request.settings,
     )
 
@@ -257,8 +260,10 @@ def _task(
         choosing_digest=choosing_inputs(session.timeline, attachments),
         test_digest=index_digest(test),
         emit=emit,
+        short_sides=functools.partial(sampled_short_sides, revision.training, request.data),
         open_cache=cache_opener(request),
         cache_size=request.session.cache_size,
+        verify_content=request.session.verify_content,
         sides=lambda: attached_sides(store, attachments),
         donation=donation_of(session, request.place.open, request.session.storage_options, store, attachments),
     )

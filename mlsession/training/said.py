@@ -90,7 +90,7 @@ def _options(
         "--iterations": "" if iterations == DEFAULT_ITERATIONS else str(iterations),
         "--seed": str(parameters.seed) if parameters.seed else "",
     }
-    for name in ("tune", "on_bad_image", "precision", "backend", "accelerator"):
+    for name in ("tune", "on_bad_image", "precision", "backend", "accelerator", "decoder"):
         value = getattr(parameters, name, None)
         if value != getattr(usual, name, None):
             plain[f"--{name.replace('_', '-')}"] = str(value)

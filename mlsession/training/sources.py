@@ -11,6 +11,7 @@ from mlsession.events import DonorFailed
 from mlsession.extractors.automatic import AutomaticExtractor
 from mlsession.extractors.catalog import FeatureExtractorSpec
 from mlsession.extractors.numerics import torch_numerics
+from mlsession.phases.corpus import StampedRows
 from mlsession.phases.donation import DonatedRows, Donation, FeatureRows
 from mlsession.phases.featurize import Featurizer
 from mlsession.phases.recorded import RecordedExtractor
@@ -36,6 +37,8 @@ class Source:
     featurizer: Featurizer
     key_of: Callable[[int], str]
     bytes_of: Callable[[int], bytes]
+    stamps: StampedRows | None = None
+    """What they are known by without reading them."""
 
 
 def source_of(task: ImageClassification, name: str, past: Past) -> Source:
@@ -56,11 +59,11 @@ def source_of(task: ImageClassification, name: str, past: Past) -> Source:
         corpus = task.corpus
         is_tuned, asked = name == TUNED_CORPUS, corpus.is_shared
         featurizer = tuned(asked) if is_tuned else featurizer_of(task, task.donations, asked)
-        return Source(featurizer=featurizer, key_of=corpus.key, bytes_of=corpus.bytes_of)
+        return Source(featurizer=featurizer, key_of=corpus.key, bytes_of=corpus.bytes_of, stamps=corpus)
     if name in (TEST, TUNED_TEST) and task.test is not None:
         test = task.test
         featurizer = tuned(test.is_shared) if name == TUNED_TEST else featurizer_of(task, is_shared=test.is_shared)
-        return Source(featurizer=featurizer, key_of=test.keys.__getitem__, bytes_of=test.bytes_of)
+        return Source(featurizer=featurizer, key_of=test.keys.__getitem__, bytes_of=test.bytes_of, stamps=test)
     raise InternalError(f"the session has no images of the kind {name!r}")
 
 
@@ -81,7 +84,7 @@ def featurizer_of(
 ) -> Featurizer:
     """What turns images into features, before it the feature cache and what is donated; `is_shared`: see `Part`."""
     extractor = recorded_extractor(task)
-    cache = extractor.cache(task.open_cache, task.cache_size)
+    cache = extractor.cache(task.open_cache, task.cache_size, trusts_stamps=not task.verify_content)
     rows: FeatureRows | None = cache
     for donation in reversed(donations):
         rows = Donation(donation, lambda reason: task.emit(DonorFailed(reason=reason)), rows)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
-from mlsession.augment.identity import installed_augmenter
 from mlsession.augment.options import name_of
 from mlsession.data.digests import DigestMap
 from mlsession.data.index import ImageIndex
@@ -19,15 +18,13 @@ from mlsession.devices.crew import Crew
 from mlsession.devices.world import Solo, World
 from mlsession.errors import InternalError
 from mlsession.events import Event
-from mlsession.extractors.catalog import numerics_of, runtime_for
-from mlsession.extractors.numerics import THREADS, torch_numerics, training_numerics
+from mlsession.extractors.numerics import torch_numerics
 from mlsession.extractors.running.allocator import give_back_freed_memory
 from mlsession.finetuning.options import USUAL_AUGMENTATION, FineTune
 from mlsession.images.decode import ReadingRules
 from mlsession.phases.corpus import Corpus, Part
 from mlsession.phases.donation import DonatedRows
 from mlsession.phases.leading import Led
-from mlsession.phases.recorded import ALLOWED, AUGMENTER, EXTRACTOR, TRUNCATED
 from mlsession.phases.sampled import sampled_rows
 from mlsession.phases.trained import chosen_of, is_fitted, trained_head
 from mlsession.session.parameters import CACHE_BYTES
@@ -35,7 +32,7 @@ from mlsession.session.phase import Json, Past, Phase, PhaseRunner, PhaseState
 from mlsession.store.protocol import Store
 from mlsession.training.choosing import chosen_on, settled, split_rule
 from mlsession.training.images.inputs import no_sides
-from mlsession.training.numerics import TRAINING, recorded_threads, tell_changes
+from mlsession.training.numerics import recorded_threads, tell_changes
 from mlsession.training.outcome import Trained, kept_views, trained, trained_model
 from mlsession.training.parameters import ModelParameters
 from mlsession.training.sources import (
@@ -49,7 +46,7 @@ from mlsession.training.sources import (
     shared,
     tuned_featurizer,
 )
-from mlsession.training.tuning import recorded_tuning, tuning_here
+from mlsession.training.tuning import recorded_tuning
 
 TASK = "image-classification"
 SHARED = (Phase.CHOOSING, Phase.EXTRACTING, Phase.FINETUNING, Phase.EVALUATING)
@@ -71,6 +68,8 @@ class ImageClassification:
     """A handle on the feature cache, if there is one."""
     cache_size: int = CACHE_BYTES
     """Bytes that it may have."""
+    verify_content: bool = False
+    """Whether every image is read, also one whose file is known to hold what it did."""
     test: Part | None = None
     images_digest: str = ""
     """Names the images, "" for those that the session was made with: others make extracting start over."""
@@ -82,6 +81,8 @@ class ImageClassification:
     """By content, which side of the split it was on before the images changed: 1 for held out."""
     donation: Callable[[str], DonatedRows] | None = None
     """Reads the rows of the extraction that is taken over, if there is one, of an extractor by its identity."""
+    short_sides: Callable[[], Sequence[int | None]] = tuple
+    """Looks at some of the training images, see `training.images.short_sides`."""
     sampled: Callable[[], DonatedRows] | None = None
     """Reads the rows that choosing the extractor has made with it, once it is `settled`."""
     crew: Crew | None = None
@@ -249,6 +250,7 @@ class ImageClassification:
             featurizer,
             self._numerics,
             again,
+            self.short_sides,
         )
 
     def _numerics(self) -> AbstractContextManager[None]:
@@ -269,23 +271,16 @@ def phases_of(parameters: ModelParameters) -> tuple[Phase, ...]:
     return (*choosing, Phase.EXTRACTING, *selecting, Phase.TRAINING, *finetuning, Phase.EVALUATING)
 
 
-def numerics_here(parameters: ModelParameters) -> dict[str, Json]:
-    """The numerics id of a session that is made on this machine."""
-    automatic = parameters.algorithm.automatic
-    spec = parameters.algorithm.extractor if automatic is None else automatic.first  # All candidates are run alike.
-    runtime = runtime_for(spec, parameters.backend, parameters.precision, parameters.accelerator)
-    return {
-        EXTRACTOR: {**numerics_of(spec, runtime), **({TRUNCATED: ALLOWED} if parameters.allow_truncated else {})},
-        TRAINING: dict(training_numerics(THREADS)),
-        **tuning_here(parameters),
-        **({AUGMENTER: installed_augmenter()} if len(parameters.views) > 1 else {}),
-    }
-
-
 def part_of(index: ImageIndex, classes: tuple[str, ...], reader: SourceReader) -> Part:
     """A source's images with their labels as places in `classes`, which holds all of the index's."""
     places = np.array([classes.index(name) for name in index.classes], dtype=np.int64)
-    return Part(keys=index.keys, labels=places[index.labels], read=reader.read, is_shared=reader.opens_shared)
+    return Part(
+        keys=index.keys,
+        labels=places[index.labels],
+        read=reader.read,
+        is_shared=reader.opens_shared,
+        stamping=reader if reader.has_stamps else None,
+    )
 
 
 def index_digest(index: ImageIndex | None) -> str:

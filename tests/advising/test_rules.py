@@ -9,7 +9,7 @@ import pytest
 
 from mlsession.advising.advice import Advice, Lever, Severity
 from mlsession.advising.commands import TrainingLine
-from mlsession.advising.evidence import Evidence, SmallFiles
+from mlsession.advising.evidence import ConflictingCopies, Evidence, SmallImages
 from mlsession.advising.intervals import Share
 from mlsession.advising.verdict import RULES, advise
 from mlsession.scanning.labels import label_findings
@@ -28,13 +28,17 @@ FOUND: dict[str, list[dict[str, Any]]] = {
     "leaked_images": [{"leaked": {"test": Share(part=50, count=50)}, "line": TESTED}],
     "no_better_than_guessing": [{"test": right([20] * 5, 16)}],
     "small_images": [
-        {"small_files": SmallFiles(share=Share(part=200, count=300), median_bytes=900), "test": right([40] * 5, 5)}
+        {"small_images": SmallImages(share=Share(part=40, count=64), median_side=32), "test": right([40] * 5, 5)}
     ],
     "unlike_test_images": [
         {"test": right([40] * 5, 20), "out_of_fold": Share(part=290, count=300)},
         {"test": right([40] * 5, 20), "validation": right([6] * 5)},
     ],
     "wrong_labels": [{"out_of_fold": Share(part=230, count=300)}, {"validation": right([8] * 5, 4)}],
+    "conflicting_copies": [
+        {"conflicting_copies": ConflictingCopies(pictures=10, wrong=Share(part=11, count=300))},
+        {"conflicting_copies": ConflictingCopies(pictures=1, wrong=Share(part=1, count=300))},
+    ],
     "sure_mistakes": [{"test": metrics(right([40] * 5, 10), {0.9: (25, 80), 0.5: (25, 70)})}],
     "imbalance": [{"training": right([12, 60, 60, 60, 60]), "test": OUTNUMBERED}],
     "few_images": [
@@ -68,8 +72,8 @@ NOT_FOUND: dict[str, list[dict[str, Any]]] = {
         {"test": right([30, 2], [0, 2]), "training": right([60] * 2)},
     ],
     "small_images": [
-        {"small_files": SmallFiles(share=Share(part=100, count=300), median_bytes=9_000), "test": right([40] * 5, 5)},
-        {"small_files": SmallFiles(share=Share(part=300, count=300), median_bytes=900)},
+        {"small_images": SmallImages(share=Share(part=33, count=64), median_side=48), "test": right([40] * 5, 5)},
+        {"small_images": SmallImages(share=Share(part=64, count=64), median_side=32)},
     ],
     "unlike_test_images": [
         {"test": right([40] * 5, 20)},
@@ -85,6 +89,7 @@ NOT_FOUND: dict[str, list[dict[str, Any]]] = {
         {"test": right([40, 0, 0, 0, 0], [20, 0, 0, 0, 0]), "out_of_fold": Share(part=290, count=300)},
     ],
     "wrong_labels": [{"out_of_fold": Share(part=280, count=300)}, {"validation": right([1] * 5, [1, 0, 0, 0, 0])}],
+    "conflicting_copies": [{}],
     "sure_mistakes": [
         {"test": right([40] * 5, 10)},
         {"test": metrics(right([40] * 5, 10), {0.9: (5, 100), 0.5: (45, 50)})},
@@ -179,6 +184,18 @@ def test_leaked_images_are_left_out_of_the_figures() -> None:
     one = asked("leaked_images", evidence(leaked={"test": Share(part=1, count=1)}, line=TESTED))
     assert one is not None
     assert one.severity is Severity.RISK
+
+
+def test_few_conflicting_copies_are_a_risk() -> None:
+    few, many = (
+        asked("conflicting_copies", evidence(**parts, line=LINE)) for parts in reversed(FOUND["conflicting_copies"])
+    )
+    assert few is not None
+    assert many is not None
+    assert (few.severity, many.severity) == (Severity.RISK, Severity.PROVEN)
+    assert few.evidence.startswith("1 picture is among the training images under more than one label")
+    assert many.evidence.endswith("of all of them 3.7 % (11 of 300) have a wrong one at least")
+    assert many.command == ("review", "animals.mlsession", "--output", "fixes.csv")
 
 
 def test_weights_are_advised_once() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mlsession.advising.advice import Advice, Severity, Verdict
-from mlsession.advising.evidence import Evidence, SmallFiles
+from mlsession.advising.evidence import ConflictingCopies, Evidence, SmallImages
 from mlsession.advising.intervals import Share
 from mlsession.advising.verdict import EXPLAINS, OPPOSED, RULES, advise, in_order
 from mlsession.metrics.report import ClassifierMetrics
@@ -55,7 +55,8 @@ def drawn(trial: int) -> Evidence:
         "losses": tuple(np.sort(generator.uniform(0.1, 2, length))[::-1].tolist()),
         "limit": length + int(generator.integers(0, 2)),
         "converged": bool(generator.integers(2)),
-        "small_files": maybe(SmallFiles(share=share(), median_bytes=900)),
+        "small_images": maybe(SmallImages(share=share(), median_side=32)),
+        "conflicting_copies": maybe(ConflictingCopies(pictures=1, wrong=share())),
         "skipped": share(),
     }
     return evidence(**parts)
@@ -145,6 +146,16 @@ def test_nothing_is_a_verdict_and_says_how_sure_it_is() -> None:
     assert advise(evidence(test=right([40] * 5))).advice.command == ()
     untested = advise(evidence(test=None, out_of_fold=Share(part=295, count=300)))
     assert untested.evidence.startswith("training images held back in turn: 98.3 %")
+
+
+def test_only_mistakes_that_are_listed_are_to_be_looked_at() -> None:
+    """What was held back in turn is in no list, and the validation images may all be right."""
+    held_back = Share(part=295, count=300)
+    allright = advise(evidence(test=None, validation=right([8] * 5), split_off=False, out_of_fold=held_back))
+    assert allright.advice.rule == "nothing"
+    assert (allright.next_step, allright.advice.command) == ("test it on new images, taken where it will be used", ())
+    some = advise(evidence(test=None, validation=right([8] * 5, [1, 0, 0, 0, 0]), out_of_fold=held_back))
+    assert some.next_step.startswith("look at the 1 validation image that it gets wrong")
 
 
 def test_rules_that_explain_exist() -> None:

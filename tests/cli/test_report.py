@@ -77,6 +77,17 @@ def test_of_many_classes_the_worst_are_shown() -> None:
     assert len(lines) == MOST_CLASSES + 3
 
 
+def test_of_many_classes_those_without_images_are_not_called_better() -> None:
+    matrix = np.zeros((MOST_CLASSES + 5, MOST_CLASSES + 5), dtype=np.int64)
+    matrix[2, 2], matrix[2, 3] = 1, 1
+    lines = class_table(metrics(tuple(f"c{n:03}" for n in range(len(matrix))), matrix.tolist()), 80)
+    assert [line.split()[0] for line in lines[1:3]] == ["c003", "c002"]
+    assert "and 5 classes that no image is of or taken for; --json has all" in lines
+    matrix = np.diag([1] * (MOST_CLASSES + 1) + [0] * 4)
+    lines = class_table(metrics(tuple(f"c{n:03}" for n in range(len(matrix))), matrix.tolist()), 80)
+    assert "and 1 class with a higher f1, and 4 classes that no image is of or taken for; --json has all" in lines
+
+
 def test_nothing_is_confused_where_all_is_right() -> None:
     assert confusions(metrics(("a", "b"), [[1, 0], [0, 1]])) == []
 

@@ -15,6 +15,7 @@ from mlsession.curves.power import PowerLaws
 from mlsession.curves.projected import (
     RESAMPLED,
     accuracy_laws,
+    least_error,
     measured_points,
     needed,
     outlook,
@@ -106,6 +107,21 @@ def test_standard_errors_are_those_of_the_binomial_law() -> None:
     point = measured_points(said, resampled(said, 2, seed=0))[-1]
     wrong = 1 - point.recall[1]
     assert point.accuracy_error == pytest.approx(np.sqrt(wrong * (1 - wrong) / 200) / 2, rel=0.15)
+
+
+@pytest.mark.parametrize("wrong", [0, 1])
+def test_images_that_are_all_right_or_all_wrong_leave_doubt(wrong: int) -> None:
+    """Of classes of which drawing images anew changes nothing: of 92 images without a mistake 4 in 100 may be wrong."""
+    said = made_verdicts(0.0, 0.0, 1.0, count=92)
+    labels = np.repeat([0, 1], [90, 2])
+    said = replace(said, labels=labels, correct=np.broadcast_to((labels == 0) | (wrong == 0), said.correct.shape))
+    curves = resampled(said, 2, seed=0)
+    assert all(0.01 < point.accuracy_error < 0.02 for point in measured_points(said, curves))
+    now, found = projections(accuracy_laws(said, curves), 92, 400, least_error(92))
+    for each in (now, *(projection.accuracy for projection in found)):
+        assert 0.01 < each.high - each.low < 0.06
+        assert each.low <= each.value <= each.high <= 1
+    assert least_error(1_000_000) < 1e-5
 
 
 def test_what_was_hidden_is_expected() -> None:
@@ -241,6 +257,16 @@ def test_of_classes_that_are_told_rightly_none_is_called_the_lowest() -> None:
     assert class_sentence(right).endswith("a point: every image of every class that was held out is told rightly.")
     near = replace(right, outlook=(replace(right.outlook[0], recall=0.996),))
     assert "99.6 % of 20 images" in class_sentence(near)
+
+
+def test_a_class_of_two_images_is_the_one_to_be_added_to() -> None:
+    """That both were told wrongly is no recall of 0, and no reason to call more images useless."""
+    flat = curve(Trend.FLAT, Estimate(value=0.0, low=0.0, high=0.0), more=0)
+    rare = replace(flat, outlook=(flat.outlook[0], replace(flat.outlook[0], label="rare", images=2, recall=0.0)))
+    assert class_sentence(rare) == (
+        "Of rare (2) there are too few images to tell what more bring: take more of these first."
+    )
+    assert "too few" not in class_sentence(flat)
 
 
 def test_a_class_of_which_no_image_was_held_out_is_left_out() -> None:

@@ -16,6 +16,7 @@ from mlsession.errors import (
     InternalError,
     Interrupted,
     InvalidParameter,
+    ModifiedTrainingData,
     SessionTakenOver,
     StoreFull,
     UnusableData,
@@ -109,6 +110,8 @@ def test_what_ended_workers_before_has_ended_nobody_now(tmp_path: Path) -> None:
         (StoreFull("no space", "log/1"), StoreFull, r"rank 1 on .*: no space"),
         (UnusableData("folder", "is empty"), UsageError, r"rank 1 on .*: folder: is empty"),
         (DamagedData("blobs/1", "other bytes"), DamagedData, "blobs/1 is damaged: other bytes"),
+        (ModifiedTrainingData((), (), (), ("a.jpg",), "undo it"), ModifiedTrainingData, r"1 replaced \(such as a.jpg"),
+        (ModifiedTrainingData((), tuple(map(str, range(2_000))), (), (), "undo it"), UsageError, "2000 removed"),
         (SessionTakenOver("by another"), SessionTakenOver, "rank 1 on .*: by another"),
         (ZeroDivisionError("division by zero"), InternalError, r"rank 1 on .*: ZeroDivisionError: division by zero"),
     ],
@@ -164,3 +167,7 @@ def test_what_workers_cannot_do_is_said_before_they_start(tmp_path: Path) -> Non
     ):
         with pytest.raises(InvalidParameter, match=text):
             Classifier.train(data, session=parameters).result()
+    compiled = ml.ModelParameters(algorithm=ml.FineTune(compile=True, keep="always"))
+    parameters = ml.SessionParameters(tmp_path / "other", devices=2, strategy="fsdp")
+    with pytest.raises(InvalidParameter, match=r"strategy='fsdp': does not go with compile=True; use 'ddp'"):
+        Classifier.train(data, compiled, parameters).result()

@@ -20,7 +20,7 @@ from mlsession.errors import InternalError, Interrupted, StoreUnavailable
 from mlsession.events import CacheFailed, CheckpointCommitted, Event, ItemSkipped, SessionOpened
 from mlsession.job.context import JobContext
 from mlsession.job.run import SessionPlace, drive_options, surroundings
-from mlsession.phases.featurize import Picture
+from mlsession.phases.featured import Picture
 from mlsession.phases.leading import led
 from mlsession.phases.sharing import decode_pictures, encode_pictures
 from mlsession.session.attempt import advance_session

@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 
 from mlsession.advising.advice import Severity
-from mlsession.advising.evidence import TELLING
+from mlsession.advising.evidence import SMALL_SIDE, TELLING
 from mlsession.advising.rules import classes, data, figures, fit
 from mlsession.advising.verdict import MOST, RULES
 from mlsession.scanning.labels import IMBALANCE, SMALL, TINY
-from mlsession.training.findings.evidence import MOST_FILES, SMALL_BYTES, SMALL_LOSSLESS_BYTES
+from mlsession.training.images.short_sides import LARGE_BYTES, MOST_FILES
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "advice.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| `(\w+)` \| ([\w;:% ]+) \| (.*)$", DOCUMENT, re.MULTILINE)
@@ -45,6 +45,7 @@ def test_the_figures_are_those_of_the_code() -> None:
     ):
         assert f"{round(100 * share)} %" in table[rule]
     assert (figures.LEAKED, figures.WIDEST, TELLING, MOST) == (0.01, 0.1, 5, 1 / 3)
-    assert (data.SMALL_SHARE, classes.SHARE_OF_MISTAKES) == (0.5, 0.25)
-    assert f"{SMALL_BYTES:,}; {SMALL_LOSSLESS_BYTES:,} for PNG" in DOCUMENT
-    assert f"{MOST_FILES:,} files" in DOCUMENT
+    assert (data.CONFLICTING, data.SMALL_SHARE, classes.SHARE_OF_MISTAKES) == (0.01, 0.5, 0.25)
+    assert f" {SMALL_SIDE} pixels" in table["small_images"]
+    assert f"at most {MOST_FILES} of them" in DOCUMENT
+    assert f"more than {LARGE_BYTES // 1024} KiB" in DOCUMENT

@@ -510,7 +510,9 @@ def test_the_sums_of_an_evaluation_are_those_of_its_rows(made: Made) -> None:
     rows, (arrays, data) = made.reader.rows(folded, "evaluating"), made.reader.state(folded, "evaluating")
     names = {"ranks", "calibration", *(f"{t}.{n}" for t in TABLES for n in ("places", "counts"))}
     assert set(arrays) == {f"{part}.{name}" for part in PARTS for name in names}
-    assert set(data) == {"iteration", "items", "skipped", "leaked", "loss_units", "loss_squares", "brier_units"}
+    added_up = {"loss_units", "loss_squares", "brier_units"}
+    assert set(data) == {"iteration", "items", "skipped", "leaked", "short_sides", *added_up}
+    assert len(data["short_sides"]) == len(index(made, "training_index")[0]["key"]) - 1 <= 64  # One is no picture.
     for code, part in enumerate(PARTS):
         expected = {name: np.zeros(shape, dtype=np.int64) for name, shape in TABLES.items()}
         ranks, calibration, units = [0] * 3, np.zeros((15, 3), dtype=np.int64), 0

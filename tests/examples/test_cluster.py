@@ -20,6 +20,9 @@ CLUSTER = REPOSITORY / "examples" / "cluster"
 SCRIPTS = sorted(CLUSTER.glob("*.sh"))
 MANIFESTS = sorted(CLUSTER.glob("*.yaml"))
 
+WORKER_OPTIONS = "--strategy fsdp --keep-last 2"
+"""As the examples give them for an example."""
+
 STATUS = """#!/bin/bash
 echo "mlsession $*" >> "$NOTES"
 [ "$1" != status ] || echo '{"url": "s", "status": "'"$SESSION_STATUS"'"}'
@@ -39,7 +42,7 @@ def commands() -> list[list[str]]:
     """Each `mlsession` command that the examples and their page name, as words."""
     found: list[list[str]] = []
     for path in (*SCRIPTS, *MANIFESTS, REPOSITORY / "docs" / "devices.md"):
-        text = path.read_text().replace("\\\n", " ")
+        text = re.sub(r"\$\{?WORKER_OPTIONS-?\}?", WORKER_OPTIONS, path.read_text().replace("\\\n", " "))
         for line in re.findall(r"\bmlsession (?:train|worker|status) [^\n`|&)#]*", text):
             words = [word for word in shlex.split(re.sub(r"\[.*?\]|\.\.\.", "", line)) if word != "$@"]
             found.append(words[1:])
@@ -94,18 +97,19 @@ def bin_of(tmp_path: Path, **programs: str) -> dict[str, str]:
     return {**os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "NOTES": str(tmp_path / "notes")}
 
 
-@pytest.mark.parametrize(("status", "code"), [("finished", 0), ("interrupted", 75), ("failed", 1)])
+@pytest.mark.parametrize(("status", "code"), [("finished", 0), ("interrupted", 75), ("running", 75), ("failed", 1)])
 def test_slurm_ends_as_the_session_says(tmp_path: Path, status: str, code: int) -> None:
     environment = bin_of(tmp_path, mlsession=STATUS, scontrol=NOTING, scancel=NOTING, srun=NOTING)
     job = {"SLURM_JOB_ID": "17", "SLURM_NNODES": "2", "SLURM_JOB_NODELIST": "n[1-2]", "SESSION_STATUS": status}
     line = ["bash", str(CLUSTER / "slurm.sh"), "my data", "s", "--seed", "3"]
-    ended = subprocess.run(line, env={**environment, **job}, check=False, timeout=SECONDS)
+    told = {"WORKER_OPTIONS": WORKER_OPTIONS}
+    ended = subprocess.run(line, env={**environment, **job, **told}, check=False, timeout=SECONDS)
     assert ended.returncode == code
     assert (tmp_path / "notes").read_text().splitlines() == [
         "mlsession train my data --session s --seed 3 --create-only",
         "scontrol show hostnames n[1-2]",
         "srun --kill-on-bad-exit=0 torchrun --nnodes=2 --nproc-per-node=gpu --max-restarts=3 --rdzv-backend=c10d "
-        "--rdzv-id=17 --rdzv-endpoint=n1:29500 -m mlsession worker s",
+        "--rdzv-id=17 --rdzv-endpoint=n1:29500 -m mlsession worker s " + WORKER_OPTIONS,
         "mlsession status s --json",
     ]
 

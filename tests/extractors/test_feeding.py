@@ -6,6 +6,8 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -13,19 +15,22 @@ import pytest
 import torch
 from torch import nn
 
+from mlsession.devices.accelerators import Gpu
 from mlsession.errors import IncompatibleParameters, InternalError, InvalidParameter
 from mlsession.events import Event, NumericsChanged
 from mlsession.extractors.catalog import close_extractor, load_extractor, numerics_of, scene_print
 from mlsession.extractors.framing import picture_side
 from mlsession.extractors.network import Framed, extractor_of, frozen
 from mlsession.extractors.protocol import FeatureExtractor
+from mlsession.extractors.running import decoding
 from mlsession.extractors.running.feeding import FedExtractor
 from mlsession.extractors.running.runtime import Runtime
-from mlsession.phases.recorded import EXTRACTOR, RecordedExtractor, workers_beside_gpu
+from mlsession.phases.recorded import EXTRACTOR, RecordedExtractor, _Shared, workers_beside_gpu
 from mlsession.randomness import keyed_generator
 from mlsession.session.phase import Json
 from tests.extractors.devices import GPU, on_gpu, with_gpu
 from tests.extractors.photos import PHOTOS, relative_error
+from tests.extractors.test_trying import Shifting
 
 SIDE = picture_side(28)
 DIMENSION = 24
@@ -181,6 +186,10 @@ def recorded(runtime: Runtime, told: list[Event] | None = None, **changed: Json)
     return RecordedExtractor(spec=scene_print(), numerics={EXTRACTOR: about}, emit=emit, surroundings=with_gpu)
 
 
+def recorded_on(gpu: Gpu) -> Runtime:
+    return replace(on_gpu(8), gpu=gpu, decoder="nvjpeg")
+
+
 def features(extractor: RecordedExtractor, size: int = 3) -> npt.NDArray[np.float16]:
     featurizer = extractor.featurizer(None)
     try:
@@ -189,6 +198,12 @@ def features(extractor: RecordedExtractor, size: int = 3) -> npt.NDArray[np.floa
         return np.concatenate([picture.features for batch in batches for picture in batch])
     finally:
         featurizer.close()
+
+
+def cosines(found: npt.NDArray[np.float16], expected: npt.NDArray[np.float16]) -> npt.NDArray[np.float32]:
+    one, other = (rows.astype(np.float32) for rows in (found, expected))
+    result: npt.NDArray[np.float32] = (one * other).sum(1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
+    return result
 
 
 class TestSessions:
@@ -213,6 +228,30 @@ class TestSessions:
         told = list[Event]()
         features(recorded(on_gpu(8), told, gpu="Another (8.0)", batch_size=4))
         assert told == [NumericsChanged(what="extractor.gpu", original="Another (8.0)", new=GPU.name)]
+
+    @pytest.mark.filterwarnings("ignore:.*TorchVision are:DeprecationWarning")
+    def test_the_device_decodes_where_that_is_recorded(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        told = list[Event]()
+        runtime = replace(on_gpu(8), decoder="nvjpeg")
+        found, by_pillow = features(recorded(runtime, told)), features(recorded(on_gpu(8)))
+        assert told == []
+        assert cosines(found, by_pillow).min() > 0.998
+        assert np.array_equal(features(recorded(runtime), size=5), found)
+        monkeypatch.setattr(decoding, "DeviceDecoder", Shifting)
+        assert cosines(features(recorded(runtime)), by_pillow).max() < 0.998
+
+    @pytest.mark.filterwarnings("ignore:.*TorchVision are:DeprecationWarning")
+    def test_where_it_cannot_pillow_does_and_that_is_told(self) -> None:
+        told = list[Event]()
+        away = replace(GPU, place="cuda:99")
+        shared = _Shared(lambda runtime: small_extractor(replace(runtime, gpu=GPU)), partial(recorded_on, away), SIDE)
+        try:
+            assert shared.decoded([b"", b""], False) == [None, None]
+            assert str(shared.extractor().numerics()["decoder"]).startswith("pillow")
+        finally:
+            shared.close()
+        features(recorded(on_gpu(8), told, decoder="nvjpeg torchvision 0.1, else pillow 1"))
+        assert [event.what for event in told if isinstance(event, NumericsChanged)] == ["extractor.decoder"]
 
     def test_without_the_gpu_it_is_refused(self) -> None:
         asked = RecordedExtractor(

@@ -48,6 +48,8 @@ class Small:
         self.files = {f"{row:02}.png": png(_picture(row)) for row in range(len(self.labels))}
         self.events: list[Event] = []
         self.read: list[str] = []
+        self.load_table: Callable[[], FeatureTable] | None = None
+        """What gives the features, where that is not `table`."""
 
     def corpus(self) -> Corpus:
         def read(key: str) -> bytes:
@@ -94,7 +96,7 @@ class Small:
             options=options,
             runtime=runtime,
             corpus=self.corpus(),
-            load_table=lambda: self.table(validation),
+            load_table=self.load_table or (lambda: self.table(validation)),
             head=self.head,
             augmentation=options.augmentation_of(augmentation_options(())),
             seed=seed,

@@ -4,19 +4,34 @@ from __future__ import annotations
 
 import secrets
 import sys
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 
-from mlsession.errors import ModifiedTrainingData, UnusableData, UsageError
+from mlsession.devices.group import Group
+from mlsession.errors import DamagedData, ModifiedTrainingData, UnusableData, UsageError
 from mlsession.events import MicroBatchHalved
 from mlsession.extractors.catalog import FeatureExtractorSpec
 from mlsession.extractors.trainable import trainable_network
 from mlsession.finetuning.options import FineTune
 from mlsession.finetuning.runtime import TuningRuntime
 from mlsession.finetuning.tuner import tuning_numerics
-from mlsession.phases.finetuned import FineTuned, comparison_of, is_decided, is_kept, tuned_head, tuned_tensors
+from mlsession.phases.features import FeatureTable
+from mlsession.phases.finetune import FineTuning
+from mlsession.phases.finetuned import (
+    Comparison,
+    FineTuned,
+    Judged,
+    comparison_of,
+    is_decided,
+    is_kept,
+    tuned_head,
+    tuned_tensors,
+)
+from mlsession.phases.tuning.verdict import keeps
+from mlsession.session.phase import PhaseState
 from tests.devices.worlds import in_world
 
 from .small import PLAIN, Small, last, same, small_extractor, states
@@ -109,15 +124,18 @@ def test_without_validation_images_it_must_be_kept_always(small: Small) -> None:
 class Cramped:
     """Makes networks that have memory for so many images at a time."""
 
-    def __init__(self, most: int, error: type[RuntimeError] = torch.OutOfMemoryError) -> None:
+    def __init__(
+        self, most: int, error: type[RuntimeError] = torch.OutOfMemoryError, *, while_training: bool = True
+    ) -> None:
         self._most = most
         self._error = error
+        self._while_training = while_training
 
     def __call__(self, spec: FeatureExtractorSpec) -> torch.nn.Module:
         network = trainable_network(spec)
 
         def check(_: torch.nn.Module, inputs: tuple[torch.Tensor]) -> None:
-            if len(inputs[0]) > self._most:
+            if len(inputs[0]) > self._most and torch.is_grad_enabled() is self._while_training:
                 raise self._error("DefaultCPUAllocator: not enough memory: you tried to allocate 1 bytes")
 
         network.register_forward_pre_hook(check)
@@ -128,7 +146,9 @@ class Cramped:
 def test_without_memory_the_parts_are_halved_and_the_steps_stay(small: Small, error: type[RuntimeError]) -> None:
     small.events.clear()
     options = rich(small, batch_size=9, gradient_accumulation="auto", epochs=1)
-    found = [state for _, state in states(small.tuning(options, build=Cramped(3, error)))]
+    steps = list(states(small.tuning(options, build=Cramped(3, error))))
+    found = [state for _, state in steps]
+    assert [step.urgent for step, _ in steps] == [True, False, False], "what was found out is saved at once"
     halved = [event for event in small.events if isinstance(event, MicroBatchHalved)]
     assert [(event.original, event.new, event.batch_size) for event in halved] == [(8, 4, 9), (4, 2, 9)]
     assert found[0].data["micro_batch"] == 2
@@ -156,14 +176,24 @@ def _failing(spec: FeatureExtractorSpec) -> torch.nn.Module:
     return network
 
 
-def test_two_devices_share_the_same_steps(small: Small) -> None:
-    """Both have the same bits; one device has nearly the same, of the same images in the same order."""
+@pytest.mark.parametrize("size", [2, 3])
+def test_devices_share_the_same_steps(small: Small, size: int) -> None:
+    """All have the same bits, cut short anywhere too; one has nearly the same, of the same images in the same order."""
     options = rich(small, batch_size=7, epochs=1)
     alone = last(small.tuning(options))
+    step = np.random.default_rng(seed := secrets.randbits(31)).integers(0, 3)
+    sys.stdout.write(f"seed {seed}\n")
+
+    def by_all(world: Group) -> tuple[list[PhaseState], PhaseState]:
+        unbroken = [state for _, state in states(small.tuning(options, world=world, neighbours=size))]
+        return unbroken, last(small.tuning(options, world=world, neighbours=size), unbroken[step])
+
     with tuning_numerics(PLAIN):  # Its switches belong to the process; each thread would put them back by itself.
-        outcomes = in_world(2, lambda world: last(small.tuning(options, world=world, neighbours=2)))
-    first, second = (outcome.result() for outcome in outcomes)
-    assert same(first, second)
+        outcomes = [outcome.result() for outcome in in_world(size, by_all)]
+    first = outcomes[0][0][-1]
+    for unbroken, resumed in outcomes:
+        assert same(unbroken[-1], first)
+        assert same(resumed, first)
     assert first.data["seen"] == alone.data["seen"] == 18
     for name, array in alone.arrays.items():
         np.testing.assert_allclose(first.arrays[name], array, rtol=1e-3, atol=1e-5, err_msg=name)
@@ -186,3 +216,75 @@ def test_images_that_have_changed_are_noticed(small: Small) -> None:
     changed.files = dict.fromkeys(changed.files, changed.files["04.png"])
     with pytest.raises(ModifiedTrainingData, match="1 replaced"):
         list(steps)
+
+
+def in_two(runners: Callable[[Group], FineTuning]) -> list[BaseException | None]:
+    """What the ranks of a world of two raise."""
+
+    def work(world: Group) -> None:
+        for _ in runners(world).run(None):
+            pass
+
+    with tuning_numerics(PLAIN):
+        return [outcome.exception() for outcome in in_world(2, work)]
+
+
+@pytest.mark.parametrize("key", ["04.png", "22.png"])
+def test_what_another_rank_cannot_use_ends_all_with_that(small: Small, key: str) -> None:
+    """An image to train on, and one to validate on, that is another one now, as rank 1 alone sees."""
+    changed = Small(small.spec)
+    changed.files, changed.load_table = {**small.files, key: small.files["05.png"]}, small.table
+    options = rich(small, batch_size=9, epochs=1, mixup=0.0)
+    raised = in_two(lambda world: (changed if world.rank else small).tuning(options, world=world, neighbours=2))
+    assert isinstance(raised[0], ModifiedTrainingData)
+    assert raised[0].replaced == (key,)
+    assert raised[1] is None, "it waits for what rank 0 says next"
+
+
+def test_features_that_one_rank_cannot_read_end_all_with_that(small: Small) -> None:
+    def damaged() -> FeatureTable:
+        raise DamagedData("blobs/7", "other bytes")
+
+    other = Small(small.spec)
+    other.load_table = damaged
+    raised = in_two(lambda world: (other if world.rank else small).tuning(rich(small), world=world, neighbours=2))
+    assert isinstance(raised[0], DamagedData)
+    assert raised[0].key == "blobs/7"
+    assert raised[1] is None
+
+
+def test_ranks_that_share_a_network_keep_what_rank_0_keeps() -> None:
+    better, worse = Judged(accuracy=0.9, log_loss=0.3), Judged(accuracy=0.8, log_loss=0.4)
+    compared = [Comparison(images=7, head_only=one, finetuned=two) for one, two in ((worse, better), (better, worse))]
+    for first in (0, 1):
+        outcomes = in_world(2, lambda world, first=first: keeps("better", compared[world.rank ^ first], world))  # type: ignore[misc]
+        assert [outcome.result() for outcome in outcomes] == [first == 0] * 2
+    assert [keeps("better", each, None) for each in (*compared, None)] == [True, False, False]
+    assert keeps("always", compared[1], None)
+
+
+@pytest.mark.parametrize("most", [2, 3])
+def test_without_memory_to_look_at_images_all_devices_halve_their_parts(small: Small, most: int) -> None:
+    """One device alone, and both of two: the same logits, and the smaller parts are remembered."""
+    options = rich(small, batch_size=6, gradient_accumulation="auto", epochs=1)
+
+    def cramped(spec: FeatureExtractorSpec) -> torch.nn.Module:
+        return Cramped(most, while_training=False)(spec)
+
+    alone = [state for _, state in states(small.tuning(options, build=cramped))]
+    assert [state.data["micro_batch"] for state in alone] == [6] * 3 + [3 if most == 3 else 1]
+    plain = last(small.tuning(options))
+    np.testing.assert_allclose(alone[-1].arrays["epochs.validation_loss"], plain.arrays["epochs.validation_loss"])
+    with tuning_numerics(PLAIN):
+        outcomes = in_world(
+            2,
+            lambda world: [
+                (step.urgent, state.data["micro_batch"])
+                for step, state in states(
+                    small.tuning(options, world=world, neighbours=2, build=cramped if world.rank else trainable_network)
+                )
+            ],
+        )
+    first, second = (outcome.result() for outcome in outcomes)
+    assert first == second
+    assert first == [(False, 3)] * 3 + [(most == 2, 3 if most == 3 else 1)]

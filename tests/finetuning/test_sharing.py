@@ -12,11 +12,12 @@ import pytest
 import torch
 
 from mlsession.devices.group import Group
-from mlsession.errors import DamagedData, KeyMissing, StoreFull
+from mlsession.errors import DamagedData, KeyMissing, StoreFull, WorkerLost
 from mlsession.finetuning.layout import common, count_of, from_places, pieces_of, rows_of, to_places
+from mlsession.finetuning.lockstep import Lockstep
 from mlsession.phases.tuning.keeping import ShardKeeper
 from mlsession.phases.tuning.state import PLACES, part_of_vectors
-from mlsession.phases.tuning.together import LeftTogether, done_together
+from mlsession.phases.tuning.together import LeftTogether, done_in_step, done_together
 from mlsession.session.log.blobs import decode_arrays, read_blob
 from mlsession.session.log.layout import blob_key
 from mlsession.session.phase import Array, PhaseState
@@ -161,19 +162,20 @@ def test_what_one_cannot_write_nobody_commits() -> None:
     assert in_keepers(2, full, work) == [True, None]
 
 
-def test_all_go_on_or_none() -> None:
+@pytest.mark.parametrize("together", [done_together, done_in_step])
+def test_all_go_on_or_none(together: Callable[[Group, Callable[[], object]], object]) -> None:
     def work(group: Group) -> str:
-        done_together(group, lambda: None)
+        assert together(group, lambda: group.rank) == group.rank
 
         def fail() -> None:
             if group.rank == 1:
                 raise DamagedData("blobs/1", "other bytes")
 
         try:
-            done_together(group, fail)
+            together(group, fail)
         except (DamagedData, LeftTogether) as error:
             with suppress(KeyMissing, LeftTogether):
-                done_together(group, lambda: None if group.rank else _raise())
+                together(group, lambda: None if group.rank else _raise())
             return type(error).__name__ + str(error)
         return ""
 
@@ -222,3 +224,49 @@ def test_one_that_cannot_open_the_store_says_so() -> None:
 
     groups, apart = gloo_groups(2), gloo_groups(2)
     assert [each.result() for each in in_worlds([partial(run, rank) for rank in range(2)])] == [True, None]
+
+
+def test_who_lacks_memory_is_heard_in_place_of_the_next_exchange() -> None:
+    """Whenever that is, nobody waits for anybody; and afterwards all can speak with each other again."""
+
+    def work(group: Group, early: int) -> list[str]:
+        said, lockstep = [], Lockstep(group)
+        for lacking in (None, early, early, group.size):
+            try:
+                with lockstep.whole():
+                    for exchange in range(3):
+                        if lacking is not None and group.rank >= lacking and exchange == group.rank % 3:
+                            raise torch.OutOfMemoryError("out of memory")
+                        lockstep.exchange(partial(group.sum, torch.ones(1)))
+            except RuntimeError as error:
+                said.append(type(error).__name__)
+            else:
+                said.append("")
+            assert group.agree("together") == "together"
+        return said
+
+    for early in (1, 2):
+        outcomes = [outcome.result() for outcome in in_world(3, partial(work, early=early))]
+        elsewhere = ["", "OthersLackMemory", "OthersLackMemory", ""]
+        assert outcomes[0] == elsewhere
+        assert outcomes[2][0] == outcomes[2][3] == ""
+        # Who would have said so later than another has heard it first.
+        assert {name for outcome in outcomes for name in outcome[1:3]} == {"OthersLackMemory", "OutOfMemoryError"}
+
+
+def test_without_memory_inside_an_exchange_the_world_ends() -> None:
+    def work(group: Group) -> str:
+        def exchange() -> None:
+            raise torch.OutOfMemoryError("NCCL: out of memory")
+
+        with pytest.raises(WorkerLost, match=r"has no memory for what the devices exchange \(NCCL"):
+            Lockstep(group).exchange(exchange)
+        with pytest.raises(RuntimeError, match="another reason"):
+            Lockstep(group).exchange(_fail)
+        return "heard"
+
+    assert [outcome.result() for outcome in in_world(2, work)] == ["heard"] * 2
+
+
+def _fail() -> None:
+    raise RuntimeError("another reason")

@@ -74,3 +74,14 @@ def test_refuses_other_features(head: LogisticHead) -> None:
     for wrong in (np.zeros((2, 4), dtype=np.float32), np.zeros(5, dtype=np.float32), np.zeros((2, 5))):
         with pytest.raises(InvalidParameter, match="features"):
             head.logits(wrong)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_refuses_features_that_are_no_numbers(head: LogisticHead, value: float) -> None:
+    """Their probabilities would be no numbers, and the first class would pass for the answer."""
+    for place in range(5):
+        wrong = np.zeros((3, 5), dtype=np.float32)
+        wrong[1, place] = value
+        with pytest.raises(InvalidParameter, match=r"row 1'?: it is infinite or not a number; choose another"):
+            head.probabilities(wrong)

@@ -78,6 +78,23 @@ def test_few_rows_without_an_error_do_not_make_it_sure() -> None:
         assert fit_temperature(logits, np.ones(count, dtype=np.int64)) > 1
 
 
+@pytest.mark.parametrize("count", [10, 1_000, 100_000])
+@pytest.mark.parametrize("gap", [0.5, 8.0, 500.0])
+def test_perfectly_separable_rows_are_sharpened_and_stay_finite(count: int, gap: float) -> None:
+    """The more rows without an error, the surer; and what is sure already stays as it is."""
+    labels = np.arange(count) % 3
+    logits = np.zeros((count, 3), dtype=np.float32)
+    logits[np.arange(count), labels] = gap
+    found = fit_temperature(logits, labels)
+    assert LOWEST <= found <= 1
+    if gap == 500.0:
+        assert found == pytest.approx(1.0)
+    if count == 100_000 and gap < 500:
+        assert found < 0.7
+    shares = np.exp(logits / found - (logits / found).max(axis=1, keepdims=True))
+    assert np.isfinite(shares / shares.sum(axis=1, keepdims=True)).all()
+
+
 def test_nothing_to_learn_is_one() -> None:
     assert fit_temperature(np.empty((0, 3), dtype=np.float32), np.empty(0, dtype=np.int64)) == 1.0
     assert fit_temperature(np.full((9, 3), 2.5, dtype=np.float32), np.arange(9) % 3) == 1.0

@@ -9,6 +9,7 @@ from PIL import Image, ImageCms
 from mlsession.errors import UnreadableImage
 from mlsession.images.decode import decode_image
 from tests.images.pictures import CORNERS, corners, encoded, scene, tiff
+from tests.images.profiles import INKS, grey_profile, ink_profile, level, level_of_lightness
 
 WHITE = [255, 255, 255]
 
@@ -193,3 +194,32 @@ class TestProfiles:
         grey = scene().convert("L")
         pixels = decode_image(encoded(grey, "PNG", icc_profile=swapped_profile()), "a")
         assert np.array_equal(pixels[..., 0], np.asarray(grey))
+
+    @pytest.mark.parametrize("gamma", [1.0, 1.8, 3.0])
+    @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF"])
+    def test_grey_goes_through_its_profile(self, kind: str, gamma: float) -> None:
+        picture = Image.new("L", (64, 16))
+        picture.paste(40, (0, 0, 32, 16))
+        picture.paste(190, (32, 0, 64, 16))
+        pixels = decode_image(encoded(picture, kind, icc_profile=grey_profile(gamma)), "a")
+        for value, found in ((40, pixels[8, 8]), (190, pixels[8, 56])):
+            assert np.abs(found - level((value / 255) ** gamma)).max() <= 1.5
+
+    @pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
+    @pytest.mark.parametrize(
+        "inks", [(0, 0, 0, 0), (255, 0, 0, 0), (0, 255, 0, 0), (0, 0, 255, 0), (0, 0, 0, 255), (0, 0, 0, 102)]
+    )
+    def test_ink_goes_through_its_profile(self, kind: str, inks: tuple[int, int, int, int]) -> None:
+        """Colourless here, where the plain formula gives full colours."""
+        picture = Image.new("CMYK", (16, 16), inks)
+        pixels = decode_image(encoded(picture, kind, icc_profile=ink_profile()), "a")
+        lightness = 100.0
+        for share, amount in zip(INKS, inks, strict=True):
+            lightness *= 1 - share * amount / 255
+        assert np.abs(pixels[8, 8] - level_of_lightness(lightness)).max() <= 2.5
+
+    def test_profiles_of_ink_and_grey_are_for_such_pictures_only(self) -> None:
+        for profile in (ink_profile(), grey_profile(3.0)):
+            assert np.array_equal(decode_image(encoded(scene(), "PNG", icc_profile=profile), "a"), np.asarray(scene()))
+        ink = encoded(scene().convert("CMYK"), "TIFF", icc_profile=grey_profile(3.0))
+        assert np.array_equal(decode_image(ink, "a"), decode_image(encoded(scene().convert("CMYK"), "TIFF"), "a"))

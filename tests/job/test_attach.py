@@ -43,7 +43,7 @@ from mlsession.job.run import run_task
 from mlsession.session.log.layout import record_key, stop_key
 from mlsession.session.log.records import Outcome
 from mlsession.session.parameters import SessionParameters
-from mlsession.session.stop import StopFlag, StopKind, stop_requested
+from mlsession.session.stop import HANDED_OVER, StopFlag, StopKind, stop_requested
 from mlsession.session.watching.liveness import ProcessIdentity
 from mlsession.session.watching.status import Status
 from mlsession.store.memory import MemorySpace, MemoryStore
@@ -534,6 +534,52 @@ def test_stopping_what_is_not_running_writes_nothing(world: World) -> None:
     with pytest.raises(Cancelled, match="long ago"):
         world.follow()
     assert world.space.values == before
+
+
+def interrupted(there: Elsewhere) -> None:
+    there.close(Outcome.INTERRUPTED, "another of the processes is gone")
+
+
+def handed_over(there: Elsewhere) -> None:
+    there.close(Outcome.PAUSED, f"{HANDED_OVER} 2 worker processes")
+
+
+def silent(there: Elsewhere) -> None:
+    """Whoever had it open shows no sign of life."""
+
+
+@pytest.mark.parametrize("end", [interrupted, handed_over, silent])
+def test_stopping_what_a_launcher_may_start_again_leaves_word(world: World, end: Callable[[Elsewhere], None]) -> None:
+    opening = world.elsewhere.open()
+    end(world.elsewhere)
+    world.stop.ask(StopKind.CANCELLED, "enough", 0.0)
+    with pytest.raises((Interrupted, Cancelled)):
+        world.follow()
+    assert stop_requested(world.elsewhere.store, opening) == "enough"
+
+
+def test_who_opens_the_session_as_word_is_left_is_asked(world: World) -> None:
+    """It looked before there was anything to see."""
+    there = world.elsewhere
+    first, second = there.open(), 0
+    interrupted(there)
+
+    def begun(operation: str, key: str) -> None:
+        nonlocal second
+        if operation == "put" and key == stop_key(first) and not second:
+            second = there.open()
+
+    def script() -> Iterator[None]:
+        there.beat("training", 1)
+        yield
+        assert stop_requested(there.store, second) == "enough"
+        there.close(Outcome.PAUSED, "stopped")
+        yield
+
+    world.stop.ask(StopKind.CANCELLED, "enough", 0.0)
+    with pytest.raises(Cancelled, match="stopped"):
+        world.follow(script(), HookedStore(MemoryStore(world.space), begun))
+    assert [event.opening for event in world.events if isinstance(event, StopRequested)] == [second]
 
 
 @pytest.mark.parametrize("wait", [False, True])

@@ -93,3 +93,10 @@ def test_chance_is_told_from_a_fault() -> None:
     assert min(held.values()) >= 33
     nothing = np.zeros((15, 3), dtype=np.int64)
     assert all(math.isnan(end) for end in (*calibration_interval(nothing), chance_calibration_error(nothing)))
+
+
+def test_a_hundred_images_without_a_mistake_do_not_prove_the_confidences() -> None:
+    """All 100 of a confidence of 0.9999 are right; were 1 in 100 wrong, 37 of 100 such samples would look so."""
+    low, high = calibration_interval(calibration_table(np.full(100, 0.9999), np.ones(100, dtype=np.bool_)))
+    assert low == 0.0
+    assert high > 0.01

@@ -15,7 +15,7 @@ from mlsession.metrics.intervals import (
     area_intervals,
     f1_intervals,
     gain_interval,
-    mean_interval,
+    loss_interval,
     wilson_interval,
     wilson_intervals,
 )
@@ -62,10 +62,27 @@ def test_a_gain_is_that_of_the_paired_table() -> None:
     assert gain_interval(0, 30, 30)[1] < 0
 
 
-def test_a_mean_needs_two() -> None:
-    assert mean_interval(0.5, 0.2, 100) == pytest.approx((0.5 - 0.0392, 0.5 + 0.0392), abs=1e-4)
-    assert mean_interval(0.01, 0.2, 100)[0] == 0.0
-    assert math.isnan(mean_interval(0.5, math.nan, 1)[0])
+def test_a_loss_has_two_images_of_each_kind_added() -> None:
+    losses = np.array([0.1, 0.2, 0.05, 1.3, 0.4, 0.02, 0.3])
+    added = np.concatenate([losses, [0.0, 0.0, 2 * math.log(3), 2 * math.log(3)]])
+    reach = 1.959964 * added.std(ddof=1) / math.sqrt(len(added))
+    found = loss_interval(float(losses.mean()), float(losses.std(ddof=1)), len(losses), 3)
+    assert found == pytest.approx((max(added.mean() - reach, 0), added.mean() + reach), abs=1e-6)
+
+
+def test_a_loss_interval_is_around_the_loss_and_takes_two() -> None:
+    assert math.isnan(loss_interval(0.5, math.nan, 1, 3)[0])
+    many = loss_interval(0.5, 0.2, 100_000, 10)
+    assert many == pytest.approx((0.5 - 0.00124, 0.5 + 0.00124), abs=2e-4)
+    for mean, count in ((9.0, 2), (9.0, 50), (0.0, 2), (1e-6, 300)):
+        low, high = loss_interval(mean, 0.0, count, 10)
+        assert 0 <= low <= mean <= high
+        assert low < high
+
+
+def test_a_hundred_images_without_a_mistake_do_not_rule_mistakes_out() -> None:
+    """One mistake in a hundred, of a loss of ln 20, would be a mean of 0.03: 37 of 100 such samples do not have one."""
+    assert loss_interval(0.001, 0.002, 100, 5)[1] > 0.03
 
 
 def test_areas_are_newcombes() -> None:

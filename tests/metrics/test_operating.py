@@ -159,3 +159,14 @@ def test_points_go_down_bin_by_bin() -> None:
     assert max(len(repr(point.threshold)) for point in points) < 10
     assert [(each.count, each.wrong) for each in rejections(np.stack([others, ones]))] == [(5, 0), (8, 1), (12, 5)]
     assert points[1].to_json()["precision"] == 7 / 8
+
+
+def test_what_cannot_be_met_is_said_with_the_best_there_is() -> None:
+    """The surest image of c0 is one of c1."""
+    truth = np.array([1, 0, 0, 1])
+    of_first = np.array([0.9, 0.8, 0.7, 0.1])
+    report = evaluated((truth, np.stack([of_first, 1 - of_first], axis=1)))
+    with pytest.raises(InvalidParameter, match=r"'c0' on these 2 images of it; the best is 0\.667, from 0\.\d+ on"):
+        report.threshold("c0", min_precision=0.95)
+    with pytest.raises(InvalidParameter, match=r"no threshold reaches it on these 4 images; the least is 0\.250"):
+        report.reject(max_error=0.0)

@@ -16,6 +16,7 @@ from mlsession.errors import InternalError, InvalidParameter
 from mlsession.metrics.calibration import calibration_table
 from mlsession.metrics.confusion import Confusion
 from mlsession.metrics.evaluation import EvaluationSums
+from mlsession.metrics.intervals import loss_interval
 from mlsession.metrics.report import ClassifierMetrics
 from mlsession.session.phase import Array
 from tests.metrics.rows import Rows, predicted_rows
@@ -244,8 +245,8 @@ def test_scores_agree_with_scikit_learn(rows: Rows) -> None:
     assert report.log_loss == pytest.approx(losses.mean(), abs=1e-9)
     if len(truth) > 1:
         assert report.log_loss_deviation == pytest.approx(losses.std(ddof=1), abs=1e-7)
-        reach = 1.959964 * losses.std(ddof=1) / math.sqrt(len(truth))
-        assert report.log_loss_interval[1] == pytest.approx(losses.mean() + reach, abs=1e-5)
+        expected = loss_interval(losses.mean(), losses.std(ddof=1), len(truth), len(classes))
+        assert report.log_loss_interval == pytest.approx(expected, abs=1e-5)
     assert report.f1_micro == oracle.f1_score(truth, probabilities.argmax(axis=1), average="micro")
 
 

@@ -15,7 +15,7 @@ from mlsession.heads.options import LogisticRegressor
 from mlsession.phases.choose import Candidate, Choosing
 from mlsession.phases.chosen_extractor import USED, ExtractorChoice, extractor_chosen
 from mlsession.phases.donation import DonatedRows
-from mlsession.phases.featurize import Picture
+from mlsession.phases.featured import Picture
 from mlsession.phases.pictures import BATCH
 from mlsession.phases.sampled import Sample, sampled_rows
 from mlsession.randomness import keyed_generator

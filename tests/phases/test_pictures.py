@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlsession.phases import pictures
-from mlsession.phases.pictures import AT_ONCE, READERS, Read, readers_for, worked_batches
+from mlsession.phases.pictures import AT_ONCE, READERS, Read, Share, readers_for, worked_batches
 
 
 def content(row: int) -> bytes:
@@ -180,3 +180,39 @@ def test_whether_handles_are_shared_is_asked_when_there_is_something_to_read() -
     assert list(worked_batches(range(0), content, joined, 4, 1, fail)) == []
     with pytest.raises(OSError, match="gone"):
         next(worked_batches(range(1), content, joined, 4, 1, fail))
+
+
+@settings(deadline=None, max_examples=30)
+@given(known=st.sets(st.integers(0, 19)), workers=st.integers(1, 4), rank=st.integers(0, 1))
+def test_what_is_at_hand_is_not_read_and_comes_in_its_place(known: set[int], workers: int, rank: int) -> None:
+    seen: list[int] = []
+
+    def read(row: int) -> bytes:
+        seen.append(row)
+        return content(row)
+
+    def at_hand(rows: range) -> tuple[tuple[int, bytes], ...] | None:
+        assert threading.current_thread() is threading.main_thread()
+        return tuple((row, content(row)) for row in rows) if rows.start // 4 in known else None
+
+    share = Share(rank=rank, size=2)
+    batches = list(worked_batches(range(80), read, joined, 4, workers, share=share, at_hand=at_hand))
+    mine = [row for row in range(80) if row // 4 % 2 == rank]
+    assert [pair for batch in batches for pair in batch] == [(row, content(row)) for row in mine]
+    assert sorted(seen) == [row for row in mine if row // 4 not in known]
+
+
+def test_no_more_lies_ready_behind_a_slow_batch_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "MOST_WAITING", 8)
+    asked: list[int] = []
+
+    def at_hand(rows: range) -> tuple[tuple[int, bytes], ...] | None:
+        asked.append(rows.start)
+        return None if rows.start == 4 else tuple((row, content(row)) for row in rows)
+
+    batches = worked_batches(range(200), content, joined, 4, 2, at_hand=at_hand)
+    next(batches)
+    assert asked == [0], "nobody looks further than is needed"
+    next(batches)
+    assert asked == list(range(0, 36, 4)), "the second one was worked on meanwhile"
+    assert [pair for batch in batches for pair in batch] == [(row, content(row)) for row in range(8, 200)]

@@ -63,7 +63,7 @@ def bits(session: Path) -> list[object]:
     return [(each.iteration, dict(each.metrics), [ref.sha256 for ref in each.states]) for each in tuned(session)]
 
 
-def check_shards(session: Path, number: int) -> None:
+def check_shards(session: Path, number: int, size: int) -> None:
     """They are as chapter 12 of docs/format.md says, by the document's own reader."""
     reader = SessionFolder(session)
     folded = reader.fold(number, set())
@@ -71,7 +71,7 @@ def check_shards(session: Path, number: int) -> None:
     assert not arrays
     shards = reader.shards(folded, "finetuning")
     vectors = {"point", "first_moments", "second_moments", "average"}
-    assert [shard.keys() for shard in shards] == [vectors | {"places"}] * 2
+    assert [shard.keys() for shard in shards] == [vectors | {"places"}] * size
     for shard in shards:
         assert {shard[name].dtype.name for name in vectors} == {"float32"}
         assert {len(shard[name]) for name in vectors} == {shard["places"][:, 1].sum()}
@@ -81,45 +81,60 @@ def check_shards(session: Path, number: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def prepared(trainers: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A session that has trained its head on 9 photos, with 3 to validate on, and is about to be fine-tuned."""
+def photos(trainers: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Few of them."""
     trainers.load("torch.distributed.fsdp", "torch._dynamo")
-    folder = tmp_path_factory.mktemp("prepared")
-    photos = copy_photos(folder / "train", "train", 4, LABELS).parent
+    folder = tmp_path_factory.mktemp("photos")
     copy_photos(folder / "test", "test", 1, LABELS)
+    return copy_photos(folder / "train", "train", 4, LABELS).parent
+
+
+def about_to_be_tuned(trainers: Nursery, photos: Path, session: Path, *options: str) -> Path:
+    """A session that has trained its head on 9 photos, with 3 to validate on, and is about to be fine-tuned."""
     words = [
         *("--validation", "0.25", "--iterations", "2"),
         *("--fine-tune", "--epochs", "1", "--batch-size", "3", "--unfreeze", "1"),
         *("--fine-tune-option", "mixup=0.2", "--fine-tune-option", "ema=0.9", "--fine-tune-option", "keep=always"),
     ]
-    child = Training(trainers, photos, folder / "session", *words).start()
-    child.until(reached(folder / "session", "training", 2))
+    child = Training(trainers, photos, session, *words, *options, cache=str(photos / "cache")).start()
+    child.until(reached(session, "training", 2))
     end([child])
-    return folder / "session"
+    return session
 
 
-def test_processes_that_share_the_network_lose_nothing(trainers: Nursery, prepared: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def prepared(trainers: Nursery, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Such a session."""
+    return about_to_be_tuned(trainers, photos, tmp_path_factory.mktemp("prepared") / "session")
+
+
+@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.sampled(0.5)
+def test_processes_that_share_the_network_lose_nothing(
+    trainers: Nursery, prepared: Path, tmp_path: Path, size: int
+) -> None:
     seed = secrets.randbits(31)
     sys.stdout.write(f"seed {seed}\n")
     generator = Random(seed)
     unbroken, broken = (shutil.copytree(prepared, tmp_path / name) for name in ("unbroken", "broken"))
 
-    workers = start(trainers, unbroken, 2, "--strategy", "fsdp")
+    workers = start(trainers, unbroken, size, "--strategy", "fsdp")
     workers[0].until(reached(unbroken, "finetuning", TURNS))
     end(workers)
     entries = tuned(unbroken)
-    assert [len(each.shards) for each in entries] == [2] * (TURNS - 1) + [0]
-    check_shards(unbroken, entries[0].number)
+    assert [len(each.shards) for each in entries] == [size] * (TURNS - 1) + [0]
+    check_shards(unbroken, entries[0].number, size)
 
-    workers, step = start(trainers, broken, 2, "--strategy", "fsdp"), generator.randrange(1, TURNS)
+    workers, step = start(trainers, broken, size, "--strategy", "fsdp"), generator.randrange(1, TURNS)
     workers[0].until(reached(broken, "finetuning", step))
-    victim = generator.randrange(2)
-    workers[victim].send(signal.SIGKILL)
-    assert workers[victim].wait() == -signal.SIGKILL
-    assert workers[1 - victim].wait() == 75, workers[1 - victim].err
+    victim = workers.pop(generator.randrange(size))
+    victim.send(signal.SIGKILL)
+    assert victim.wait() == -signal.SIGKILL
+    for worker in workers:
+        assert worker.wait() == 75, worker.err
     alone = shutil.copytree(broken, tmp_path / "alone")
 
-    workers = start(trainers, broken, 2, "--strategy", "fsdp")
+    workers = start(trainers, broken, size, "--strategy", "fsdp")
     workers[0].until(reached(broken, "finetuning", TURNS))
     end(workers)
     check_session(LocalStore(broken))
@@ -132,3 +147,75 @@ def test_processes_that_share_the_network_lose_nothing(trainers: Nursery, prepar
     for one, other in zip(tuned(alone), entries, strict=True):
         assert (one.iteration, one.item_count) == (other.iteration, other.item_count)
         assert dict(one.metrics) == pytest.approx(dict(other.metrics), rel=1e-3)
+
+
+@pytest.fixture(scope="module")
+def in_small_parts(trainers: Nursery, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> list[object]:
+    """What two processes save that share the network, and take one image at a time from the start."""
+    folder = tmp_path_factory.mktemp("small") / "session"
+    about_to_be_tuned(trainers, photos, folder, "--fine-tune-option", "gradient_accumulation=2")
+    workers = start(trainers, folder, 2, "--strategy", "fsdp")
+    workers[0].until(reached(folder, "finetuning", TURNS))
+    end(workers)
+    return bits(folder)
+
+
+def parts(session: Path) -> list[Any]:
+    """Images of a part, as each state of fine-tuning says."""
+    reader = SessionFolder(session)
+    states = [reader.state(reader.fold(each.number, set()), "finetuning") for each in tuned(session)]
+    return [data["micro_batch"] for _, data in states]
+
+
+@pytest.mark.parametrize("where", ["forward", "backward"])
+@pytest.mark.sampled(0.5)
+def test_one_without_memory_has_all_take_smaller_parts(
+    trainers: Nursery, prepared: Path, in_small_parts: list[object], tmp_path: Path, where: str
+) -> None:
+    """The same bits as if the parts had been so small from the start; and whoever goes on begins with those."""
+    session = shutil.copytree(prepared, tmp_path / "session")
+    # Nothing but what was found out is worth a checkpoint.
+    workers = start(
+        trainers, session, 2, "--strategy", "fsdp", "--checkpoint-interval", "1000", cramped={1: f"1 {where}"}
+    )
+    workers[0].until(reached(session, "finetuning", 1))
+    end(workers)
+    assert parts(session) == [1]
+    assert "out of memory (another device is out of memory)" in workers[0].err
+
+    workers = start(trainers, session, 2, "--strategy", "fsdp")
+    workers[0].until(reached(session, "finetuning", TURNS))
+    end(workers)
+    assert "out of memory" not in workers[0].err
+    check_session(LocalStore(session))
+    assert bits(session)[-1] == in_small_parts[-1]
+
+
+@pytest.mark.sampled(0.5)
+def test_without_memory_to_look_at_photos_the_parts_are_halved_as_well(
+    trainers: Nursery, prepared: Path, tmp_path: Path
+) -> None:
+    session = shutil.copytree(prepared, tmp_path / "session")
+    workers = start(trainers, session, 2, "--strategy", "fsdp", cramped={1: "1 check"})
+    workers[0].until(reached(session, "finetuning", TURNS))
+    end(workers)
+    assert "out of memory" in workers[0].err
+    assert parts(session) == [2] * (TURNS - 1) + [1]
+    check_session(LocalStore(session))
+
+
+@pytest.mark.sampled(0.5)
+def test_processes_that_begin_to_share_the_network_take_small_parts(
+    trainers: Nursery, prepared: Path, tmp_path: Path
+) -> None:
+    """One process alone takes a step in one part; of those that share the network each takes its share of it."""
+    session = shutil.copytree(prepared, tmp_path / "session")
+    (worker,) = start(trainers, session, 1)
+    worker.until(reached(session, "finetuning", 1))
+    end([worker])
+    assert set(parts(session)) == {3}
+    done = len(parts(session))
+    workers = start(trainers, session, 2, "--strategy", "fsdp")
+    workers[0].until(reached(session, "finetuning", TURNS))
+    end(workers)
+    assert set(parts(session)[done:]) == {2}

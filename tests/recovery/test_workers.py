@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 import signal
 import socket
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -31,11 +33,32 @@ def free_port() -> int:
         return port
 
 
-def start(trainers: Nursery, session: Path, size: int, *words: str) -> list[Forked]:
-    """The workers of a world, by rank; what a launcher would tell them is told by hand."""
-    where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(size)}
+def start(
+    trainers: Nursery,
+    session: Path,
+    size: int,
+    *words: str,
+    cramped: Mapping[int, str] = MappingProxyType({}),
+    restarts: int = 0,
+) -> list[Forked]:
+    """The workers of a world, by rank; what a launcher would tell them is told by hand.
+
+    `cramped` ranks have less memory than they need, see cramped.py; so often they were started again by now.
+    """
+    where = {
+        **{"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(size)},
+        "TORCHELASTIC_RESTART_COUNT": str(restarts),
+    }
     line = ("worker", str(session), "--cache", "none", "--checkpoint-interval", "1", *words)
-    return [trainers.start("mlsession", *line, environment={**where, "RANK": str(rank)}) for rank in range(size)]
+    script = str(Path(__file__).with_name("cramped.py"))
+    return [
+        trainers.start(
+            script if rank in cramped else "mlsession",
+            *line,
+            environment={**where, "RANK": str(rank), "CRAMPED": cramped.get(rank, "")},
+        )
+        for rank in range(size)
+    ]
 
 
 def newest_number(store: LocalStore) -> int:
@@ -92,6 +115,30 @@ def test_workers_that_are_stopped_or_killed_lose_nothing(
     assert [worker.wait() for worker in start(trainers, session, 1)] == [0]
     check_session(store)
     assert commits(session) == alone
+
+
+@pytest.mark.sampled(0.4)
+def test_workers_that_are_stopped_while_they_are_started_again_stop(
+    trainers: Nursery, photos: Path, tmp_path: Path
+) -> None:
+    """Nobody has the session open in that moment. Who trains it later on was not asked."""
+    session = tmp_path / "session"
+    assert Training(trainers, photos, session, "--create-only").end()[0] == 0
+    store, (worker,) = LocalStore(session), start(trainers, session, 1)
+    worker.until(lambda: inside(store, "extracting"))
+    worker.send(signal.SIGKILL)
+    worker.wait()
+    code, out, _ = trainers.run("mlsession", "stop", session, "--reason", "enough")
+    assert (code, "is not running: interrupted" in out) == (0, True)
+
+    (again,) = start(trainers, session, 1, restarts=1)
+    assert again.wait() == 75, again.err
+    newest = newest_record(store)
+    assert newest is not None
+    assert (newest.body["outcome"], newest.body["reason"]) == ("paused", "enough")
+    (later,) = start(trainers, session, 1)
+    assert later.wait() == 0, later.err
+    check_session(store)
 
 
 @pytest.mark.sampled(0.4)

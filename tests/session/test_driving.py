@@ -59,6 +59,17 @@ class TestPolicies:
             saved = [(entry.phase, entry.iteration) for entry in facts_of(space).checkpoints]
             assert saved == [("walking", 4), ("walking", 8), ("walking", 10), ("summing", 2)]
 
+    @pytest.mark.parametrize("policy", [EveryIterations(iterations=4), EverySeconds(seconds=3600)])
+    def test_what_was_found_out_is_saved_whatever_the_policy(self, policy: SavePolicy) -> None:
+        def steps() -> Iterator[Step]:
+            for turn in range(1, 8):
+                yield Step(iteration=turn, total=7, snapshot=PhaseState, last=turn == 7, urgent=turn in (2, 3))
+
+        space = MemorySpace()
+        Attempt(open_store=lambda: MemoryStore(space), policy=policy).run(OnePhase(steps=steps), {})
+        saved = [entry.iteration for entry in facts_of(space).checkpoints]
+        assert saved == ([2, 3, 4, 7] if isinstance(policy, EveryIterations) else [2, 3, 7])
+
     def test_a_save_is_durable_one_interval_after_the_one_before_it_began(self) -> None:
         space, clock = MemorySpace(), FakeClock()
         began: list[float] = []

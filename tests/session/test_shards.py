@@ -21,6 +21,8 @@ from mlsession.session.upkeep.integrity import Cure
 from mlsession.store import LocalStore
 from mlsession.store.memory import MemorySpace, MemoryStore
 from mlsession.store.protocol import Store
+from mlsession.testing.invariants import stored_bytes
+from mlsession.testing.matrix import SessionWatch, WatchedStore
 from tests.docs.reader import SessionFolder
 from tests.session.attempts import Attempt, attempt_on, facts_of
 from tests.session.log.test_journal import load, stage, writer_of
@@ -112,6 +114,44 @@ def test_a_damaged_part_is_stepped_over(place: int) -> None:
     attempt = attempt_on(space, 1)
     assert attempt.run(Shared(6), {}) == [0.0, 21.0, 42.0]
     assert [(event.checkpoint, event.key) for event in attempt.of(CheckpointSkipped)] == [(5, key)]
+
+
+@pytest.mark.parametrize(("number", "resumes_from"), [(5, 4), (3, 5)])
+def test_a_damaged_part_cannot_be_made_again_by_one_process(number: int, resumes_from: int) -> None:
+    """What one process would write in its place is no part; all that goes on resting on other parts stays."""
+    space = done(4)
+    key = shards_of(space)[number][1]
+    damage(space, key, "flipped")
+    before = {name: data for name, data in stored_bytes(MemoryStore(space)).items() if name.startswith("blobs/")}
+    repaired = view_of(space).repair(Shared(4))
+    after = {name: data for name, data in stored_bytes(MemoryStore(space)).items() if name.startswith("blobs/")}
+    assert repaired.resumes_from is not None
+    assert repaired.resumes_from.number == resumes_from
+    assert repaired.remade == ()
+    if number == 5:
+        assert [problem.key for problem in repaired.left] == [key]
+        assert "several processes shared this state" in repaired.left[0].reason
+        assert after == before
+    else:
+        assert [checkpoint.number for checkpoint in repaired.removed] == [number]
+        assert not after.keys() & shards_of(space).get(number, [])
+    assert attempt_on(space, 1).run(Shared(6), {}) == [0.0, 21.0, 42.0]
+
+
+def test_a_watch_looks_at_the_parts() -> None:
+    space = MemorySpace()
+    watch = SessionWatch(MemoryStore(space))
+    attempt = Attempt(open_store=lambda: WatchedStore(MemoryStore(space), watch), policy=EveryIterations(iterations=1))
+    attempt.run(Shared(3), {})
+    assert watch.broken == []
+    shards = shards_of(space)
+    WatchedStore(MemoryStore(space), watch).delete(shards[3][2])
+    assert [shards[3][2] in line for line in watch.broken] == [True, True], "it was needed, and nothing said it may go"
+    # A record may not name a part before it is there.
+    later = SessionWatch(other := MemoryStore())
+    for key in sorted(key for key in space.values if key.startswith("log/")):
+        WatchedStore(other, later).put_if_absent(key, space.values[key].data)
+    assert any(shards[2][0] in line and "missing" in line for line in later.broken)
 
 
 def test_they_go_with_their_checkpoint() -> None:

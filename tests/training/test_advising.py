@@ -9,23 +9,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer.main
-from PIL import Image
 
 import mlsession as ml
 from mlsession.cli.app import app
 from mlsession.cli.printing.text import command_line
 from mlsession.cli.running.train import TrainArguments, _model
-from mlsession.data.index import ImageIndex
 from mlsession.errors import UsageError
 from mlsession.heads.chosen import CROSS_VALIDATION, Chosen
 from mlsession.heads.comparison import Comparison, Rating
 from mlsession.heads.options import LOGISTIC, PERCEPTRON, HeadOptions
 from mlsession.heads.paired import PairedDifference
 from mlsession.training.classifier import Classifier
-from mlsession.training.findings.evidence import _is_perceptron_no_better, small_files
+from mlsession.training.findings.evidence import _is_perceptron_no_better, conflicting_copies
 from mlsession.training.findings.summary import SessionSummary
 from mlsession.training.said import training_line
-from tests.training.conftest import LABELS, Start
+from tests.training.conftest import Start
 
 
 def test_copies_of_test_photos_among_the_training_photos_are_found(
@@ -143,33 +141,6 @@ def test_what_a_line_cannot_say_gives_none(parameters: ml.ModelParameters, train
     assert line.about("review") == ("review", str(tmp_path / "session"))
 
 
-def index_of(keys: list[str], sizes: list[int]) -> ImageIndex:
-    return ImageIndex(
-        keys=keys,
-        labels=np.zeros(len(keys), dtype=np.int32),
-        sizes=np.array(sizes, dtype=np.int64),
-        versions=[""] * len(keys),
-        classes=("a",),
-    )
-
-
-def test_small_files_are_told_by_their_bytes() -> None:
-    found = small_files(index_of(["a/1.jpg", "a/2.PNG", "a/3.jpg", "a/4.png"], [1_999, 4_999, 2_000, 5_000]))
-    assert found is not None
-    assert (found.share.part, found.share.count, found.median_bytes) == (2, 4, 4_999)
-    assert small_files(index_of([], [])) is None
-
-
-def test_sizes_that_tell_nothing_are_left_out() -> None:
-    """0 is not known, as of a dataset's rows; AVIF, HEIC and WebP hold a photo in far fewer bytes."""
-    assert small_files(index_of(["1", "2", "3"], [0, 0, 0])) is None
-    assert small_files(index_of(["a/1.jpg", "a/2.jpg", "a/3.jpg"], [0, 0, 9_000])) is None
-    found = small_files(index_of(["a/1.jpg", "a/2.jpg", "a/3.jpg", "a/4.jpg"], [0, 0, 1_000, 9_000]))
-    assert found is not None
-    assert (found.share.part, found.share.count, found.median_bytes) == (1, 2, 9_000)
-    assert small_files(index_of(["a/1.webp", "a/2.AVIF", "a/3.heic"], [900, 900, 900])) is None
-
-
 @pytest.mark.parametrize("gained", [2, 20])
 def test_whether_a_perceptron_was_tried_in_vain_is_known(gained: int) -> None:
     first, second = (Rating(kind=kind, accuracy=0.9, log_loss=0.3) for kind in (LOGISTIC, PERCEPTRON))
@@ -183,26 +154,21 @@ def test_whether_a_perceptron_was_tried_in_vain_is_known(gained: int) -> None:
     assert not _is_perceptron_no_better(None)
 
 
-def test_of_very_many_files_a_part_is_looked_at() -> None:
-    keys = [f"a/{number:06}.jpg" for number in range(25_000)]
-    found = small_files(index_of(keys, [1_000] * 25_000))
+def test_copies_under_different_labels_are_counted_by_picture() -> None:
+    """0, 3 and 4 are one picture, twice of label 1; 1 and 5 are another of one label; 6 is an image to validate on."""
+    labels = np.array([0, 1, 2, 1, 1, 1], dtype=np.int32)
+    found = conflicting_copies(np.array([[3, 0], [4, 0], [5, 1], [6, 2]]), labels)
     assert found is not None
-    assert found.share.value == 1
-    assert 5_000 < found.share.count <= 10_000
+    assert (found.pictures, found.wrong.part, found.wrong.count) == (1, 1, 6)
+    assert conflicting_copies(np.array([[5, 1], [6, 2]]), labels) is None
+    assert conflicting_copies(np.zeros((0, 2), dtype=np.int64), labels) is None
+    assert conflicting_copies(None, labels) is None
 
 
-@pytest.mark.parametrize("ending", [".jpg", ".png"])
-def test_photos_of_32_pixels_are_small_files_and_those_of_112_are_not(
-    train_photos: Path, ending: str, tmp_path: Path
-) -> None:
-    shares = {}
-    for side in (32, 112):
-        sizes = []
-        for photo in sorted((train_photos / LABELS[0]).iterdir())[:8]:
-            with Image.open(photo) as image:
-                image.convert("RGB").resize((side, side)).save(tmp_path / f"small{ending}", quality=85)
-            sizes.append((tmp_path / f"small{ending}").stat().st_size)
-        found = small_files(index_of([f"a/{number}{ending}" for number in range(len(sizes))], sizes))
-        assert found is not None
-        shares[side] = found.share.value
-    assert shares == {32: 1.0, 112: 0.0}
+def test_copies_under_different_labels_are_found(start: Start, photos: Path) -> None:
+    for photo in sorted((photos / "Kiwi").iterdir())[:4]:
+        shutil.copy2(photo, photos / "Lemon" / f"copy-of-{photo.name}")
+    verdict = start(data=photos, checkpoint_interval=1_000).result().advice
+    found = next(advice for advice in (verdict.advice, *verdict.others) if advice.rule == "conflicting_copies")
+    assert found.evidence.startswith("4 pictures are among the training images under more than one label")
+    assert "7.3 % (4 of 55) have a wrong one at least" in found.evidence

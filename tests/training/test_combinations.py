@@ -12,7 +12,8 @@ import pytest
 import mlsession as ml
 from mlsession.errors import Cancelled, DamagedData, StoreUnavailable, UnusableData
 from mlsession.events import DonorFailed, PhaseFinished, PhaseStarted
-from mlsession.phases.featurize import Featurizer, Picture
+from mlsession.phases.featured import Picture
+from mlsession.phases.featurize import Featurizer
 from mlsession.session.phase import Phase
 from mlsession.training.images.inputs import SPLIT_SIDES, TRAINING_INDEX
 from mlsession.training.workers import launching

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -103,9 +104,10 @@ def test_one_that_never_comes_ends_the_run_which_goes_on_later(
     way.held.clear()
     way.asked.clear()
     assert train(bucket, stale_after=0.1).result().model_digest == expected
-    read = {path.partition("/")[2].partition("/")[2] for path in way.asked if path.endswith(".jpg")}
-    assert hanging in read
-    assert len(read) < 40
+    # Each once more at the end, to see how large they are.
+    read = Counter(path.partition("/")[2].partition("/")[2] for path in way.asked if path.endswith(".jpg"))
+    assert read[hanging] > 1
+    assert sum(count > 1 for count in read.values()) < 40
 
 
 def test_a_cache_of_pictures(bucket: str, way: Way, train: Train, expected: str) -> None:

@@ -112,3 +112,11 @@ def test_tune_does_not_bind_a_session_without_a_choice(head: ml.MultilayerPercep
     read = ml.ModelParameters.from_json(stored, {})
     assert (read.to_json(), read.selects) == (stored, False)
     assert ml.ModelParameters().to_json() != ml.ModelParameters(tune="off").to_json()
+
+
+def test_a_weight_of_a_label_that_no_class_has_makes_no_session(start: Start, tmp_path: Path) -> None:
+    head = ml.LogisticRegressor(class_weight={"Kiwi": 2.0, "Kiwis": 2.0})
+    parameters = ml.ModelParameters(algorithm=ml.TransferLearning(classifier=head))
+    with pytest.raises(InvalidParameter, match="'Kiwis': no class has this label; the classes are 'Banana', 'Kiwi'"):
+        start(parameters=parameters).result()
+    assert not (tmp_path / "session" / "log").exists()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mlsession.advising.advice import Advice, Lever, Severity
-from mlsession.advising.evidence import Evidence
+from mlsession.advising.evidence import SMALL_SIDE, Evidence
 from mlsession.advising.intervals import Share, least_gap
-from mlsession.advising.words import leading, of, percent, points
+from mlsession.advising.words import leading, of, percent, plural, points
 from mlsession.display.plain import plain
 from mlsession.scanning.finding import Kind
 from mlsession.scanning.finding import Severity as FindingSeverity
@@ -15,18 +15,20 @@ from mlsession.scanning.finding import Severity as FindingSeverity
 MATTERS = 0.05
 """What an accuracy must lose at least, as far as the figures prove it, for a rule to speak of it."""
 SMALL_SHARE = 0.5
-"""Of the training files."""
+"""Of the training images, as far as those that were looked at prove it."""
 SURE_AND_WRONG = 0.10
 """Of the half of the images that a model is surest of, models with right labels get a few per cent wrong."""
+CONFLICTING = 0.01
+"""The share of training images from which on labels that contradict each other count as more than a risk."""
 UNREADABLE = 0.05
 _LOOK = "look at the training images whose labels are likely wrong"
 _REVIEW = ("review", "--output", "fixes.csv")
 
 
 def small_images(evidence: Evidence) -> Advice | None:
-    """Most files hold too little detail for what the extractor looks at, and the model makes mistakes."""
-    found, part = evidence.small_files, evidence.judged
-    if found is None or part is None or found.share.value < SMALL_SHARE:
+    """Most images are too small for what the extractor looks at, and the model makes mistakes."""
+    found, part = evidence.small_images, evidence.judged
+    if found is None or part is None or found.share.least() < SMALL_SHARE:
         return None
     wrong = evidence.accuracy[part].rest
     if wrong.least() < MATTERS:
@@ -38,8 +40,8 @@ def small_images(evidence: Evidence) -> Advice | None:
         rule="small_images",
         severity=Severity.PROVEN,
         limit="the images are too small",
-        evidence=f"half of {found.share.count:,} training files are smaller than {found.median_bytes:,} bytes, which "
-        f"is a photo of some 50 x 50 pixels or less, and {looked}; {part} images: {of(wrong)} wrong",
+        evidence=f"{of(found.share)} of the training images that were looked at are less than {SMALL_SIDE} pixels wide "
+        f"or high, half of these {found.median_side} or less, and {looked}; {part} images: {of(wrong)} wrong",
         next_step=leading(
             "train and test with larger originals of the images, if there are any", "; this names the small ones", scan
         ),
@@ -113,6 +115,28 @@ def _compared(evidence: Evidence) -> _Compared | None:
     )
     said = f"{words}: {of(held_out)} right; test images: {of(plain_test)} right{mixed}"
     return _Compared(held_out=held_out, test=test, said=said)
+
+
+def conflicting_copies(evidence: Evidence) -> Advice | None:
+    """The same image is there under several labels: all but one of them are wrong, or it shows several things."""
+    found = evidence.conflicting_copies
+    if found is None:
+        return None
+    wrong, review = found.wrong, evidence.line.about(*_REVIEW)
+    one = found.pictures == 1
+    return Advice(
+        rule="conflicting_copies",
+        severity=Severity.PROVEN if wrong.value >= CONFLICTING else Severity.RISK,
+        limit="the same image is there under different labels",
+        evidence=f"{plural(found.pictures, 'picture')} {'is' if one else 'are'} among the training images under more "
+        f"than one label, byte for byte: of all of them {of(wrong)} have a wrong one at least",
+        next_step=leading(
+            "look which label is right, and leave out the others", "; this lists them in a table", review
+        ),
+        command=review,
+        lever=Lever.LABELS,
+        gain=wrong.value,
+    )
 
 
 def sure_mistakes(evidence: Evidence) -> Advice | None:

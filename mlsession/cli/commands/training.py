@@ -32,6 +32,7 @@ def train(
     precision: options.PrecisionName = "auto",
     backend: options.BackendName = "auto",
     accelerator: options.AcceleratorName = "auto",
+    decoder: options.DecoderName = "auto",
     classifier: options.Head = "logistic",
     layer_sizes: options.LayerSizes = None,
     class_weight: options.ClassWeights = [],
@@ -71,8 +72,7 @@ def train(
 ) -> Work:
     """Train a classifier, or go on with it.
 
-    The same line again resumes where it stopped, or returns at once when all is done.
-    """
+    The same line again resumes where it stopped, or returns at once when all is done."""
     return _training(dict(locals()))
 
 

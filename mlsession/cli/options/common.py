@@ -121,6 +121,15 @@ AcceleratorName = Annotated[
         "session.",
     ),
 ]
+DecoderName = Annotated[
+    str,
+    typer.Option(
+        "--decoder",
+        metavar="auto|pillow|nvjpeg",
+        help="What decodes plain JPEGs; auto: Pillow. nvjpeg: an NVIDIA GPU, if features stay the same with it, which "
+        "is tried on some of the photos. Kept by the session.",
+    ),
+]
 BackendName = Annotated[
     str,
     typer.Option(

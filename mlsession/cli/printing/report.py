@@ -123,7 +123,8 @@ def class_table(metrics: ClassifierMetrics, width: int) -> list[str]:
         strict=True,
     )
     rows = [(plain(label), *figures) for label, *figures in columns]
-    shown = sorted(rows, key=lambda row: (not row[4] < 1, row[4]))[:MOST_CLASSES] if len(rows) > MOST_CLASSES else rows
+    ordered = sorted(rows, key=lambda row: (math.isnan(row[4]), row[4])) if len(rows) > MOST_CLASSES else rows
+    shown, rest = ordered[:MOST_CLASSES], ordered[MOST_CLASSES:]
     room = max(width - 36, 8)
     name_width = min(max((cell_len(row[0]) for row in shown), default=5), room)
     name_width = max(name_width, len("label"))
@@ -137,8 +138,11 @@ def class_table(metrics: ClassifierMetrics, width: int) -> list[str]:
             f"{name}{padding}  {count:>6,}  {figure(precision):>9}{ends[0]}  {figure(recall):>6}{ends[1]}"
             f"  {figure(f1):>5}"
         )
-    if len(shown) < len(rows):
-        lines.append(f"and {len(rows) - len(shown)} classes with a higher f1; --json has all")
+    if rest:
+        unmet = sum(math.isnan(row[4]) for row in rest)
+        of_both = ((len(rest) - unmet, "with a higher f1"), (unmet, "that no image is of or taken for"))
+        parts = [f"{count} {'class' if count == 1 else 'classes'} {which}" for count, which in of_both if count]
+        lines.append(f"and {', and '.join(parts)}; --json has all")
     return [*lines, *confusions(metrics)]
 
 

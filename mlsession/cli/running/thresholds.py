@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from mlsession.cli.options.arguments import storage_options
@@ -78,18 +78,25 @@ def thresholds(given: ThresholdsArguments) -> int:
 
 def rejection_lines(rejections: dict[float, Rejection | None]) -> list[str]:
     """A line for each error that may be: which predictions to believe, and how many are left."""
-    lines = ["leave out what is less sure than the threshold:", "wrong at most  threshold  answered  wrong"]
+    width = _width(rejections.values())
+    header = f"wrong at most  {'threshold':>{width}}  answered  wrong"
+    lines = ["leave out what is less sure than the threshold:", header]
     for error, each in rejections.items():
-        said = "cannot be reached" if each is None else _rejection_row(each)
+        said = "cannot be reached" if each is None else _rejection_row(each, width)
         lines.append(f"{percent(error):>13}  {said}")
         if each is not None and each.count == each.total:
             break  # Whoever allows more leaves out nothing either.
     return lines
 
 
-def _rejection_row(each: Rejection) -> str:
+def _width(found: Iterable[Rejection | OperatingPoint | None]) -> int:
+    """Columns that thresholds take: all digits of some of them are needed, between images that are nearly as sure."""
+    return max(len("threshold"), *(len(repr(each.threshold)) for each in found if each is not None), 0)
+
+
+def _rejection_row(each: Rejection, width: int) -> str:
     wrong = f"{each.wrong:,} of {each.count:,} {_shares(each.error_interval)}"
-    return f"{each.threshold!r:>9}  {percent(each.coverage):>8}  {wrong}"
+    return f"{each.threshold!r:>{width}}  {percent(each.coverage):>8}  {wrong}"
 
 
 def _point_lines(points: dict[str, OperatingPoint | None]) -> list[str]:
@@ -97,13 +104,14 @@ def _point_lines(points: dict[str, OperatingPoint | None]) -> list[str]:
 
     width = min(max((cell_len(plain(label)) for label in points), default=5), 30)
     width = max(width, len("label"))
-    lines = [f"{'label':<{width}}  threshold  precision                recall"]
+    columns = _width(points.values())
+    lines = [f"{'label':<{width}}  {'threshold':>{columns}}  precision                recall"]
     for label, point in points.items():
         said = "cannot be reached"
         if point is not None:
             precision = f"{percent(point.precision)} {_shares(point.precision_interval)}"
             recall = f"{percent(point.recall)} {_shares(point.recall_interval)}"
-            said = f"{point.threshold!r:>9}  {precision:<23}  {recall}"
+            said = f"{point.threshold!r:>{columns}}  {precision:<23}  {recall}"
         name = plain(label)
         name = name if cell_len(name) <= width else set_cell_size(name, width - 3) + "..."
         lines.append(f"{name}{' ' * (width - cell_len(name))}  {said}")

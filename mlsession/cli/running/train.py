@@ -24,7 +24,7 @@ from mlsession.devices.accelerators import AcceleratorChoice
 from mlsession.devices.choice import StrategyChoice, devices_of
 from mlsession.extractors.automatic import AutomaticExtractor
 from mlsession.extractors.catalog import FeatureExtractorSpec
-from mlsession.extractors.running.runtime import BackendChoice, PrecisionChoice
+from mlsession.extractors.running.runtime import BackendChoice, DecoderChoice, PrecisionChoice
 from mlsession.job.job import Job
 from mlsession.job.signals import stop_on_signals
 from mlsession.session.parameters import SessionParameters
@@ -54,6 +54,7 @@ class TrainArguments:
     extractor_option: Sequence[str]
     precision: str
     backend: str
+    decoder: str
     accelerator: str
     classifier: str
     layer_sizes: str | None
@@ -193,6 +194,7 @@ def _model(given: TrainArguments, options: typed.Options) -> ModelParameters:
         precision=cast(PrecisionChoice, given.precision),  # Checked there, as all parameters are.
         backend=cast(BackendChoice, given.backend),
         accelerator=cast(AcceleratorChoice, given.accelerator),
+        decoder=cast(DecoderChoice, given.decoder),
     )
 
 

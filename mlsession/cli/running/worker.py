@@ -122,6 +122,7 @@ def _lead(
 ) -> int:
     """Rank 0: drives the session, and shows or reports what happens."""
     access, is_prepared = (NO_ACCESS, False) if handed is None else (handed.access, True)
+    is_restarted = placement.restarts > 0
 
     def work(context: JobContext) -> Trained:
         def heed() -> None:
@@ -131,9 +132,9 @@ def _lead(
                 raise asked.error()
 
         if placement.size == 1:
-            return drive(parameters, None, context, access, is_prepared=is_prepared)
+            return drive(parameters, None, context, access, is_prepared=is_prepared, is_restarted=is_restarted)
         with joined(placement, heed, context.stop.check) as crew:
-            return drive(parameters, crew, context, access, is_prepared=is_prepared)
+            return drive(parameters, crew, context, access, is_prepared=is_prepared, is_restarted=is_restarted)
 
     screen = screen_for(sys.stderr) if report is None else _Reporting(report)
     try:

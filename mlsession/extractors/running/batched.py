@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlsession.errors import InvalidParameter
-from mlsession.extractors.running.runtime import BATCH_SIZE, Runtime
+from mlsession.extractors.running.runtime import BATCH_SIZE, Decoder, Runtime
 from mlsession.images.geometry import PREPARATION
 
 if TYPE_CHECKING:
@@ -83,15 +84,18 @@ def extraction_numerics(
     return {
         **runtime.numerics(),
         "batch_size": runtime.batch_size,
-        **picture_numerics(),
+        **picture_numerics(runtime.decoder),
         **({} if library is None else {"library": library}),
         **({} if kernels is None else {"kernels": kernels}),
     }
 
 
-def picture_numerics() -> dict[str, str | int]:
-    """What gives the pixels that networks see their bits."""
-    return {"decoder": _decoder(), "preparation": PREPARATION}
+def picture_numerics(decoder: Decoder = "pillow") -> dict[str, str | int]:
+    """What gives the pixels that networks see their bits; Pillow takes what another `decoder` does not."""
+    if decoder == "pillow":
+        return {"decoder": _decoder(), "preparation": PREPARATION}
+    other = f"{decoder} torchvision {importlib.metadata.version('torchvision')}"
+    return {"decoder": f"{other}, else {_decoder()}", "preparation": PREPARATION}
 
 
 @cache

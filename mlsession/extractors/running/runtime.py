@@ -33,6 +33,9 @@ Precision: TypeAlias = Literal["float32", "bfloat16"]
 BackendChoice: TypeAlias = Literal["auto", "openvino", "torch"]
 PrecisionChoice: TypeAlias = Literal["auto", "float32", "bfloat16", "32-true", "bf16-true", "bf16-mixed", "16-mixed"]
 BACKENDS: tuple[BackendChoice, ...] = get_args(BackendChoice)
+Decoder: TypeAlias = Literal["pillow", "nvjpeg"]
+DecoderChoice: TypeAlias = Literal["auto", "pillow", "nvjpeg"]
+DECODERS: tuple[DecoderChoice, ...] = get_args(DecoderChoice)
 PRECISIONS: tuple[PrecisionChoice, ...] = get_args(PrecisionChoice)
 MIXED: tuple[PrecisionChoice, ...] = ("bf16-mixed", "16-mixed")
 """Of fine-tuning alone: weights in float32, arithmetic in less."""
@@ -66,12 +69,16 @@ class Runtime:
     """None: the CPU."""
     batch_size: int = BATCH_SIZE
     """Pictures in one pass, always."""
+    decoder: Decoder = "pillow"
+    """What decodes JPEGs: `nvjpeg` the plain ones on a GPU, see `decoding`; Pillow all others in any case."""
 
     def __post_init__(self) -> None:
         if self.gpu is not None and self.backend != "torch":
             raise InvalidParameter("backend", self.backend, "runs on the CPU only; GPUs are used by torch")
         if self.gpu is None and self.batch_size != BATCH_SIZE:
             raise InvalidParameter("batch_size", self.batch_size, f"is {BATCH_SIZE} on the CPU")
+        if self.decoder == "nvjpeg" and self.device != "cuda":
+            raise InvalidParameter("decoder", self.decoder, f"decodes for networks on CUDA, not on {self.device}")
 
     @property
     def device(self) -> Device:
@@ -152,6 +159,12 @@ def recorded_device(numerics: Mapping[str, object]) -> Device:
     return "cuda" if last == "cuda" else "mps" if last == "mps" else "cpu"
 
 
+def recorded_decoder(numerics: Mapping[str, object]) -> Decoder:
+    """What decodes plain JPEGs, as a session has recorded it."""
+    is_other = recorded_device(numerics) == "cuda" and str(numerics.get("decoder", "")).startswith("nvjpeg ")
+    return "nvjpeg" if is_other else "pillow"
+
+
 def recorded_runtime(numerics: Mapping[str, object], surroundings: Surroundings) -> Runtime:
     """The runtime that a session has recorded; `surroundings` are those of its `recorded_device`.
 
@@ -171,6 +184,7 @@ def recorded_runtime(numerics: Mapping[str, object], surroundings: Surroundings)
             precision="bfloat16" if precision == "bfloat16" else "float32",
             gpu=gpu,
             batch_size=size if isinstance(size, int) else GPU_BATCH_SIZE,
+            decoder=recorded_decoder(numerics),
         )
     if backend == "openvino" and not surroundings.has_openvino:
         raise IncompatibleParameters("backend", backend, "not installed", f"run: {_INSTALL}")
@@ -186,12 +200,14 @@ def recorded_runtime(numerics: Mapping[str, object], surroundings: Surroundings)
     )
 
 
-def check_choices(backend: object, precision: object, accelerator: object = "auto") -> None:
+def check_choices(backend: object, precision: object, accelerator: object = "auto", decoder: object = "auto") -> None:
     """Raises `InvalidParameter` for what is no choice anywhere."""
     if backend not in BACKENDS:
         raise InvalidParameter("backend", backend, f"must be one of {', '.join(BACKENDS)}")
     if precision not in PRECISIONS:
         raise InvalidParameter("precision", precision, f"must be one of {', '.join(PRECISIONS)}")
+    if decoder not in DECODERS:
+        raise InvalidParameter("decoder", decoder, f"must be one of {', '.join(DECODERS)}")
     check_accelerator(accelerator)
 
 

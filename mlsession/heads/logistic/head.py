@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlsession.errors import DamagedData
-from mlsession.heads.layer import Layer, check_features, softmax
+from mlsession.heads.layer import Layer, of_features, softmax
 from mlsession.heads.options import LOGISTIC
 from mlsession.session.phase import Array, Arrays
 
@@ -40,8 +40,7 @@ class LogisticHead:
 
     def logits(self, features: Array) -> Array:
         """float32 [n, K] of float32 [n, D]; may round differently for another n. Raises `InvalidParameter`."""
-        check_features(features, self.num_features)
-        return self._layer()(features)
+        return of_features(self._layer(), features)
 
     def probabilities(self, features: Array) -> Array:
         """float64 [n, K] of float32 [n, D]: the softmax of `logits`, each row sums to 1."""

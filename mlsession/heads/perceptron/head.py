@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlsession.errors import DamagedData, InvalidParameter
-from mlsession.heads.layer import Layer, check_features, softmax
+from mlsession.heads.layer import Layer, of_features, softmax
 from mlsession.heads.options import PERCEPTRON
 from mlsession.session.phase import Array, Arrays
 
@@ -46,11 +46,10 @@ class PerceptronHead:
 
     def logits(self, features: Array) -> Array:
         """float32 [n, K] of float32 [n, D]; may round differently for another n. Raises `InvalidParameter`."""
-        check_features(features, self.num_features)
-        outputs = features
-        for layer in self.layers[:-1]:
-            outputs = np.maximum(layer(outputs), np.float32(0))
-        return self.layers[-1](outputs)
+        outputs = of_features(self.layers[0], features)
+        for layer in self.layers[1:]:
+            outputs = layer(np.maximum(outputs, np.float32(0)))
+        return outputs
 
     def probabilities(self, features: Array) -> Array:
         """float64 [n, K] of float32 [n, D]: the softmax of `logits`, each row sums to 1."""

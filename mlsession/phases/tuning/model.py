@@ -5,7 +5,8 @@ A device has all of them, or, where several share them (strategy "fsdp"), its pa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import gc
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeAlias
 
@@ -22,7 +23,7 @@ from mlsession.finetuning.point import Point, laid_out, tuned_parameters
 from mlsession.finetuning.runtime import TuningRuntime
 from mlsession.finetuning.schedule import average_decay
 from mlsession.finetuning.sharded import blank_part, shared_out
-from mlsession.finetuning.tuner import Tuner, compiled, device_of
+from mlsession.finetuning.tuner import Tuner, compiled, device_of, free_memory
 from mlsession.heads.kinds import head_from_tensors
 from mlsession.heads.protocol import Head
 from mlsession.phases.tuning.state import AVERAGE, PLACES, VECTORS, part_of_vectors
@@ -37,44 +38,61 @@ class TuningModel:
 
     def __init__(
         self,
-        network: nn.Module,
+        build: Callable[[], nn.Module],
         head: Head,
         options: FineTune,
         runtime: TuningRuntime,
         workers: int,
         crew: Crew | None = None,
     ) -> None:
-        """A network of `extractors.trainable`, which becomes part of it, and the head, as before the first step.
+        """`build` makes a network of `extractors.trainable`, as before the first step, and the head is of then, too.
 
         `workers`: see `Tuner`; `crew`: the ranks that share the vectors, if they do, each of which makes one. Raises
         `InvalidParameter` where it is to be compiled and there is no compiler, and for what cannot be shared.
         """
-        module = head.module()
+        if crew is not None and options.compile:
+            reason = "does not go with compile=True, which the session was made with; use 'ddp', or leave it out"
+            raise InvalidParameter("strategy", "fsdp", reason)
+        self._build = build
+        self._head = head
+        self._options = options
+        self._runtime = runtime
+        self._crew = crew
+        self._names: list[str | None]
+        self._shapes: list[tuple[int, ...]]
+        self.point, self.tuner = self._made(workers)
+        self._first, self._second = (torch.zeros_like(self.point.values) for _ in range(2))
+        self._average = None if options.ema is None else self.point.values.clone()
+
+    def _made(self, workers: int) -> tuple[Point, Tuner]:
+        """A network and a head, on the device, as before the first step."""
+        network, module, options, runtime = self._build(), self._head.module(), self._options, self._runtime
         tuned = tuned_parameters(network, module, depths(network), options.unfreeze)
         names = {id(parameter): name for name, parameter in network.named_parameters()}
         self._names = [names.get(id(parameter)) for parameter, _ in tuned]
         self._shapes = [tuple(parameter.shape) for parameter, _ in tuned]
-        self._head = head
-        self._options = options
-        self._crew = crew
-        self.point: Point
-        self.tuner: Tuner
-        if crew is None:
-            device = device_of(runtime)
-            network, module = network.to(device), module.to(device)
-            self.point = Point([each for each, _ in tuned], laid_out(tuned, options.layer_decay), device)
-            run = compiled(network) if options.compile else network
-            self.tuner = Tuner(run, module, runtime, workers=1 if options.compile else workers)
-        else:
-            if options.compile:
-                reason = "does not go with compile=True, which the session was made with; use 'ddp', or leave it out"
-                raise InvalidParameter("strategy", "fsdp", reason)
-            blank = blank_part(options.feature_extractor.input_side, head.num_classes)
-            self.point, self.tuner = shared_out(
-                network, module, blocks(network), tuned, options.layer_decay, blank, runtime, crew
-            )
-        self._first, self._second = (torch.zeros_like(self.point.values) for _ in range(2))
-        self._average = None if options.ema is None else self.point.values.clone()
+        if self._crew is not None:
+            blank = blank_part(options.feature_extractor.input_side, self._head.num_classes)
+            found = blocks(network)
+            return shared_out(network, module, found, tuned, options.layer_decay, blank, runtime, self._crew)
+        device = device_of(runtime)
+        network, module = network.to(device), module.to(device)
+        point = Point([each for each, _ in tuned], laid_out(tuned, options.layer_decay), device)
+        run = compiled(network) if options.compile else network
+        return point, Tuner(run, module, runtime, workers=1 if options.compile else workers)
+
+    def make_again(self) -> None:
+        """A new network with the present weights, where ranks share one that an error has left in the midst of a pass.
+
+        What it holds of a device's memory goes first. All ranks do it.
+        """
+        values = self.point.values
+        del self.point, self.tuner
+        gc.collect()  # FSDP2's modules and their hooks refer to each other.
+        free_memory(self._runtime)
+        self.point, self.tuner = self._made(workers=1)
+        self.point.values.copy_(values)
+        self.point.publish()
 
     @property
     def _named(self) -> dict[str, torch.Tensor]:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from mlsession.devices.crew import Crew
 from mlsession.errors import UsageError
+from mlsession.finetuning.options import Keep
 from mlsession.heads.layer import softmax
 from mlsession.heads.protocol import Head
 from mlsession.heads.temperature import fit_temperature
@@ -67,6 +69,15 @@ def judge(before: Judged | None, logits: Array | None, truth: npt.NDArray[np.int
         return None, 1.0
     after, temperature = _judged(logits, truth)
     return Comparison(images=len(truth), head_only=before, finetuned=after), temperature
+
+
+def keeps(keep: Keep, comparison: Comparison | None, crew: Crew | None) -> bool:
+    """Whether the tuned model is kept; on all ranks of those that share it as rank 0 sees it.
+
+    Processors of other kinds may differ at a tie, and what is kept all of them gather.
+    """
+    found = keep == "always" or (comparison is not None and comparison.is_better)
+    return found if crew is None else crew.agree(found) is True
 
 
 def pass_metrics(logits: Array, truth: npt.NDArray[np.int64]) -> dict[str, float]:

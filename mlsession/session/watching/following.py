@@ -28,6 +28,7 @@ from mlsession.session.log.journal import LogState
 from mlsession.session.log.layout import record_key
 from mlsession.session.log.records import CheckpointEntry, Kind, Outcome, Record
 from mlsession.session.log.timeline import Timeline, entry_of, removed_by
+from mlsession.session.stop import HANDED_OVER
 from mlsession.session.watching.beat import Beat
 from mlsession.session.watching.liveness import ProcessIdentity
 
@@ -70,6 +71,12 @@ class Following:
     def is_open(self) -> bool:
         """Whether somebody may be training the session."""
         return self.opening > 0 and self.outcome is None
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether it may be a launcher's workers, which nobody has stopped and others are about to go on for."""
+        is_handed_over = self.outcome is Outcome.PAUSED and self.reason.startswith(HANDED_OVER)
+        return self.opening > 0 and (self.outcome in (None, Outcome.INTERRUPTED) or is_handed_over)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,8 @@ from mlsession.errors import InvalidParameter, UnusableData
 from mlsession.metrics.evaluation import EvaluationSums
 from mlsession.metrics.images import ImageResults, result_columns
 from mlsession.metrics.report import ClassifierMetrics
-from mlsession.phases.featurize import Featurizer, readable_views
+from mlsession.phases.featured import readable_views
+from mlsession.phases.featurize import Featurizer
 from mlsession.training.task import part_of
 
 

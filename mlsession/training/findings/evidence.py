@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 
-from mlsession.advising.evidence import Evidence, HeadKind, SmallFiles
+from mlsession.advising.evidence import SMALL_SIDE, ConflictingCopies, Evidence, HeadKind, SmallImages
 from mlsession.advising.intervals import Share
 from mlsession.data.index import ImageIndex
 from mlsession.data.validation import ValidationKind
@@ -12,26 +13,16 @@ from mlsession.extractors.embedded.extractor import ScenePrint
 from mlsession.heads.chosen import CROSS_VALIDATION, Chosen
 from mlsession.heads.options import PERCEPTRON, ClassifierOptions, LogisticRegressor, MultilayerPerceptron
 from mlsession.metrics.report import ClassifierMetrics
-from mlsession.phases.evaluated import leaked_of
+from mlsession.phases.evaluated import leaked_of, short_sides_of
 from mlsession.phases.finetuned import is_kept
 from mlsession.phases.trained import chosen_of
 from mlsession.scanning.finding import Finding
 from mlsession.session.log.blobs import as_written
-from mlsession.session.phase import Json, Phase, PhaseState
+from mlsession.session.phase import Array, Json, Phase, PhaseState
 from mlsession.session.session import TrainingSession, history_of
 from mlsession.training.choosing import settled_by
 from mlsession.training.parameters import ModelParameters
 from mlsession.training.said import training_line
-
-MOST_FILES = 10_000
-"""Of so many training files, evenly spread, sizes are looked at."""
-SMALL_BYTES = 2_000
-"""A photo of 56 x 56 pixels as a JPEG file of usual quality; one of 32 x 32 has some 1,000."""
-SMALL_LOSSLESS_BYTES = 5_000
-"""A photo of some 48 x 48 pixels where every pixel is kept exactly; of 32 x 32 it has some 2,500."""
-_LOSSLESS = (".png", ".bmp", ".tif", ".tiff", ".gif")
-_UNTOLD = (".avif", ".heic", ".heif", ".webp")
-"""Kinds of files that hold far more in as many bytes, or every pixel exactly: of them sizes tell little."""
 
 
 def gather_evidence(
@@ -76,26 +67,40 @@ def gather_evidence(
         extractor=spec.name,
         larger_extractor="lite2" if spec == ScenePrint() and given.algorithm.automatic is None else "",
         input_side=spec.input_side,
-        small_files=small_files(training),
+        small_images=small_images(short_sides_of(states[Phase.EVALUATING])),
+        conflicting_copies=conflicting_copies(states[Phase.EXTRACTING].arrays.get("copies"), training.labels),
         skipped=Share(part=num_skipped, count=len(training)),
         findings=findings,
         line=training_line(session, given),
     )
 
 
-def small_files(index: ImageIndex) -> SmallFiles | None:
-    """What the sizes of files tell, of at most `MOST_FILES`; None where fewer than half of them tell anything.
-
-    A size of 0 is not known: images of a dataset have none, nor those of a server that does not state it.
-    """
-    rows = range(0, len(index), -(-len(index) // MOST_FILES) or 1)
-    every = ((index.keys[row].lower(), int(index.sizes[row])) for row in rows)
-    known = [(key, size) for key, size in every if size > 0 and not key.endswith(_UNTOLD)]
-    if not known or 2 * len(known) < len(rows):
+def small_images(sides: Sequence[int | None]) -> SmallImages | None:
+    """What `short_sides_of` an evaluation amounts to; None where it knows of no small image."""
+    small = sorted(side for side in sides if side is not None and side < SMALL_SIDE)
+    if not small:
         return None
-    small = sum(size < (SMALL_LOSSLESS_BYTES if key.endswith(_LOSSLESS) else SMALL_BYTES) for key, size in known)
-    median = sorted(size for _, size in known)[len(known) // 2]
-    return SmallFiles(share=Share(part=small, count=len(known)), median_bytes=median)
+    return SmallImages(share=Share(part=len(small), count=len(sides)), median_side=small[(len(small) - 1) // 2])
+
+
+def conflicting_copies(copies: Array | None, labels: Array) -> ConflictingCopies | None:
+    """Of pairs int64 [M, 2], an image and the first one of the same bytes, and the labels [N] of the training images.
+
+    None without any under different labels, and for sessions of versions that did not look. Pairs with an image of a
+    validation source, which comes after the training images, are left out.
+    """
+    if copies is None:
+        return None
+    by_label: defaultdict[int, Counter[int]] = defaultdict(Counter)
+    for row, first in copies[(copies < len(labels)).all(axis=1)].tolist():
+        by_label[first][int(labels[row])] += 1
+    for first, counts in by_label.items():
+        counts[int(labels[first])] += 1
+    torn = [counts for counts in by_label.values() if len(counts) > 1]
+    if not torn:
+        return None
+    wrong = sum(counts.total() - max(counts.values()) for counts in torn)
+    return ConflictingCopies(pictures=len(torn), wrong=Share(part=wrong, count=len(labels)))
 
 
 def _out_of_fold(chosen: Chosen | None) -> Share | None:

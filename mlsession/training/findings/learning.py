@@ -13,7 +13,16 @@ from mlsession.clock import SystemClock
 from mlsession.curves.curve import LearningCurve, Trend
 from mlsession.curves.measured import Judged, Material, judge
 from mlsession.curves.power import FARTHEST
-from mlsession.curves.projected import accuracy_laws, measured_points, needed, outlook, projections, resampled, trend_of
+from mlsession.curves.projected import (
+    accuracy_laws,
+    least_error,
+    measured_points,
+    needed,
+    outlook,
+    projections,
+    resampled,
+    trend_of,
+)
 from mlsession.curves.splits import Turns, sample, turns_for
 from mlsession.errors import InvalidParameter, UnusableData
 from mlsession.extractors.numerics import torch_numerics
@@ -176,7 +185,7 @@ def _curve(
     judged, images = judged.of_told(), int(counts.sum())
     curves = resampled(judged, len(classes), seed)
     laws, farthest = accuracy_laws(judged, curves), FARTHEST * float(sampled.sum())
-    now, projected = projections(laws, images, farthest)
+    now, projected = projections(laws, images, farthest, least_error(len(judged.labels)))
     twice = [each.gain for each in projected if each.factor == 2.0]
     return LearningCurve(
         url=url,

@@ -14,7 +14,7 @@ from typing import cast
 from mlsession.devices.crew import Crew
 from mlsession.errors import InternalError
 from mlsession.events import Event
-from mlsession.phases.featurize import Picture
+from mlsession.phases.featured import Picture
 from mlsession.phases.leading import END
 from mlsession.phases.pictures import Share
 from mlsession.phases.sharing import Order, hand_over
@@ -88,7 +88,9 @@ class _Follower:
     def _batches(self, order: Order) -> Generator[tuple[Picture, ...], None, None]:
         share = Share(rank=self._crew.rank, size=self._crew.size, neighbours=self._crew.local_size)
         source, rows = self._source(order.source), range(order.first, order.end)
-        made = source.featurizer.worked(rows, source.key_of, source.bytes_of, order.size, order.augmented, share)
+        made = source.featurizer.worked(
+            rows, source.key_of, source.bytes_of, order.size, order.augmented, share, source.stamps
+        )
         for pictures in made:
             yield pictures
             source.featurizer.forget(pictures)

@@ -39,7 +39,7 @@ from mlsession.session.log.journal import LogState
 from mlsession.session.log.members import as_object
 from mlsession.session.log.records import Outcome
 from mlsession.session.opening import OpenOptions, open_session, require_session
-from mlsession.session.stop import StopRequest, request_stop
+from mlsession.session.stop import HANDED_OVER, StopRequest, request_stop
 from mlsession.store.buckets.credentials import FreshOptions
 from mlsession.store.location import redact, schemes_of
 from mlsession.store.protocol import Store
@@ -122,7 +122,7 @@ def trained_by_workers(
     with closing(around.open_patient_store()) as store:
         if (done := finished_result(task, store, known)) is not None:
             return done[0]
-        handed_over = hand_over(store, opening, known, context, f"handed over to {count} worker processes")
+        handed_over = hand_over(store, opening, known, context, f"{HANDED_OVER} {count} worker processes")
         parameters = replace(request.session, url=request.place.url, cache=_cache(request))
 
         def pass_on(asked: StopRequest) -> None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 
 from mlsession.devices.crew import Crew
-from mlsession.events import Event
+from mlsession.errors import StoreError
+from mlsession.events import Event, SessionOpened
 from mlsession.job.context import JobContext
 from mlsession.job.run import SessionPlace, drive_options, surroundings
 from mlsession.phases.leading import led
 from mlsession.session.attempt import advance_session
+from mlsession.session.log.records import Outcome
 from mlsession.session.parameters import SessionParameters
 from mlsession.session.phase import Past
 from mlsession.session.session import TrainingSession
+from mlsession.session.stop import StopKind, stop_requested
 from mlsession.training.outcome import Trained
 from mlsession.training.prepare import recorded, restored
 from mlsession.training.request import Access
@@ -23,19 +26,28 @@ from mlsession.training.workers.crew import follow
 
 
 def drive(
-    parameters: SessionParameters, crew: Crew | None, context: JobContext, access: Access, *, is_prepared: bool
+    parameters: SessionParameters,
+    crew: Crew | None,
+    context: JobContext,
+    access: Access,
+    *,
+    is_prepared: bool,
+    is_restarted: bool = False,
 ) -> Trained:
     """Takes a session to its result, with what the others of its crew do, and lets them go, however it ends.
 
-    `is_prepared`: somebody has compared its data with the recorded ones just now. Raises what `Classifier.resume`
-    raises, and `WorkerLost`.
+    `is_prepared`: somebody has compared its data with the recorded ones just now, and started this; `is_restarted`: a
+    launcher has, as the workers before it died. Raises what `Classifier.resume` raises, and `WorkerLost`.
     """
     place = SessionPlace.of(parameters)
-    with (
-        led(crew),
-        _opened(parameters, context) as session,
-        restored(session, context, access=access, is_prepared=is_prepared) as (task, opening, known),
-    ):
+    with led(crew), _opened(parameters, context) as session, ExitStack() as stack:
+        closed = session.timeline.closed
+        # Of workers that stopped because they were asked to no launcher starts others.
+        was_stopped = closed is not None and closed.body.get("outcome") == Outcome.PAUSED.value
+        if is_prepared or (is_restarted and not was_stopped):
+            context = _asked_like(session.timeline.opened.number, place, context)
+        prepared = restored(session, context, access=access, is_prepared=is_prepared)
+        task, opening, known = stack.enter_context(prepared)
         around, options = surroundings(place, parameters, context), drive_options(parameters)
         shared = replace(task, crew=crew, is_shared=parameters.strategy == "fsdp")
         return advance_session(shared, around, opening, options, known)
@@ -52,6 +64,22 @@ def take_part(parameters: SessionParameters, crew: Crew, context: JobContext, ac
             yield replace(task, crew=crew, open_store=around.open_patient_store), session.past
 
     follow(crew, open_task)
+
+
+def _asked_like(before: int, place: SessionPlace, context: JobContext) -> JobContext:
+    """A context whose job is asked to stop once it has opened the session, if opening `before` was, and is over.
+
+    Whoever asks while nobody has the session open, as a launcher is still starting its workers, asks that one.
+    """
+
+    def emit(event: Event) -> None:
+        context.emit(event)
+        if isinstance(event, SessionOpened):
+            with suppress(StoreError), closing(place.open()) as store:
+                if (reason := stop_requested(store, before)) is not None:
+                    context.stop.ask(StopKind.CANCELLED, reason, context.clock.monotonic())
+
+    return replace(context, emit=emit)
 
 
 def has_ended(parameters: SessionParameters) -> bool:

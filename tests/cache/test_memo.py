@@ -1,0 +1,204 @@
+"""Memos: what is known of files, never anything that was not noted, whatever becomes of the files of the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mlsession.cache.handle import Handle
+from mlsession.cache.memo import Facts, encode_memo, facts_from, read_memo
+from mlsession.cache.packs import MEMOS
+from mlsession.cache.remembering import Memory
+from mlsession.cache.trial import Trial
+from mlsession.cache.upkeep import clear, look, make_room, note_use
+from mlsession.store import MemorySpace, MemoryStore
+from mlsession.store.stamps import NO_STAMP
+
+from .killed import BEFORE
+
+
+def stamp(number: int) -> bytes:
+    return hashlib.blake2b(str(number).encode(), digest_size=16).digest()
+
+
+def digest(number: int) -> bytes:
+    return hashlib.sha256(str(number).encode()).digest()
+
+
+def facts(numbers: Sequence[int]) -> Facts:
+    return facts_from({stamp(number): digest(number) for number in numbers})
+
+
+def memory(space: MemorySpace, *, is_trusted: bool = True) -> Memory:
+    failures: list[str] = []
+    return Memory(Handle(lambda: MemoryStore(space)), Trial(failures.append), is_trusted=is_trusted)
+
+
+def noted(space: MemorySpace, numbers: Sequence[int], **given: bool) -> Memory:
+    """A run that reads these files."""
+    run = memory(space, **given)
+    for number in numbers:
+        run.note(stamp(number), digest(number))
+    run.finish(lambda size: True)
+    return run
+
+
+def knows(space: MemorySpace, number: int) -> bool:
+    """What is known is right."""
+    found = memory(space).digests([stamp(number)])
+    assert found is None or found[0].tobytes() == digest(number)
+    return found is not None
+
+
+def memos(space: MemorySpace) -> list[str]:
+    return list(look(MemoryStore(space)).memos)
+
+
+def test_what_one_run_has_read_others_know() -> None:
+    space = MemorySpace()
+    assert memory(space).is_empty
+    noted(space, range(100))
+    noted(space, range(50, 200))
+    found = memory(space).digests([stamp(number) for number in (0, 199, 75)])
+    assert found is not None
+    assert [row.tobytes() for row in found] == [digest(number) for number in (0, 199, 75)]
+    assert memory(space).digests([stamp(0), stamp(200)]) is None, "all of a batch, or nothing"
+    assert memory(space).digests([stamp(0), NO_STAMP]) is None
+    assert not memory(space).is_empty
+
+
+def test_what_is_known_is_not_written_again() -> None:
+    space = MemorySpace()
+    noted(space, range(10))
+    before = memos(space)
+    noted(space, range(10))
+    assert memos(space) == before
+
+
+def test_a_stamp_that_begins_as_another_is_another() -> None:
+    space = MemorySpace()
+    noted(space, [1])
+    assert memory(space).digests([stamp(1)[:8] + stamp(2)[8:]]) is None
+
+
+def test_entries_that_contradict_each_other_say_nothing() -> None:
+    space = MemorySpace()
+    noted(space, range(5))
+    verifying = memory(space, is_trusted=False)
+    assert verifying.is_empty
+    assert verifying.digests([stamp(3)]) is None
+    verifying.note(stamp(3), digest(1000))
+    verifying.note(stamp(4), digest(4))
+    verifying.finish(lambda size: True)
+    assert memory(space).digests([stamp(3)]) is None
+    assert [knows(space, number) for number in range(5)] == [True, True, True, False, True]
+
+
+def test_every_damaged_byte_is_noticed() -> None:
+    key, data = encode_memo(facts([7, 8]))
+    assert read_memo(data, key) is not None
+    for place in range(len(data)):
+        damaged = bytearray(data)
+        damaged[place] ^= 1
+        assert read_memo(bytes(damaged), key) is None
+    for length in range(len(data)):
+        assert read_memo(data[:length], key) is None
+
+
+@pytest.mark.parametrize(
+    "header", [b"", b"[]", b'{"stamp": {}}', b'{"stamp": {"shape": []}, "digest": {"shape": [2]}}']
+)
+def test_what_somebody_else_has_put_there_is_no_memo(header: bytes) -> None:
+    data = len(header).to_bytes(8, "little") + header
+    assert read_memo(data, MEMOS + hashlib.sha256(data).hexdigest()) is None
+    assert read_memo(b"", MEMOS + hashlib.sha256(b"").hexdigest()) is None
+
+
+def test_a_damaged_memo_goes_and_the_rest_is_known() -> None:
+    space = MemorySpace()
+    noted(space, range(3))
+    (first,) = memos(space)
+    noted(space, range(3, 6))
+    store = MemoryStore(space)
+    data = store.get(first)
+    store.put(first, data[:-1] + bytes([data[-1] ^ 1]))
+    assert [knows(space, number) for number in range(6)] == [False] * 3 + [True] * 3
+    assert first not in memos(space)
+    noted(space, range(3))
+    assert knows(space, 0)
+
+
+def test_many_become_one_and_say_the_same() -> None:
+    space = MemorySpace()
+    for number in range(40):
+        noted(space, [number])
+        assert len(memos(space)) <= 17
+    assert all(knows(space, number) for number in range(40))
+
+
+def test_too_many_leave_what_was_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlsession.cache.remembering.MOST_FACTS", 24)
+    space = MemorySpace()
+    for number in range(16):
+        noted(space, [2 * number, 2 * number + 1])
+    run = memory(space)
+    assert run.digests([stamp(3), stamp(8)]) is not None
+    run.note(stamp(100), digest(100))
+    run.finish(lambda size: True)
+    assert [number for number in range(101) if knows(space, number)] == [3, 8, 100]
+
+
+def test_without_room_nothing_is_written_and_nothing_lost() -> None:
+    space = MemorySpace()
+    noted(space, range(5))
+    run = memory(space)
+    run.note(stamp(9), digest(9))
+    run.finish(lambda size: False)
+    assert [knows(space, number) for number in (0, 4, 9)] == [True, True, False]
+
+
+def test_memos_go_with_the_cache() -> None:
+    space = MemorySpace()
+    store = MemoryStore(space)
+    for number in range(3):
+        before = memos(space)
+        note_use(store, look(store), noted(space, [number]).keys.difference(before))
+    newest = memos(space)
+    assert look(store).size_bytes == sum(look(store).memos.values())
+    make_room(store, look(store), look(store).size_bytes - 1, (), "features/none")
+    assert [knows(space, number) for number in range(3)] == [False, True, True]
+    assert len(memos(space)) == len(newest) - 1
+    clear(store)
+    assert not list(store.list())
+
+
+def test_a_million_entries_are_found_by_columns() -> None:
+    rng = np.random.default_rng(0)
+    stamps = rng.integers(0, 256, (1_000_000, 16), dtype=np.uint8)
+    digests = rng.integers(0, 256, (1_000_000, 32), dtype=np.uint8)
+    key, data = encode_memo(Facts.of(stamps, digests))
+    known = read_memo(data, key)
+    assert known is not None
+    assert len(data) < 49 * 1_000_000
+    places = known.find([stamps[row].tobytes() for row in (0, 999_999, 12_345)])
+    assert (known.digests[places] == digests[[0, 999_999, 12_345]]).all()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")
+def test_killed_at_any_write_the_cache_works(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "tests.cache.killed", str(tmp_path)]
+    ended = subprocess.run(words, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    runs = [tuple(map(int, line.split())) for line in ended.stdout.splitlines()]
+    assert len(runs) > 10
+    assert {before for before, _, _ in runs} == {BEFORE - 1}, "what earlier runs knew is never lost"
+    assert {after for _, _, after in runs} == {1}, "the next run remembers as ever"
+    assert [own for _, own, _ in runs] == sorted(own for _, own, _ in runs)
+    assert runs[-1][1] == 1

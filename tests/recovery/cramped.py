@@ -1,0 +1,43 @@
+"""`mlsession` in a process where torch has memory for so many images of fine-tuning at a time, and no more.
+
+    CRAMPED="MOST WHERE" python tests/recovery/cramped.py WORDS
+
+What has more asks for memory that no machine has: as it goes through the network ("forward") or back ("backward"), or
+through it to be looked at only ("check"). Each time some layers are done by then, and others are not.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import torch
+from torch.nn.modules.module import register_module_forward_hook
+
+NEVER = 10**17
+"""Bytes."""
+
+
+def plant(most: int, where: str) -> None:
+    """Has torch's own allocator fail."""
+
+    def look(module: torch.nn.Module, inputs: Any, output: Any) -> None:
+        if not isinstance(module, torch.nn.Conv2d | torch.nn.Linear) or len(output) <= most:
+            return
+        if where == "backward" and output.requires_grad:
+            output.register_hook(lambda gradient: torch.empty(NEVER, dtype=torch.uint8))
+        is_step = torch.is_grad_enabled() and output.requires_grad  # Of the part that is tuned.
+        if (where == "forward" and is_step) or (where == "check" and not torch.is_grad_enabled()):
+            torch.empty(NEVER, dtype=torch.uint8)
+
+    register_module_forward_hook(look)
+
+
+if __name__ == "__main__":
+    from mlsession.cli.__main__ import main
+
+    limit, kind = os.environ["CRAMPED"].split()
+    plant(int(limit), kind)
+    sys.argv[0] = "mlsession"
+    main()

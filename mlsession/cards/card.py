@@ -14,6 +14,7 @@ from mlsession.cards.front import front_matter
 from mlsession.cards.markdown import code, escaped, fenced_json, table
 from mlsession.cards.measured import best_part, count_lines, few_images, measured_lines
 from mlsession.cards.usage import usage_lines
+from mlsession.export.compression import CompressionLoss
 from mlsession.export.report import ExportReport
 
 MOST_NAMED = 10
@@ -75,8 +76,8 @@ def _files(facts: CardFacts) -> list[str]:
     rows = [
         [
             code(each.path),
-            escaped(each.format),
-            _size(each.size_bytes),
+            escaped(each.format) + (f", {each.compression.method}" if each.compression is not None else ""),
+            _size(each.size_bytes) + _uncompressed(each),
             _proof(each),
             _milliseconds(each.seconds, each.runtime),
             _milliseconds(each.model_seconds),
@@ -98,7 +99,21 @@ def _proof(report: ExportReport) -> str:
         return "**not verified**"
     photos = f", {report.num_photos:,} of them photos" if report.num_photos else ""
     difference = f"{report.max_difference:.0e} at most" if report.max_difference else "nothing"
-    return f"{difference}, on {report.num_images:,} pictures{photos}"
+    proof = f"{difference}, on {report.num_images:,} pictures{photos}"
+    return proof if report.compression is None else f"{proof}; {_lost(report.compression)}"
+
+
+def _lost(loss: CompressionLoss) -> str:
+    """What fewer bits cost, but for the difference."""
+    said = f"{loss.num_changed:,} of them get another label"
+    if loss.accuracy is None or loss.uncompressed_accuracy is None:
+        return said
+    shares = (f"{100 * share:.1f} %" for share in (loss.accuracy, loss.uncompressed_accuracy))
+    return f"{said}; of {loss.num_labeled:,} test images {next(shares)} are right, {next(shares)} uncompressed"
+
+
+def _uncompressed(report: ExportReport) -> str:
+    return "" if report.compression is None else f" ({_size(report.compression.uncompressed_size_bytes)} uncompressed)"
 
 
 def _training(facts: CardFacts) -> list[str]:

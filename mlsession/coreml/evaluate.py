@@ -8,27 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from mlsession.coreml.answers import Probabilities, answers
 from mlsession.coreml.interface import (
     WHOLE,
     Images,
     Message,
     channel_order,
     channels_first,
-    check_images,
     parse_model,
     picture_side,
     unsupported,
 )
-from mlsession.coreml.layers import LAYERS, Operator
+from mlsession.coreml.layers import LAYERS
+from mlsession.coreml.windows import Operator
 from mlsession.errors import DamagedData, InvalidParameter
-
-Probabilities: TypeAlias = np.ndarray[Any, np.dtype[np.float32]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +48,7 @@ class _Node:
     name: str
     operator: Operator
     inputs: tuple[str, ...]
-    output: str
+    outputs: tuple[str, ...]
     done_with: tuple[str, ...]
     """Values that no later layer reads."""
 
@@ -84,17 +81,11 @@ def evaluate_mlmodel(data: bytes, images: Images) -> tuple[list[str], Probabilit
     another shape and for a layer that mlsession cannot run (`mlsession.coreml.layers.LAYERS` has those it can).
     """
     contents = read_mlmodel(data)
-    check_images(images, contents.side)
     source, wanted = contents.description.input[0].name, contents.network.labelProbabilityLayerName
     graph = _graph(contents.network.layers, source, wanted)  # once for all pictures
-    rows = np.empty((len(images), len(contents.labels)), np.float32)
-    with torch.inference_mode():
-        for row, image in zip(rows, images, strict=True):
-            answer = _run(graph, source, wanted, _pixels(contents, image)).numpy().reshape(-1)
-            if answer.shape != row.shape:
-                raise DamagedData(WHOLE, f"it gives {answer.size} probabilities for {row.size} labels")
-            row[:] = answer
-    return [contents.labels[column] for column in rows.argmax(axis=1)], rows
+    return answers(
+        contents.labels, contents.side, images, lambda image: _run(graph, source, wanted, _pixels(contents, image))
+    )
 
 
 def run_layers(layers: Sequence[Message], source: str, wanted: str, value: Tensor) -> Tensor:
@@ -129,12 +120,12 @@ def _graph(layers: Sequence[Message], source: str, wanted: str) -> tuple[_Node, 
         kind = layer.WhichOneof("layer")
         if kind not in LAYERS:
             raise unsupported(f"{kind} {layer.name!r}", f"this layer (it runs: {', '.join(LAYERS)})")
-        if len(layer.output) != 1 or not known.issuperset(layer.input):
+        if not layer.output or not known.issuperset(layer.input):
             raise DamagedData(WHOLE, f"the layer {layer.name!r} reads what no layer before it gives")
-        known.add(layer.output[0])
+        known.update(layer.output)
         done_with = tuple(name for name in set(layer.input) if last_reader.get(name) == index)
         operator = LAYERS[kind](getattr(layer, kind))
-        nodes.append(_Node(layer.name, operator, tuple(layer.input), layer.output[0], done_with))
+        nodes.append(_Node(layer.name, operator, tuple(layer.input), tuple(layer.output), done_with))
     if wanted not in known:
         raise DamagedData(WHOLE, f"no layer gives the probabilities {wanted!r}")
     return tuple(nodes)
@@ -144,7 +135,8 @@ def _run(graph: Sequence[_Node], source: str, wanted: str, pixels: Tensor) -> Te
     values = {source: pixels}
     for node in graph:
         try:
-            values[node.output] = node.operator(*(values[name] for name in node.inputs))
+            found = node.operator(*(values[name] for name in node.inputs))
+            values.update(zip(node.outputs, found if isinstance(found, tuple) else (found,), strict=True))
         except InvalidParameter:
             raise
         except (RuntimeError, TypeError, ValueError, IndexError) as error:

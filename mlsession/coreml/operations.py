@@ -186,9 +186,14 @@ def split(
 
 
 def concat(values: Tensor | tuple[Tensor, ...], axis: int, interleave: bool = False) -> Tensor:
-    if interleave:
-        raise unsupported("concat", "interleaved parts", PROGRAM_CURE)
-    return torch.cat((values,) if isinstance(values, Tensor) else values, axis)
+    parts = (values,) if isinstance(values, Tensor) else values
+    return in_turns(parts, axis) if interleave else torch.cat(parts, axis)
+
+
+def in_turns(parts: tuple[Tensor, ...], axis: int) -> Tensor:
+    """Tensors of one shape joined along an axis: the first of each, the second of each, and so on."""
+    axis %= parts[0].ndim
+    return torch.stack(parts, axis + 1).flatten(axis, axis + 1)
 
 
 def reshape(x: Tensor, shape: Numbers) -> Tensor:

@@ -13,12 +13,12 @@ import inspect
 import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from mlsession.coreml.answers import Probabilities, answers
 from mlsession.coreml.constants import Constants
 from mlsession.coreml.expansion import EXPANSIONS
 from mlsession.coreml.interface import (
@@ -28,7 +28,6 @@ from mlsession.coreml.interface import (
     Message,
     channel_order,
     channels_first,
-    check_images,
     parse_model,
     picture_side,
     unsupported,
@@ -36,8 +35,6 @@ from mlsession.coreml.interface import (
 from mlsession.coreml.manifest import root_model
 from mlsession.coreml.operations import OPERATIONS, Operation
 from mlsession.errors import DamagedData, InvalidParameter
-
-Probabilities: TypeAlias = np.ndarray[Any, np.dtype[np.float32]]
 
 _FLOAT16 = 10
 """The type in Apple's `MIL.proto`."""
@@ -117,17 +114,14 @@ def evaluate_mlpackage(files: Mapping[str, bytes], images: Images) -> tuple[list
     (`mlsession.coreml.operations.OPERATIONS` has those it can).
     """
     contents = read_mlpackage(files)
-    check_images(images, contents.side)
     source, order = contents.description.input[0].name, channel_order(contents.description)
     graph = _graph(contents.block.operations[:-1], source, contents.probabilities, contents.constants)
-    rows = np.empty((len(images), len(contents.labels)), np.float32)
-    with torch.inference_mode():
-        for row, image in zip(rows, images, strict=True):
-            answer = _run(graph, source, contents.probabilities, channels_first(image, order)).numpy().reshape(-1)
-            if answer.shape != row.shape:
-                raise DamagedData(WHOLE, f"it gives {answer.size} probabilities for {row.size} labels")
-            row[:] = answer
-    return [contents.labels[column] for column in rows.argmax(axis=1)], rows
+    return answers(
+        contents.labels,
+        contents.side,
+        images,
+        lambda image: _run(graph, source, contents.probabilities, channels_first(image, order)),
+    )
 
 
 def run_operations(

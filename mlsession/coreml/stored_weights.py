@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, TypeAlias
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from mlsession.coreml.interface import WHOLE, Message, unsupported
 from mlsession.errors import DamagedData
@@ -56,3 +59,11 @@ def _unpacked(data: bytes, count: int, bits: int) -> Whole:
     """Numbers that lie one after the other, each from its highest bit on."""
     each = np.unpackbits(np.frombuffer(data, np.uint8))[: count * bits].reshape(count, bits)
     return each.astype(np.int64) @ (1 << np.arange(bits - 1, -1, -1))
+
+
+def weights(params: Message, *shape: int) -> Tensor:
+    """A layer's numbers: float32 of `shape`, whatever they are stored in; the first axis is that of output channels."""
+    values = stored_weights(params, shape[0], math.prod(shape))
+    if values.size != math.prod(shape):
+        raise DamagedData(WHOLE, f"{values.size} numbers where a layer needs {list(shape)}")
+    return torch.from_numpy(values.reshape(shape))

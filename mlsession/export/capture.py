@@ -21,7 +21,11 @@ _MOST_PIXELS = 2**24
 """Along one side: what float32 counts exactly, as the scaling does. Without a bound torch 2.6 finds one itself."""
 _MOST_PICTURES = 2**31 - 1
 
-_LOGGERS = ("torch.onnx", "torch.onnx._internal.exporter._schemas", "torch.export", "torch.fx", "onnxscript", "onnx_ir")
+_LOGGERS = (
+    *("torch.onnx", "torch.onnx._internal.exporter._schemas", "torch.export", "torch.fx", "onnxscript", "onnx_ir"),
+    # Torch 2.6 warns here of guards that concern its own tracing; answers are compared for many sizes afterwards.
+    "torch.fx.experimental.symbolic_shapes",
+)
 
 
 def captured(

@@ -155,10 +155,11 @@ def _check(path: str, loss: CompressionLoss) -> None:
         )
     share = loss.num_changed / loss.num_images
     if share > loss.max_changed:
+        enough = f"{math.ceil(100 * share) / 100:g}"
         raise InvalidParameter(
             "compress",
             loss.method,
             f"{loss.num_changed} of {loss.num_images} pictures get another label from {path} than from the model, more "
             f"than {100 * loss.max_changed:g} %; nothing was written, {cure}, or allow it: "
-            f"max_changed={math.ceil(100 * share) / 100:g}",
+            f"max_changed={enough} (--max-changed {enough})",
         )

@@ -8,7 +8,7 @@ palettize4    of 16
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, TypeAlias, get_args
@@ -84,8 +84,7 @@ def checked_compression(suffix: str, method: str | None, max_changed: float | No
                 "max_changed", max_changed, "is for compressed exports; say what to compress to, too"
             )
         return None
-    share = MAX_CHANGED if max_changed is None else max_changed
-    asked = Compression(method=method, max_changed=share)  # type: ignore[arg-type]  # checked there
+    asked = _asked(method, max_changed)
     if suffix not in SUFFIXES:
         raise InvalidParameter(
             "compress",
@@ -93,3 +92,20 @@ def checked_compression(suffix: str, method: str | None, max_changed: float | No
             f"{suffix} files are not compressed, {' and '.join(SUFFIXES)} are; leave it out for this one",
         )
     return asked
+
+
+def checked_folder_compression(
+    suffixes: Sequence[str], method: str | None, max_changed: float | None = None
+) -> Compression | None:
+    """What was asked for of the Core ML files of a folder, whose files end in `suffixes`, or None; its other files
+    stay as they are. Raises as `checked_compression` does, and where it has no Core ML file."""
+    if method is not None and not set(suffixes) & set(SUFFIXES):
+        _asked(method, max_changed)
+        reason = "is of Core ML files, and the folder gets none; add the format mlpackage or mlmodel, or leave it out"
+        raise InvalidParameter("compress", method, reason)
+    return checked_compression(SUFFIXES[0], method, max_changed)
+
+
+def _asked(method: str, max_changed: float | None) -> Compression:
+    share = MAX_CHANGED if max_changed is None else max_changed
+    return Compression(method=method, max_changed=share)  # type: ignore[arg-type]  # checked there

@@ -24,6 +24,7 @@ from mlsession.export.capture import check_labels, plain_copy, refusing
 from mlsession.export.compression import Compression
 from mlsession.export.fewer_bits import compress_layers, compressed_program
 from mlsession.export.metadata import ModelMetadata
+from mlsession.export.normalisation import without_mvn
 
 IMAGE_INPUT = "image"
 LABEL_OUTPUT = "label"
@@ -43,7 +44,8 @@ class Form(enum.Enum):
     """The forms of a Core ML model; the value is coremltools' name of it."""
 
     NEURAL_NETWORK = "neuralnetwork"
-    """Specification 4, for iOS 13 and macOS 10.15: the oldest that has the layers of rank-free tensors."""
+    """Specification 4, for iOS 13 and macOS 10.15: the oldest that has the layers of rank-free tensors. For networks
+    that take one of several tokens, as a ViT does, 5: iOS 14, macOS 11."""
     PROGRAM = "mlprogram"
     """Specification 6, for iOS 15 and macOS 12: the oldest that has ML programs."""
 
@@ -94,8 +96,10 @@ def convert(
         spec, weights = converted(coremltools, form, captured(frozen, side), labels, side, compression, Path(folder))
     if form is Form.PROGRAM:
         _rename_probabilities(spec)
-    elif compression is not None:
-        compress_layers(spec.neuralNetworkClassifier, compression)
+    else:
+        without_mvn(spec.neuralNetworkClassifier)
+        if compression is not None:
+            compress_layers(spec.neuralNetworkClassifier, compression)
     _describe(spec, metadata, side)
     # Maps have no order of their own in a protobuf: the deterministic form sorts them.
     return Specification(model=spec.SerializeToString(deterministic=True), weights=weights)
@@ -110,9 +114,9 @@ def _check_labels(labels: tuple[str, ...]) -> None:
         # Swift compares text by canonical equivalence: two such keys of one dictionary stop the app that reads it.
         canonical = unicodedata.normalize("NFC", label)
         if canonical in seen:
-            raise InvalidParameter(
-                "labels", label, f"Core ML cannot tell it from the label {seen[canonical]!r}; rename one of them"
-            )
+            # They look the same on a screen.
+            both = f"{label!a}, and the label {seen[canonical]!a}"
+            raise InvalidParameter("labels", label, f"Core ML cannot tell {both} apart; rename one of them")
         seen[canonical] = label
 
 
@@ -144,7 +148,7 @@ def converted(
     }
     if form is Form.NEURAL_NETWORK:
         options["outputs"] = [coremltools.TensorType(name=PROBABILITY_OUTPUT)]
-        options["minimum_deployment_target"] = target.iOS13
+        # Without a target: the oldest specification that has its layers.
         return coremltools.convert(captured, convert_to=form.value, **options).get_spec(), b""
     halved = compression is not None and compression.method == "float16"
     # Half precision is the default, and gives other answers than the model that was trained.

@@ -26,7 +26,8 @@ def convert_mlmodel(
     side: int = 256,
     compression: Compression | None = None,
 ) -> bytes:
-    """A Core ML classifier as the bytes of an `.mlmodel` file; specification 4: iOS 13, macOS 10.15 and later.
+    """A Core ML classifier as the bytes of an `.mlmodel` file; specification 4: iOS 13, macOS 10.15 and later. Networks
+    that take one of several tokens (a ViT) need specification 5: iOS 14, macOS 11.
 
     `network` maps float32 [N, 3, side, side] RGB pixels from 0 to 255 to class probabilities [N, K]: crop,
     normalisation and softmax are inside. It is not changed, whatever device and mode it is in. The file takes an
@@ -35,7 +36,7 @@ def convert_mlmodel(
     library versions.
 
     Raises `InvalidParameter` for labels that Core ML cannot tell apart, for a network of another shape, and for a
-    network that a Core ML neural network cannot express (most transformers); `.mlpackage` takes more of those.
+    network that a Core ML neural network cannot express; `.mlpackage` takes some of those.
     """
     return convert(Form.NEURAL_NETWORK, network, labels, metadata, side, compression).model
 

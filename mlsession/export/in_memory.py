@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 
 def in_memory_model(model: ExportableModel, metadata: ModelMetadata, images: Images) -> MLModel:
-    """The model as a neural network, as `.mlmodel` has it, or where that cannot express it as an ML program.
+    """The model as a neural network, as `.mlmodel` has it; as an ML program where that cannot express it, or cannot be
+    run here.
 
     Its answers are compared with the model's on `images` (uint8 [N, side, side, 3]) first. Raises `InvalidParameter`
     where Core ML cannot express it, `InternalError` if the answers differ.
@@ -28,8 +29,9 @@ def in_memory_model(model: ExportableModel, metadata: ModelMetadata, images: Ima
     network = CoreMLExporter()
     try:
         encoded = network.encode(model, metadata)
-        network.verify("the Core ML model", encoded, model, images)
     except InvalidParameter:
+        return _program(model, metadata, images)
+    if not network.verify("the Core ML model", encoded, model, images).verified:
         return _program(model, metadata, images)
     spec = parse_model(encoded.data, "neuralNetworkClassifier")
     with silenced_coremltools() as coremltools:

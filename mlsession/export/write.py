@@ -22,6 +22,11 @@ __all__ = ["check_destination", "export_model", "report_url", "write_atomically"
 
 Model = TypeVar("Model")
 
+REPORT = ".report.json"
+"""Ends the name of the report that lies beside an export."""
+MOST_NAME_BYTES = 255 - 48
+"""Of a name, so that what a writer has beside it for a while has one, too: all usual file systems take 255."""
+
 
 def export_model(
     model: Model,
@@ -49,7 +54,7 @@ def export_model(
 
 def report_url(url: str) -> str:
     """Where the report of an export lies: `Animals.onnx.report.json` beside `Animals.onnx`."""
-    return join_url(parent_url(url), f"{url_name(url)}.report.json")
+    return join_url(parent_url(url), f"{url_name(url)}{REPORT}")
 
 
 def check_destination(url: str, storage_options: Mapping[str, object] | None = None) -> None:
@@ -60,12 +65,22 @@ def check_destination(url: str, storage_options: Mapping[str, object] | None = N
     installed; for packages `StoreError` too, as what is there is looked at.
     """
     suffix = export_suffix(url, offered_suffixes)
+    check_name(url, beside=REPORT)
     open_store(parent_url(url), storage_options).close()
     check_installed(suffix)
     if suffix == ".mlpackage":
         check_package(url, storage_options)
     elif is_local(url) and Path(local_path(url)).is_dir():
         raise InvalidParameter("path", url, f"is a folder, and {suffix} is one file; remove it or name another")
+
+
+def check_name(url: str, beside: str = "") -> None:
+    """Raise `InvalidParameter` for a local path whose names are longer than file systems take; `beside` is what the
+    last one gets added for the file next to it."""
+    for part in Path(local_path(url)).parts if is_local(url) else ():
+        if len(part.encode()) > MOST_NAME_BYTES - len(beside):
+            reason = f"a name in it has {len(part.encode())} bytes, and {MOST_NAME_BYTES - len(beside)} can be"
+            raise InvalidParameter("path", url, f"{reason}; choose a shorter one")
 
 
 def write_encoded(url: str, encoded: Encoded, storage_options: Mapping[str, object] | None = None) -> None:

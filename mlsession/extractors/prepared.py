@@ -24,13 +24,14 @@ class Prepared(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: nn.Module, given: PictureInput, pick: Pick, name: str) -> None:
-        """`name` is the model's, for messages."""
+    def __init__(self, network: nn.Module, given: PictureInput, pick: Pick, name: str, most: int | None = None) -> None:
+        """`name` is the model's, for messages; `most` how many pictures it takes at once, where it has a bound."""
         super().__init__()
         self.name = name
         self.network = network
         self.given = given
         self.pick = pick
+        self.most = most
         for name, values in (("mean", given.mean), ("std", given.std)):
             self.register_buffer(name, torch.tensor(values, dtype=torch.float32).reshape(1, 3, 1, 1))
         self.requires_grad_(False)
@@ -54,12 +55,17 @@ class Prepared(nn.Module):
         seen = scaled if given.kind == "float32" else seen.to(torch.uint8)
         seen = (seen if given.layout == "NCHW" else seen.permute(0, 2, 3, 1)).contiguous()
         count: object = seen.shape[0]
-        if size is None or (type(count) is int and count == size):
+        if size is None and self.most is None:
             return self.pick(self.network(seen))
         if type(count) is not int:  # In a graph whose number of pictures is free.
-            reason = f"takes {size} at once, so it cannot be exported to a file that takes any number of pictures"
+            bound = f"{size}" if size is not None else f"at most {self.most}"
+            reason = f"takes {bound} at once, so it cannot be exported to a file that takes any number of pictures"
             cure = "export it as .mlmodel, .mlpackage or .safetensors, or give a model that takes any number"
             raise InvalidParameter("feature_extractor", self.name, f"{reason}; {cure}")
+        if count == size or (size is None and self.most is not None and count <= self.most):
+            return self.pick(self.network(seen))
+        if size is None:
+            return torch.cat([self.pick(self.network(part)) for part in torch.split(seen, self.most or count)])
         return torch.cat([self._part(seen[start : start + size], size) for start in range(0, len(seen), size)])
 
     def _part(self, part: Tensor, size: int) -> Tensor:

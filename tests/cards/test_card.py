@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ from mlsession.cards import card_text, is_sealed, sealed, shortened
 from mlsession.cards.facts import place_name
 from mlsession.cards.front import front_matter
 from mlsession.cards.markdown import escaped, spelled_out_json, yaml_lines
+from mlsession.export.compression import CompressionLoss
 from mlsession.export.metadata import ModelMetadata
 from mlsession.metrics.report import ClassifierMetrics
 
-from .made import LABELS, facts
+from .made import LABELS, export, facts
 
 EXPECTED = Path(__file__).with_name("card.md")
 """What `facts` amounts to; look at the difference before you write it anew."""
@@ -126,6 +128,27 @@ def test_a_card_is_known_until_somebody_works_on_it() -> None:
     assert is_sealed(card.replace("\n", "\r\n"))
     for other in (card.replace("Pets", "Cats"), f"{card}\nmy words\n", card_text(facts()), "", f"{card}{card}"):
         assert not is_sealed(other)
+
+
+def test_what_fewer_bits_cost_is_said() -> None:
+    loss = CompressionLoss(
+        method="int8",
+        uncompressed_size_bytes=13_400_000,
+        num_images=200,
+        num_changed=3,
+        max_changed=0.05,
+        max_difference=0.12,
+        num_labeled=200,
+        uncompressed_accuracy=0.95,
+        accuracy=0.94,
+    )
+    small = {"size_bytes": 3_600_000, "num_images": 200, "num_photos": 200, "max_difference": 0.12}
+    said = card_text(facts(exports=(export("model.mlpackage", **small, compression=loss),)))
+    assert "| `model.mlpackage` | ONNX, int8 | 3.6 MB (13.4 MB uncompressed) | 1e-01 at most, on 200 pictures" in said
+    assert "; 3 of them get another label; of 200 test images 94.0 % are right, 95.0 % uncompressed |" in said
+    unknown = replace(loss, num_labeled=0, accuracy=None, uncompressed_accuracy=None)
+    said = card_text(facts(exports=(export("model.mlpackage", **small, compression=unknown),)))
+    assert "; 3 of them get another label |" in said
 
 
 def test_of_many_classes_the_worst_are_shown() -> None:

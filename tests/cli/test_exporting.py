@@ -36,8 +36,14 @@ def test_what_cannot_be_is_refused_before_any_work(tmp_path: Path) -> None:
     saved = str(tmp_path / "a.safetensors")
     with pytest.raises(InvalidParameter, match="of a folder with a card"):
         Exports(paths=[saved], formats=["onnx"]).check()
-    with pytest.raises(InvalidParameter, match="of single files"):
-        Exports(paths=[f"{tmp_path}/new/"], smaller=Smaller(compress="int8")).check()
+    with pytest.raises(InvalidParameter, match="the folder gets none; add the format mlpackage or mlmodel"):
+        Exports(paths=[f"{tmp_path}/new/"], formats=["onnx"], smaller=Smaller(compress="int8")).check()
+    for formats in (["onnx"], ["mlmodel"]):
+        with pytest.raises(InvalidParameter, match="must be one of float16"):
+            Exports(paths=[f"{tmp_path}/new/"], formats=formats, smaller=Smaller(compress="int7")).check()
+    with pytest.raises(InvalidParameter, match="is for compressed exports"):
+        Exports(paths=[f"{tmp_path}/new/"], formats=["mlmodel"], smaller=Smaller(max_changed=0.1)).check()
+    Exports(paths=[f"{tmp_path}/new/"], formats=["onnx", "mlmodel"], smaller=Smaller(compress="int8")).check()
     with pytest.raises(InvalidParameter, match="written as DIR/"):
         Exports(paths=[str(tmp_path / "new")]).check()
     with pytest.raises(InvalidParameter, match="tflite"):

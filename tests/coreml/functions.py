@@ -34,6 +34,13 @@ class ChannelsLast(nn.Module):
         return x.permute(0, 2, 3, 1)
 
 
+class Tokens(nn.Module):
+    """[N, C, H, W] -> [N, H * W, C], as a ViT has them."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(2).transpose(1, 2)
+
+
 CONVOLUTIONS: dict[str, Callable[[], nn.Module]] = {
     "padded": lambda: nn.Conv2d(CHANNELS, 6, 3, padding=1),
     "dilated": lambda: nn.Conv2d(CHANNELS, 6, 3, stride=2, dilation=2, bias=False),
@@ -106,6 +113,18 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "product of matrices": lambda x: torch.matmul(x, torch.tanh(x).transpose(-1, -2)),
     "linear over channels": nn.Sequential(ChannelsLast(), seeded(lambda: nn.Linear(CHANNELS, 5))),
     "layer normalisation": nn.Sequential(ChannelsLast(), seeded(lambda: nn.LayerNorm(CHANNELS))),
+    "layer normalisation of tokens": nn.Sequential(Tokens(), seeded(lambda: nn.LayerNorm(CHANNELS))),
+    "linear over tokens": nn.Sequential(Tokens(), seeded(lambda: nn.Linear(CHANNELS, 5))),
+    "one token": lambda x: x.flatten(2).transpose(1, 2)[:, 2],
+    "all tokens but one, every second": lambda x: x.flatten(2).transpose(1, 2)[:, 1::2],
+    "the first row": lambda x: x[:, :, 0],
+    "split and added": lambda x: torch.add(*torch.split(x, 2, 1)),
+    "one part of two": lambda x: x.flatten(2).chunk(2, 1)[1],
+    "unequal parts": lambda x: torch.split(x.flatten(2), [1, 3], 1)[1],
+    "unbound": lambda x: x.reshape(2, 2, SIDE, SIDE).unbind(0)[1],
+    "joined tokens": lambda x: torch.cat((x.flatten(2)[:, :1] * 0 + 1, x.flatten(2)), 1),
+    "joined over width": lambda x: torch.cat((x, torch.tanh(x)), 3),
+    "channels in turns": lambda x: torch.stack((x, torch.tanh(x)), 2).flatten(1, 2),
     "gelu": F.gelu,
     "sum over height": lambda x: x.sum(2),
     "maximum over width": lambda x: x.amax(3),

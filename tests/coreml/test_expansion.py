@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from mlsession.coreml.constants import Constants
 from mlsession.coreml.expansion import EXPANSIONS, affine, blockwise, look_up
@@ -239,3 +240,27 @@ def test_weights_that_are_not_whole_are_damage(change: Any) -> None:
     change(weights)
     with pytest.raises(DamagedData):
         stored_weights(weights, 12, 3456)
+
+
+class Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """The most numbers of one tensor that torch made meanwhile."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        for each in made if isinstance(made, tuple | list) else (made,):
+            if isinstance(each, Tensor):
+                # What is only looked at from another side, or repeated by a stride of 0, takes no memory.
+                self.numbers = max(self.numbers, each.untyped_storage().nbytes() // each.element_size())
+        return made
+
+
+def test_a_palette_takes_no_more_memory_than_its_weights() -> None:
+    indices = torch.arange(64 * 300).reshape(64, 300) % 256
+    table = torch.arange(4 * 256.0).reshape(4, 1, 256, 1)  # For each 16 rows one.
+    largest: Any = Largest()  # type: ignore[no-untyped-call]
+    with largest:
+        found = look_up(indices.float(), table)
+    assert largest.numbers <= indices.numel()
+    torch.testing.assert_close(found, indices + 256.0 * (torch.arange(64) // 16)[:, None])

@@ -11,9 +11,11 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from mlsession.coreml.evaluate import run_layers
-from mlsession.coreml.layers import LAYERS, weights
+from mlsession.coreml.layers import LAYERS
 from mlsession.coreml.silence import coremltools_module, silenced_coremltools
+from mlsession.coreml.stored_weights import weights
 from mlsession.errors import DamagedData, InvalidParameter
+from mlsession.export.normalisation import without_mvn
 from tests.coreml.functions import CHANNELS, FUNCTIONS, SIDE, AllFunctions, example
 
 
@@ -36,10 +38,10 @@ def converted() -> Converted:
             convert_to="neuralnetwork",
             inputs=[coremltools.TensorType(name="x", shape=(1, CHANNELS, SIDE, SIDE))],
             outputs=[coremltools.TensorType(name=name) for name in names.values()],
-            minimum_deployment_target=coremltools.target.iOS13,
             skip_model_load=True,
         )
         spec = coremltools.proto.Model_pb2.Model.FromString(model.get_spec().SerializeToString())
+    without_mvn(spec.neuralNetwork)  # As exports do.
     return Converted(layers=spec.neuralNetwork.layers, outputs=names)
 
 
@@ -152,6 +154,8 @@ def test_three_summands_and_factors() -> None:
         ("activation", {}),
         ("padding", {}),
         ("concat", {"sequenceConcat": True}),
+        ("sliceStatic", {"beginIds": [0], "endIds": [1], "beginMasks": [False], "endMasks": [False], "strides": [-1]}),
+        ("mvn", {"normalizeVariance": True, "epsilon": 0.5}),
         ("batchnorm", {"computeMeanVar": True}),
         ("innerProduct", {"inputChannels": 1, "outputChannels": 1, "weights__rawValue": b"\0\0"}),
         ("innerProduct", {"inputChannels": 1, "outputChannels": 1, "weights__quantization__numberOfBits": 16}),
@@ -173,6 +177,61 @@ def test_a_wrong_number_of_weights_is_damage() -> None:
     assert weights(params, 1, 2).tolist() == [[1.0, 2.0]]
     with pytest.raises(DamagedData, match="2 numbers"):
         weights(params, 3)
+
+
+def normalised(x: Tensor, **fields: Any) -> Tensor:
+    """What the layers compute that stand in the place of an `mvn`."""
+    network = coremltools_module().proto.NeuralNetwork_pb2.NeuralNetwork()
+    network.layers.extend([layer("mvn", **fields), layer("activation", ("y",), ReLU=None)])
+    network.layers[1].output[0] = "z"
+    without_mvn(network)
+    names = [each.name for each in network.layers]
+    assert len(set(names)) == len(names)
+    assert network.layers[-1].name == "a activation"
+    return run_layers(network.layers, "x", "z", x)
+
+
+@pytest.mark.parametrize(("across", "axes"), [(False, 2), (True, 3)])
+def test_normalisation_adds_its_epsilon_to_the_variance(across: bool, axes: int) -> None:
+    x = example()
+    # So large that it shows where it is added.
+    expected = F.layer_norm(x, x.shape[-axes:], eps=0.5).relu()
+    found = normalised(x, acrossChannels=across, normalizeVariance=True, epsilon=0.5)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    assert (found - F.relu((x - x.mean()) / (x.std() + 0.5))).abs().max() > 0.01
+    centred = x - x.mean(tuple(range(-axes, 0)), keepdim=True)
+    torch.testing.assert_close(normalised(x, acrossChannels=across), centred.relu())
+
+
+@pytest.mark.parametrize("shape", [[1], [CHANNELS], [1, SIDE, SIDE], [CHANNELS, SIDE, SIDE]])
+def test_a_scale_is_of_all_or_of_channels_or_of_places(shape: list[int]) -> None:
+    factor = torch.arange(float(torch.Size(shape).numel())).reshape(shape) + 0.5
+    over = factor if len(shape) == 3 else factor.view(-1, 1, 1)
+    numbers = factor.flatten().tolist()
+    message = layer("scale", shapeScale=shape, scale__floatValue=numbers)
+    torch.testing.assert_close(run(message, example()), example() * over)
+    message = layer(
+        "scale",
+        shapeScale=shape,
+        scale__floatValue=numbers,
+        hasBias=True,
+        shapeBias=shape,
+        bias__floatValue=numbers,
+    )
+    torch.testing.assert_close(run(message, example()), example() * over + over)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("scale", {"shapeScale": [1, 1], "scale__floatValue": [1.0]}),
+        ("splitND", {"axis": 1, "splitSizes": [1, 1]}),
+        ("splitND", {"axis": 1, "numSplits": 2}),  # Gives two where one is named.
+    ],
+)
+def test_parts_that_do_not_fit_are_damage(kind: str, fields: dict[str, Any]) -> None:
+    with pytest.raises(DamagedData):
+        run(layer(kind, **fields), example())
 
 
 @pytest.mark.parametrize(("kind", "inputs"), [("add", ("x", "z")), ("innerProduct", ()), ("softmaxND", ("x", "x"))])

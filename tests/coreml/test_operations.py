@@ -24,12 +24,9 @@ FOLDER = "Data/com.apple.CoreML"
 PROGRAM_FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     **FUNCTIONS,
     "max pooling, rounded up, uneven": nn.MaxPool2d(2, 2, ceil_mode=True),
-    "split and added": lambda x: torch.add(*torch.split(x, 2, 1)),
-    "split into unequal parts": lambda x: torch.split(x, [1, 3], 1)[1],
     "an axis more": lambda x: x.mean(1).unsqueeze(1),
-    "the first row": lambda x: x[:, :, 0],
 }
-"""What only ML programs are given: neural networks of specification 4 have no layers for these."""
+"""What only ML programs are run with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

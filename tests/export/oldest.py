@@ -102,7 +102,8 @@ def main() -> int:
             try:
                 path = str(Path(folder) / f"{number}{suffix}")
                 report = export_model(model, path, ModelMetadata(), images, {suffix: exporter})
-                sys.stdout.write(f"{suffix}: within {report.max_difference:.0e}, {report.runtime}\n")
+                written = suffix if report.compression is None else f"{suffix} in {report.compression.method}"
+                sys.stdout.write(f"{written}: within {report.max_difference:.0e}, {report.runtime}\n")
                 sys.stdout.flush()
             except MLSessionError as error:
                 failed += 1

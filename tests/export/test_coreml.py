@@ -175,6 +175,11 @@ def test_labels_that_core_ml_cannot_hold_apart_are_refused(labels: tuple[str, ..
         convert_mlmodel(MeanColour(2), labels, ModelMetadata(), SIDE)
 
 
+def test_labels_that_look_the_same_are_told_apart_in_the_message() -> None:
+    with pytest.raises(InvalidParameter, match=r"'cafe\\u0301', and the label 'caf\\xe9' apart; rename one"):
+        convert_mlmodel(MeanColour(2), ("caf\u00e9", "cafe\u0301"), ModelMetadata(), SIDE)
+
+
 @pytest.mark.parametrize("num_classes", [2, 4])
 def test_a_network_with_another_number_of_classes_is_refused(num_classes: int) -> None:
     with pytest.raises(InvalidParameter, match=r"\[1, 3\]"):

@@ -123,7 +123,8 @@ def test_the_median_of_single_pictures_is_what_one_takes() -> None:
 def test_the_network_is_asked_for_each_picture() -> None:
     network, images = SmallClassifier(3), noise_images(3)
     found = network_probabilities(network, images)
-    np.testing.assert_allclose(found, answers(network, images), atol=1e-6)
+    # Processors round otherwise for one picture than for three at once.
+    np.testing.assert_allclose(found, answers(network, images), atol=1e-5)
     assert network_probabilities(network, images[:0]).shape[0] == 0
 
 

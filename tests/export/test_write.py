@@ -13,7 +13,15 @@ from mlsession.errors import DamagedData, InternalError, InvalidParameter
 from mlsession.export import Encoded, ExportReport, ModelMetadata
 from mlsession.export.coreml import CoreMLExporter
 from mlsession.export.protocol import ExportableModel, Images
-from mlsession.export.write import check_destination, export_model, write_atomically
+from mlsession.export.write import (
+    MOST_NAME_BYTES,
+    REPORT,
+    check_destination,
+    export_model,
+    report_url,
+    write_atomically,
+    write_encoded,
+)
 from mlsession.export.write_file import put_and_read_back
 from mlsession.store import MemoryStore, open_store
 from tests.export.networks import SIDE, MeanColour, Trained, answers, noise_images
@@ -93,3 +101,19 @@ def test_a_store_that_keeps_something_else_is_noticed() -> None:
     put_and_read_back(MemoryStore(), "a.bin", b"data")
     with pytest.raises(DamagedData, match=r"a\.bin"):
         put_and_read_back(LossyStore(), "a.bin", b"data")
+
+
+@pytest.mark.parametrize("name", ["x" * 300 + ".mlmodel", "x" * 300 + "/a.mlpackage", "\u00e9" * 110 + ".safetensors"])
+def test_a_name_that_no_file_system_takes_is_refused_before_any_work(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidParameter, match=r"a name in it has \d+ bytes, and \d+ can be; choose a shorter one"):
+        check_destination(str(tmp_path / name))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_longest_name_that_is_taken_can_be_written(tmp_path: Path) -> None:
+    for suffix, encoded in ((".mlmodel", Encoded.of_file(b"x")), (".mlpackage", Encoded({"Manifest.json": b"x"}))):
+        path = tmp_path / ("x" * (MOST_NAME_BYTES - len(REPORT) - len(suffix)) + suffix)
+        check_destination(str(path))
+        write_encoded(str(path), encoded)
+        write_atomically(report_url(str(path)), b"{}")
+        assert path.exists()

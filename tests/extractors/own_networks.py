@@ -77,9 +77,9 @@ def hidden() -> int:
     return 3
 
 
-def write_program(path: Path, network: nn.Module, batch: int | None = None) -> Path:
-    """A `.pt2` of any number of pictures, or of `batch` at once."""
-    free = ({0: torch.export.Dim("batch", min=1, max=64)},) if batch is None else None
+def write_program(path: Path, network: nn.Module, batch: int | None = None, most: int | None = None) -> Path:
+    """A `.pt2` of any number of pictures, of up to `most`, or of `batch` at once."""
+    free = ({0: torch.export.Dim("batch", min=1, max=most)},) if batch is None else None
     example = torch.zeros(2 if batch is None else batch, 3, SIDE, SIDE)
     with silenced("torch.export"):
         torch.export.save(torch.export.export(network, (example,), dynamic_shapes=free), path)
@@ -147,3 +147,10 @@ def write_onnx(path: Path, model: onnx.ModelProto) -> Path:
     """The model as a file."""
     path.write_bytes(model.SerializeToString())
     return path
+
+
+def with_sine(folder: Path) -> Path:
+    """The tiny network with an operator that becomes no graph of torch."""
+    model = tiny_onnx(outputs=("sine",))
+    model.graph.node.append(helper.make_node("Sin", ["features"], ["sine"]))
+    return write_onnx(folder / "sine.onnx", model)

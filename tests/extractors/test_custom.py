@@ -41,6 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     outside = tiny_onnx()
     onnx.save_model(outside, folder / "outside.onnx", save_as_external_data=True, location="w.bin", size_threshold=0)
     write_program(folder / "tiny.pt2", tiny())
+    write_program(folder / "bounded.pt2", tiny(), most=4)
     write_program(folder / "three.pt2", Twofold(), batch=3)
     return folder
 
@@ -66,6 +67,7 @@ WAYS: dict[str, tuple[str, str | None, dict[str, Any]]] = {
     "onnx of whole numbers": ("bytes.onnx", None, {}),
     "onnx with weights beside": ("outside.onnx", None, NORMALISED),
     "program": ("tiny.pt2", None, NORMALISED),
+    "program of up to four": ("bounded.pt2", None, NORMALISED),
     "program of three at once": ("three.pt2", "features", NORMALISED),
     "module": (f"{HERE}:Twofold", "features", {**NORMALISED, "input_side": SIDE}),
     "module of a function": (f"{HERE}:tiny", "output", {**NORMALISED, "input_side": SIDE}),

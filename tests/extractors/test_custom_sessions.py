@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import helper
 
 import mlsession as ml
 from mlsession.cli.__main__ import run
@@ -21,7 +20,7 @@ from mlsession.export.pt2 import convert_pt2
 from mlsession.extractors.catalog import load_extractor
 from mlsession.extractors.custom.onnx import Unexportable
 from mlsession.training.relocating import relocated
-from tests.extractors.own_networks import HALVES, tiny, tiny_onnx, write_onnx, write_program
+from tests.extractors.own_networks import HALVES, tiny, tiny_onnx, with_sine, write_onnx, write_program
 from tests.photos import copy_photos
 
 HERE = "tests.extractors.own_networks"
@@ -35,13 +34,6 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def own(tmp_path: Path) -> Path:
     return write_onnx(tmp_path / "own.onnx", tiny_onnx())
-
-
-def with_sine(folder: Path) -> Path:
-    """The tiny network with an operator that becomes no graph of torch."""
-    model = tiny_onnx(outputs=("sine",))
-    model.graph.node.append(helper.make_node("Sin", ["features"], ["sine"]))
-    return write_onnx(folder / "sine.onnx", model)
 
 
 def custom(model: Path | str, **options: Any) -> ml.CustomFeatureExtractor:
@@ -160,14 +152,23 @@ def test_one_that_takes_a_picture_at_once_says_what_it_cannot_become(tmp_path: P
         convert_pt2(load_extractor(spec).network(), [str(number) for number in range(32)], ModelMetadata(), 32)
 
 
-def test_a_graph_that_differs_is_not_passed_off(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("factor", [2, np.nan])
+def test_a_graph_that_differs_is_not_passed_off(factor: float, own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As if an operator of ours were wrong: then the network runs what was trained on, and says why it is no graph."""
-    monkeypatch.setattr(onnx.numpy_helper, "to_array", _doubled(onnx.numpy_helper.to_array))
+    monkeypatch.setattr(onnx.numpy_helper, "to_array", _times(factor, onnx.numpy_helper.to_array))
     assert isinstance(load_extractor(custom(own)).network(), Unexportable)
 
 
-def _doubled(read: Any) -> Any:
-    return lambda tensor: read(tensor) * np.array(2, read(tensor).dtype)
+def _times(factor: float, read: Any) -> Any:
+    return lambda tensor: read(tensor) * np.array(factor, read(tensor).dtype)
+
+
+def test_another_program_is_refused_before_its_code_could_run(tmp_path: Path) -> None:
+    spec = custom(write_program(tmp_path / "own.pt2", tiny()))
+    # Torch could not load this, and would say so.
+    (tmp_path / "other.pt2").write_bytes(b"not what was trained on")
+    with pytest.raises(IncompatibleParameters, match=r"feature_extractor\.weights was 'file-sha256:"):
+        load_extractor(spec.at(str(tmp_path / "other.pt2")))
 
 
 class TestCommandLine:

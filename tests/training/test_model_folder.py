@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from mlsession.cards import is_sealed
 from mlsession.errors import InvalidParameter, ModelNotFound
 from mlsession.training.models.model_folder import is_folder, suffixes_of, title_of
 from mlsession.training.outcome import Trained
+from tests.extractors.own_networks import HALVES, tiny_onnx, write_onnx
 from tests.servers.s3 import S3Server
 from tests.training.conftest import Start
 from tests.training.test_exporting import some_model
@@ -84,6 +86,36 @@ def test_a_folder_is_written_again_and_keeps_what_is_not_of_it(tmp_path: Path) -
     assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
 
 
+def test_the_core_ml_files_of_a_folder_are_put_into_fewer_bits_and_the_card_says_so(
+    tmp_path: Path, start: Start, test_photos: Path
+) -> None:
+    folder = tmp_path / "Fruit"
+    tiny = ml.CustomFeatureExtractor(write_onnx(tmp_path / "tiny.onnx", tiny_onnx()), mean=HALVES, std=HALVES)
+    parameters = ml.ModelParameters(algorithm=ml.TransferLearning(feature_extractor=tiny), tune="off")
+    classifier = start(testing=test_photos, parameters=parameters).result()
+    written = classifier.write_folder(folder, formats=["mlmodel"], compress="float16", max_changed=1.0)
+    whole, small = written.reports
+    assert (whole.path, whole.compression, whole.num_photos) == ("model.safetensors", None, 8)
+    loss = small.compression
+    assert loss is not None
+    assert loss.accuracy is not None
+    photos = len(list(test_photos.rglob("*.jpg")))
+    assert (small.path, loss.method, loss.num_images, loss.num_labeled) == ("model.mlmodel", "float16", photos, photos)
+    size = (folder / "model.mlmodel").stat().st_size
+    assert size == small.size_bytes < 0.8 * loss.uncompressed_size_bytes
+    (row,) = [line for line in (folder / "README.md").read_text().splitlines() if line.startswith("| `model.mlmodel`")]
+    assert "Core ML neural network, float16" in row
+    assert "kB uncompressed)" in row
+    assert f"{loss.num_changed} of them get another label; of {photos} test images {100 * loss.accuracy:.1f} %" in row
+    stored = json.loads((folder / "model.mlmodel.report.json").read_text())
+    assert stored["compression"]["method"] == "float16"
+
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(InvalidParameter, match="the folder gets none; add the format mlpackage"):
+        classifier.write_folder(folder, formats=["onnx"], compress="float16")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
 def test_files_of_others_are_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "labels.json").write_text("mine")
     with pytest.raises(InvalidParameter, match=r"has a labels\.json that was not written here"):
@@ -94,6 +126,26 @@ def test_files_of_others_are_never_replaced(tmp_path: Path) -> None:
     with pytest.raises(InvalidParameter, match=r"tflite.*there are mlmodel, mlpackage, onnx, pt2, safetensors"):
         untrained().write_folder(tmp_path / "new", formats=["tflite"])
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"labels.json": "mine", "file": "mine"}
+
+
+def test_what_lies_deeper_in_an_existing_folder_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a home, or "/": with more below it than can be read, or looked at in a day."""
+    (tmp_path / "deep" / "deeper").mkdir(parents=True)
+    (tmp_path / "deep" / "deeper" / "README.md").write_text("mine")
+    looked_at: list[str] = []
+    listed = os.scandir
+
+    def scandir(path: Any = ".") -> Any:
+        looked_at.append(str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    untrained().write_folder(tmp_path)
+    assert not any("deep" in path for path in looked_at)
+    long = tmp_path / ("x" * 300)
+    assert not is_folder(str(long))
+    with pytest.raises(InvalidParameter, match="choose a shorter one"):
+        untrained().write_folder(f"{long}/")
 
 
 def test_a_session_is_no_place_for_a_model_and_a_card_names_no_credentials(tmp_path: Path) -> None:

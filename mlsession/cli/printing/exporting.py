@@ -36,6 +36,7 @@ class Exports:
         for path in self.paths:
             if is_folder(path):
                 check_folder(path, suffixes, self.options)
+                self.smaller.check_folder(suffixes)
             else:
                 check_destination(path, self.options)
                 self.smaller.check(path)
@@ -43,14 +44,18 @@ class Exports:
         if self.formats and not folders:
             reason = "is of a folder with a card: name one, ending with a slash; other paths end in their format"
             raise InvalidParameter("format", ", ".join(self.formats), reason)
-        if folders and self.smaller.compress is not None:
-            reason = f"is of single files: export the smaller one by itself, not into {redact(folders[0])}"
-            raise InvalidParameter("compress", self.smaller.compress, reason)
 
     def write(self, classifier: Classifier, path: str, metadata: ModelMetadata) -> tuple[list[str], dict[str, object]]:
         """Writes one of the paths; what came of it as lines, and as JSON."""
         if is_folder(path):
-            folder = classifier.write_folder(path, metadata, self.formats, self.options)
+            folder = classifier.write_folder(
+                path,
+                metadata,
+                self.formats,
+                self.options,
+                compress=self.smaller.compress,
+                max_changed=self.smaller.max_changed,
+            )
             lines = [export_line(join_url(path, report.path), report) for report in folder.reports]
             return [*lines, f"card: {plain(redact(join_url(path, folder.files[-1])))}"], asdict(folder)
         report = classifier.write(

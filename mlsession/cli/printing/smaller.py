@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -19,3 +20,9 @@ class Smaller:
         from mlsession.export.protocol import export_suffix
 
         checked_compression(export_suffix(path, offered_suffixes), self.compress, self.max_changed)
+
+    def check_folder(self, suffixes: Sequence[str]) -> None:
+        """The same for a folder whose files end in `suffixes`."""
+        from mlsession.export.compression import checked_folder_compression
+
+        checked_folder_compression(suffixes, self.compress, self.max_changed)

@@ -26,6 +26,9 @@ from mlsession.extractors.numerics import torch_numerics
 from mlsession.extractors.prepared import Prepared, outputs_of
 from mlsession.extractors.weights import tensors_digest
 
+_NO_BOUND = 2**31 - 1
+"""What torch takes for any size, or more."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TorchModel:
@@ -35,6 +38,8 @@ class TorchModel:
     weights: str
     network: nn.Module
     declared: Declared
+    most: int | None = None
+    """How many pictures it takes at once, where that is free but has a bound."""
 
     @property
     def batch(self) -> int | None:
@@ -52,7 +57,7 @@ class TorchModel:
             return torch.zeros(1, 1)
 
         picture = torch.zeros(1, 3, given.side, given.side)
-        run_prepared(Prepared(self.network, given, pick, self.shown), picture)
+        run_prepared(Prepared(self.network, given, pick, self.shown, self.most), picture)
         named = outputs_of(seen[0])
         tensors = [name for name, value in named.items() if _is_usable(value)]
         others = [name for name in named if name not in tensors]
@@ -64,7 +69,7 @@ class TorchModel:
             assert isinstance(taken, Tensor)
             return taken
 
-        return opened_network(Prepared(self.network, given, pick, self.shown))
+        return opened_network(Prepared(self.network, given, pick, self.shown, self.most))
 
 
 def opened_network(network: Prepared) -> Opened:
@@ -108,7 +113,18 @@ def read_program(files: Mapping[str, bytes], shown: str) -> TorchModel:
         raise InvalidParameter("model_path", shown, f"must have one input, a picture; it has {', '.join(values) or 0}")
     shape = tuple(size if isinstance(size, int) else None for size in value.shape)
     declared = Declared(name=next(iter(values)), shape=shape, kind=str(value.dtype).removeprefix("torch."))
-    return TorchModel(shown=shown, weights=digest_of(files), network=network, declared=declared)
+    most = _bound(program, value.shape[0]) if shape else None
+    return TorchModel(shown=shown, weights=digest_of(files), network=network, declared=declared, most=most)
+
+
+def _bound(program: torch.export.ExportedProgram, size: object) -> int | None:
+    """The most that a free size of a program may be; None without one."""
+    if not isinstance(size, torch.SymInt):
+        return None
+    found = program.range_constraints.get(size.node.expr)
+    if found is None or not found.upper.is_Integer:
+        return None
+    return int(found.upper) if int(found.upper) < _NO_BOUND else None
 
 
 def read_module(reference: str) -> TorchModel:

@@ -12,7 +12,7 @@ from mlsession import __version__
 from mlsession.classifier.model import ImageModel
 from mlsession.export.compression import Compression, checked_compression
 from mlsession.export.metadata import ModelMetadata
-from mlsession.export.protocol import Exporter, export_suffix
+from mlsession.export.protocol import Exporter, Images, export_suffix
 from mlsession.export.report import ExportReport
 from mlsession.metrics.report import ClassifierMetrics
 from mlsession.training.findings.results import StoredResults
@@ -45,26 +45,37 @@ def write_model(
     `results` name the session whose photos it is proved on as well.
     """
     from mlsession.export.plugins import offered_suffixes
-    from mlsession.export.verify import proof_images
     from mlsession.export.write import check_destination, export_model
 
     suffix = export_suffix(url, offered_suffixes)
     compression = checked_compression(suffix, compress, max_changed)
     check_destination(url, storage_options)
-    photos = session_photos(results, model.side, MOST_PHOTOS if compression is None else MOST_MEASURED)
-    exporter = exporter_of(suffix) if compression is None else _smaller(suffix, compression, photos)
+    photos = proof_photos(results, model.side, compression)
     return export_model(
         model,
         url,
         with_facts(metadata, model, metrics),
-        np.concatenate([proof_images(model.side), *(photo.picture for photo in photos)]),
-        {suffix: exporter},
+        pictures(model.side, photos),
+        {suffix: exporter_of(suffix) if compression is None else smaller(suffix, compression, photos)},
         storage_options,
         num_photos=len(photos),
     )
 
 
-def _smaller(suffix: str, compression: Compression, photos: Sequence[SessionPhoto]) -> Exporter[ImageModel]:
+def proof_photos(results: StoredResults | None, side: int, compression: Compression | None) -> list[SessionPhoto]:
+    """Photos of a session, for an export in fewer bits as many as say what these cost."""
+    return session_photos(results, side, MOST_PHOTOS if compression is None else MOST_MEASURED)
+
+
+def pictures(side: int, photos: Sequence[SessionPhoto]) -> Images:
+    """What an export is proved on: the made-up pictures, then the photos."""
+    from mlsession.export.verify import proof_images
+
+    return np.concatenate([proof_images(side), *(photo.picture for photo in photos)])
+
+
+def smaller(suffix: str, compression: Compression, photos: Sequence[SessionPhoto]) -> Exporter[ImageModel]:
+    """The exporter of a Core ML format in fewer bits; `photos` end what it verifies on."""
     from mlsession.export.compressed import compressed_exporter
 
     return compressed_exporter(suffix, compression, [photo.label for photo in photos])

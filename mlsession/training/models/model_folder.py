@@ -19,23 +19,31 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-
 from mlsession.cards import card_text, is_sealed, sealed
 from mlsession.classifier.format import IN_FOLDER
 from mlsession.classifier.model import ImageModel
 from mlsession.errors import InvalidParameter, KeyMissing
+from mlsession.export.compression import SUFFIXES as COMPRESSED_SUFFIXES
+from mlsession.export.compression import Compression, checked_folder_compression
 from mlsession.export.encoded import Encoded
 from mlsession.export.metadata import ModelMetadata
 from mlsession.export.plugins import offered_suffixes
-from mlsession.export.protocol import EXPORT_SUFFIXES, Images, export_suffix
+from mlsession.export.protocol import EXPORT_SUFFIXES, export_suffix
 from mlsession.export.report import ExportReport
 from mlsession.export.requirements import check_installed
-from mlsession.export.write import write_atomically, write_encoded
+from mlsession.export.write import check_name, write_atomically, write_encoded
 from mlsession.store import Store, is_local, join_url, local_path, open_store, redact, url_name
-from mlsession.training.images.session_photos import session_photos
+from mlsession.store.failures import os_failure
+from mlsession.training.images.session_photos import SessionPhoto
 from mlsession.training.models.card_facts import card_facts
-from mlsession.training.models.exporting import MOST_PHOTOS, exporter_of, with_facts
+from mlsession.training.models.exporting import (
+    MOST_PHOTOS,
+    exporter_of,
+    pictures,
+    proof_photos,
+    smaller,
+    with_facts,
+)
 from mlsession.training.models.record import Findings
 from mlsession.training.parameters import ModelParameters
 
@@ -71,13 +79,20 @@ def write_folder(
     findings: Findings,
     formats: Iterable[str] = (),
     storage_options: Mapping[str, object] | None = None,
+    *,
+    compress: str | None = None,
+    max_changed: float | None = None,
 ) -> ModelFolder:
     """Write a model as a folder; see `Classifier.write_folder`."""
     suffixes = suffixes_of(formats)
+    compression = checked_folder_compression(suffixes, compress, max_changed)
     check_folder(url, suffixes, storage_options)
     about = with_facts(metadata, model, findings.metrics)
-    photos = [photo.picture for photo in session_photos(findings.results, model.side, MOST_PHOTOS)]
-    exports = [_proved(model, suffix, about, photos) for suffix in suffixes]
+    photos = proof_photos(findings.results, model.side, compression)
+    exports = [
+        _proved(model, suffix, about, photos, compression if suffix in COMPRESSED_SUFFIXES else None)
+        for suffix in suffixes
+    ]
     reports = tuple(report for _, report in exports)
     card = sealed(card_text(card_facts(title_of(url), model, metadata, parameters, findings, reports)))
     texts = {
@@ -133,6 +148,7 @@ def check_folder(
     """
     for suffix in suffixes:
         check_installed(suffix)
+    check_name(url)
     if is_local(url) and _is_file(url):
         raise InvalidParameter("path", url, "is a file, and a model with its card is a folder; name another")
     with closing(open_store(url, storage_options)) as store:
@@ -140,26 +156,35 @@ def check_folder(
         if card is not None and not is_sealed(card):
             reason = f"has a {CARD} that was not written here, or was changed since; move it away, or name another"
             raise InvalidParameter("path", redact(url), f"{reason} folder")
-        keys = [entry.key for entry in store.list()]
-        if any(key.startswith("log/") for key in keys):
+        if any(True for _ in store.list("log")):
             raise InvalidParameter("path", redact(url), "holds a session; name another folder")
-        others = {key.partition("/")[0] for key in keys} & _names() if card is None else set()
+        others = _found(url, store) & _names() if card is None else set()
         if others:
             reason = f"has a {min(others)} that was not written here, and would be lost; move it away, or name another"
             raise InvalidParameter("path", redact(url), f"{reason} folder")
 
 
 def _proved(
-    model: ImageModel, suffix: str, metadata: ModelMetadata, photos: Sequence[Images]
+    model: ImageModel,
+    suffix: str,
+    metadata: ModelMetadata,
+    photos: Sequence[SessionPhoto],
+    compression: Compression | None,
 ) -> tuple[Encoded, ExportReport]:
     """A file in memory, proved; its report calls it by its name in the folder."""
-    from mlsession.export.verify import proof_images
-
-    exporter = exporter_of(suffix)
+    if compression is None:
+        taken, exporter = _some(photos, MOST_PHOTOS), exporter_of(suffix)
+    else:
+        taken, exporter = photos, smaller(suffix, compression, photos)
     encoded = exporter.encode(model, metadata)
-    images = np.concatenate([proof_images(model.side), *photos])
-    report = exporter.verify(f"{NAME}{suffix}", encoded, model, images)
-    return encoded, replace(report, num_photos=min(len(photos), report.num_images))
+    report = exporter.verify(f"{NAME}{suffix}", encoded, model, pictures(model.side, taken))
+    return encoded, replace(report, num_photos=min(len(taken), report.num_images))
+
+
+def _some(photos: Sequence[SessionPhoto], most: int) -> Sequence[SessionPhoto]:
+    """So many of them, from all over."""
+    count = min(most, len(photos))
+    return [photos[place * len(photos) // count] for place in range(count)]
 
 
 def _announce(url: str, storage_options: Mapping[str, object] | None) -> None:
@@ -171,13 +196,27 @@ def _remove_others(url: str, kept: Sequence[str], storage_options: Mapping[str, 
     """Files of our names that are not written this time, of a format that is no longer asked for, describe another
     model than the card would."""
     with closing(open_store(url, storage_options)) as store:
-        for entry in list(store.list()):
-            name = entry.key.partition("/")[0]
-            if name not in _names() or name in (CARD, *kept):
-                continue
+        for name in (_found(url, store) & _names()) - {CARD, *kept}:
             if is_local(url) and _is_directory(join_url(url, name)):
                 shutil.rmtree(local_path(join_url(url, name)), ignore_errors=True)
-            store.delete(entry.key)
+                continue
+            for entry in list(store.list(name)):
+                store.delete(entry.key)
+            store.delete(name)
+
+
+def _found(url: str, store: Store) -> set[str]:
+    """The names in a folder. Of a local one no deeper: whoever exports into their home has more below it than we are
+    to read. Raises `StoreError`."""
+    if not is_local(url):
+        return {entry.key.partition("/")[0] for entry in store.list()}
+    folder = Path(local_path(url))
+    try:
+        return {path.name for path in folder.iterdir()}
+    except FileNotFoundError:
+        return set()
+    except OSError as error:
+        raise os_failure(error, str(folder), folder.name) from error
 
 
 def _names() -> frozenset[str]:
@@ -201,7 +240,10 @@ def _json(value: object) -> bytes:
 
 
 def _is_directory(url: str) -> bool:
-    return Path(local_path(url)).is_dir()
+    try:
+        return Path(local_path(url)).is_dir()
+    except OSError:  # Its name is too long, or a folder above it is not ours to look into.
+        return False
 
 
 def _is_file(url: str) -> bool:

@@ -59,6 +59,9 @@ class WritingClassifier(PredictingClassifier):
         metadata: ModelMetadata | None = None,
         formats: Iterable[str] = (),
         storage_options: Mapping[str, object] | None = None,
+        *,
+        compress: str | None = None,
+        max_changed: float | None = None,
     ) -> ModelFolder:
         """Writes the classifier as a folder with a model card, which can be uploaded to the Hugging Face Hub as it is.
 
@@ -66,12 +69,23 @@ class WritingClassifier(PredictingClassifier):
 
         The saved model is in it, which `load` takes from the folder, and the model in `formats`, proved as by `write`;
         their reports, the labels, all figures; and README.md, which says what is known of the model, and how to use
-        each file. It holds no paths, hosts or credentials. An existing folder keeps what else it holds.
+        each file. It holds no paths, hosts or credentials. An existing folder keeps what else it holds. `compress` and
+        `max_changed` are those of `write`, for its Core ML files; the card says what they cost.
         Raises as `write` does; `InvalidParameter` also where a file of such a name is there that was not written so,
         and where somebody has worked on the card: nothing is written then.
         """
         about, model = metadata or ModelMetadata(), self._predictor.model
-        return write_folder(model, str(url), about, self._parameters, self._findings, formats, storage_options)
+        return write_folder(
+            model,
+            str(url),
+            about,
+            self._parameters,
+            self._findings,
+            formats,
+            storage_options,
+            compress=compress,
+            max_changed=max_changed,
+        )
 
     @property
     def model(self) -> MLModel:

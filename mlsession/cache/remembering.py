@@ -40,6 +40,8 @@ class Memory:
         self._used: npt.NDArray[np.bool_] = np.zeros(0, dtype=np.bool_)
         """Which of them this run has used."""
         self._keys: frozenset[str] = frozenset()
+        self.on_enough: Callable[[], None] = lambda: None
+        """Has `write` called, in a while."""
 
     def digests(self, stamps: Sequence[bytes]) -> Digests | None:
         """uint8 [n, 32]: the SHA-256 of the bytes of the files with these stamps; None unless all are known."""
@@ -54,9 +56,14 @@ class Memory:
         return facts.digests[places]
 
     def note(self, stamp: bytes, digest: bytes) -> None:
-        """Remembers of which bytes a stamp is."""
+        """Remembers of which bytes a stamp is. Has what is new written where that is `ENOUGH`."""
+        if not self._trial.usable:
+            return
         with self._lock:
             self._new[stamp] = digest
+            is_enough = len(self._new) % ENOUGH == 0
+        if is_enough:
+            self.on_enough()
 
     @property
     def is_empty(self) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 from mlsession.cache.handle import Handle
 from mlsession.cache.packs import about_key, encode_pack, pack_key, read_front
 from mlsession.cache.reader import PackReader, as_matrix
-from mlsession.cache.remembering import ENOUGH, Memory
+from mlsession.cache.remembering import Memory
 from mlsession.cache.trial import Trial
 from mlsession.cache.upkeep import look, make_room, merge_small, note_use
 from mlsession.errors import KeyExists
@@ -56,6 +56,9 @@ class PackWriter:
         self._calls: Queue[Callable[[], None] | None] = Queue(_MOST_WAITING)
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
+        memory.on_enough = lambda: self._submit(
+            lambda: self._trial.attempt(lambda: memory.write(self._has_room_for_memo))
+        )
 
     def write(self, batch: Batch, when_done: Callable[[], None]) -> None:
         """Has rows written, by and by; `when_done` is called once the reader knows them, or they are lost."""
@@ -93,8 +96,6 @@ class PackWriter:
             store.put(key, data)
         self._held_bytes = (self._held_bytes or 0) + len(data)
         self._reader.take(front, key, rows)
-        if self._memory.num_new >= ENOUGH:
-            self._memory.write(self._has_room_for_memo)
 
     def _has_room(self, size: int) -> bool:
         """Whether so many bytes fit, once older packs have gone. What this run uses is not deleted for it."""

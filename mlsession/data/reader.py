@@ -96,8 +96,9 @@ class SourceReader:
         """The bytes of one image, and the stamp that stands for them from now on. Raises as `read` does."""
         if self._clock is None:
             return self.read(key), NO_STAMP
+        now = self._clock.now().timestamp()
         read = get_stamped(self._handles.here(), key)
-        return read.data, read.settled(self._clock.now().timestamp())
+        return read.data, read.settled(now)
 
     def close(self) -> None:
         """Releases every thread's handle. Only when no thread reads any more."""

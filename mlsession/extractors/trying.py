@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from mlsession.errors import InternalError, InvalidParameter
+from mlsession.errors import InternalError, InvalidParameter, UnreadableImage
 from mlsession.extractors.catalog import FeatureExtractorSpec, close_extractor, load_extractor
 from mlsession.extractors.running.probing import Probe, probed
 from mlsession.extractors.running.runtime import DecoderChoice, Runtime
@@ -100,9 +100,10 @@ def trial_of(spec: FeatureExtractorSpec, runtime: Runtime, files: Sequence[bytes
     if runtime.gpu is None:
         raise InternalError(f"{runtime.device} has no decoder of its own")
     try:
-        return tried(probing(files, runtime.gpu.place, spec.input_side), spec, runtime, files)
+        probe = probing(files, runtime.gpu.place, spec.input_side)
     except InvalidParameter as error:
         return Trial(photos=0, failure=error.reason)
+    return tried(probe, spec, runtime, files)
 
 
 def tried(probe: Probe, spec: FeatureExtractorSpec, runtime: Runtime, files: Sequence[bytes]) -> Trial:
@@ -110,7 +111,11 @@ def tried(probe: Probe, spec: FeatureExtractorSpec, runtime: Runtime, files: Seq
     count = len(probe.rows)
     if count < FEWEST_PHOTOS:
         return Trial(photos=count)
-    by_pillow = np.stack([prepare_image(files[row], "photo", spec.input_side) for row in probe.rows])
+    try:
+        by_pillow = np.stack([prepare_image(files[row], "photo", spec.input_side) for row in probe.rows])
+    except UnreadableImage:
+        # One that Pillow finds to be cut short, say: it should have been left to it.
+        return Trial(photos=count, has_same_bits=probe.has_same_bits)
     extractor = load_extractor(spec, runtime)
     try:
         expected, found = extractor.extract(by_pillow), extractor.extract(probe.squares)

@@ -20,7 +20,7 @@ from mlsession.session.policy import Automatic, EveryIterations, EverySeconds, S
 VARIABLE = "MLSESSION_WORKER"
 _KEPT = (
     *("report_interval", "keep_last", "keep_best", "grace_seconds", "stale_after", "on_modified_data"),
-    *("store_patience", "read_timeout", "cache", "cache_size", "strategy", "storage_options"),
+    *("store_patience", "read_timeout", "cache", "cache_size", "verify_content", "strategy", "storage_options"),
 )
 """Of the parameters those that a worker goes by. What the data are was verified before it was started."""
 _POLICIES: tuple[type[SavePolicy], ...] = (EveryIterations, EverySeconds, Automatic)

@@ -22,7 +22,7 @@ class Picture:
     features: Halves
     """float16 [views, D], itself first; zeros if it cannot be read."""
     reason: str = ""
-    """Why it cannot be read; follows from its bytes alone."""
+    """Why it cannot be used; follows from its bytes, and from the network, alone."""
     made: tuple[int, ...] = ()
     """The views whose features were computed; those of the others were at hand."""
 

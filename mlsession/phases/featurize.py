@@ -27,6 +27,9 @@ from mlsession.phases.featured import Picture
 from mlsession.phases.pictures import BATCH, WHOLE, Read, Share, worked_batches
 from mlsession.phases.remembered import Remembered
 
+NO_NUMBERS = "its features are infinite or not a number"
+"""Why an image is left out whose pixels a network makes nothing of."""
+
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Draft:
@@ -40,11 +43,12 @@ class _Draft:
     """By view, uint8 [side, side, 3]: what the extractor has to see."""
 
     def finished(self) -> Picture:
+        is_good = bool(np.isfinite(self.features).all())
         return Picture(
             row=self.row,
             digest=self.digest,
-            features=self.features,
-            reason=self.reason,
+            features=self.features if is_good else np.zeros_like(self.features),
+            reason=self.reason if is_good or self.reason else NO_NUMBERS,
             made=tuple(self.pending),
         )
 
@@ -148,6 +152,8 @@ class Featurizer:
 
     def forget(self, pictures: Sequence[Picture]) -> None:
         """Leaves it to another process to keep them."""
+        if self._remembered is not None:
+            self._remembered.forget(pictures)
         for picture in pictures:
             for view in picture.made:
                 self._claims.forget(self._key(picture.digest, view))
@@ -167,7 +173,7 @@ class Featurizer:
             self.num_reused += picture.num_views - len(picture.made)
         for view in picture.made:
             key = self._key(picture.digest, view)
-            if self._cache is not None:
+            if self._cache is not None and picture.is_readable:
                 self._cache.add(key, picture.features[view])
             self._claims.forget(key)
 
@@ -177,7 +183,7 @@ class Featurizer:
         if digests is None or self._cache is None:
             return None
         hits, found = self._cache.lookup([self._key(digest, view) for digest in digests for view in views])
-        if not hits.all() or found.shape[1] != self._dimension:
+        if not hits.all() or found.shape[1] != self._dimension or not np.isfinite(found).all():
             return None
         features = found.reshape(len(rows), len(views), self._dimension)
         return tuple(

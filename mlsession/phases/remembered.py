@@ -32,6 +32,11 @@ class Remembered:
             self._taken[row] = stamp
         return data
 
+    def forget(self, pictures: Sequence[Picture]) -> None:
+        """Leaves them to be read again by the next session: what another process keeps it does not tell of files."""
+        for picture in pictures:
+            self._taken.pop(picture.row, None)
+
     def keep(self, pictures: Sequence[Picture]) -> None:
         """Remembers those that can be read: nobody goes by the content of the others."""
         for picture in pictures:

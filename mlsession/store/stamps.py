@@ -5,13 +5,14 @@
 The last of these no program can set, so two files, or two contents of one file, have the same stamp only if both came
 to be within one tick of the disk's clock. Therefore a stamp says something of bytes that were read only if it is
 settled, as git's index does it: the file had not been changed for `SETTLED_SECONDS` by then. Disks that count whole
-seconds, or that make up what they say of files from other facts (FAT, stores mounted as folders), have no stamps here.
+milliseconds, or make up what they say of files from other facts (FAT, stores mounted as folders), have no stamps here.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import struct
 from collections.abc import Sequence
 from typing import IO, NamedTuple, Protocol, runtime_checkable
@@ -22,7 +23,7 @@ STAMP_BYTES = 16
 SETTLED_SECONDS = 10.0
 """Longer than any tick; the rest is for the clocks of disks in other machines."""
 NO_STAMP = b""
-_COARSEST_NS = 10_000_000
+_COARSEST_NS = 1_000_000
 """Times that are multiples of it are taken for those of a disk that knows no finer ones: one in a million others is."""
 
 
@@ -55,16 +56,26 @@ class Stamps(Protocol):
 
 def stamp_of(status: os.stat_result) -> bytes:
     """The stamp of a file, from what the system says of it."""
-    if status.st_ctime_ns % _COARSEST_NS == 0 or not status.st_ino:
+    # On Windows the third time is that of the file's making, which stays as it is when it is written to.
+    if status.st_ctime_ns % _COARSEST_NS == 0 or not status.st_ino or os.name == "nt":
         return NO_STAMP
     facts = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
     return hashlib.blake2b(struct.pack("<2Q3q", *facts), digest_size=STAMP_BYTES).digest()
 
 
 def stamp_at(path: str) -> bytes:
-    """The stamp of the file at a path; `NO_STAMP` where there is none."""
+    """The stamp of the file at a path; `NO_STAMP` where there is none that may be read.
+
+    It is opened for that: whoever may not read a file shall not know it, and NFS looks at its server then.
+    """
     try:
-        return stamp_of(os.stat(path))  # noqa: PTH116 (asked of every image: a `Path` takes longer than this)
+        if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 (of every image: a `Path` takes longer than this)
+            return NO_STAMP
+        file = os.open(path, os.O_RDONLY)
+        try:
+            return stamp_of(os.fstat(file))
+        finally:
+            os.close(file)
     except OSError:
         return NO_STAMP
 

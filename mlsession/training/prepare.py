@@ -23,7 +23,7 @@ from mlsession.session.phase import Phase
 from mlsession.session.session import TrainingSession
 from mlsession.session.watching.liveness import this_process
 from mlsession.store import Store
-from mlsession.store.retrying import RetryingStore
+from mlsession.store.retrying import Heed, RetryingStore
 from mlsession.training.choosing import choosing_inputs
 from mlsession.training.donated import donation_of
 from mlsession.training.images.brief import tell_findings
@@ -136,7 +136,7 @@ def restored(
         readers = _readers(request, stack, context)
         extracted = session.timeline.newest.get(Phase.EXTRACTING)
         looks = extracted is None or not extracted.ended or extracted.inputs != images_digest(session.attachments)
-        if (looks and not is_prepared) or session.parameters.verify_content:
+        if not is_prepared and (looks or session.parameters.verify_content):
             found = list_sources(request, context.read_policy(request.session))
             revision, test = _revision_of(request, session, found, readers), found.test
             request = with_kept_corrections(request, session, revision, test, context.emit)
@@ -175,6 +175,8 @@ class _Readers:
     training: SourceReader
     validation: SourceReader | None
     test: SourceReader | None
+    heed: Heed
+    """Asked while a source does not answer."""
 
 
 def _readers(request: Request, stack: ExitStack, context: JobContext) -> _Readers:
@@ -188,6 +190,7 @@ def _readers(request: Request, stack: ExitStack, context: JobContext) -> _Reader
         training=reader(request.data),
         validation=reader(request.validation) if request.validation else None,
         test=reader(request.testing) if request.testing else None,
+        heed=context.stop.check,
     )
 
 
@@ -260,7 +263,7 @@ def _task(
         choosing_digest=choosing_inputs(session.timeline, attachments),
         test_digest=index_digest(test),
         emit=emit,
-        short_sides=functools.partial(sampled_short_sides, revision.training, request.data),
+        short_sides=functools.partial(sampled_short_sides, revision.training, request.data, readers.heed),
         open_cache=cache_opener(request),
         cache_size=request.session.cache_size,
         verify_content=request.session.verify_content,

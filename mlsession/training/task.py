@@ -31,6 +31,7 @@ from mlsession.session.parameters import CACHE_BYTES
 from mlsession.session.phase import Json, Past, Phase, PhaseRunner, PhaseState
 from mlsession.store.protocol import Store
 from mlsession.training.choosing import chosen_on, settled, split_rule
+from mlsession.training.foresight import Foreseeing, load_training
 from mlsession.training.images.inputs import no_sides
 from mlsession.training.numerics import recorded_threads, tell_changes
 from mlsession.training.outcome import Trained, kept_views, trained, trained_model
@@ -157,13 +158,14 @@ class ImageClassification:
 
         recorded_extractor(self).check_augmenter(self.parameters.views)
         used = chosen_on(past, was_open=self.sampled is not None)
-        return Extracting(
+        runner = Extracting(
             self.corpus,
             shared(self, featurizer_of(self, self.donations, self.corpus.is_shared), CORPUS),
             split_rule(self.parameters.validation, self.sides(), used),
             past,
             fail_on_bad_image=self.parameters.on_bad_image == "fail",
         )
+        return Foreseeing(runner, load_training)
 
     def _selecting(self, past: Past) -> PhaseRunner:
         from mlsession.phases.features import load_features

@@ -6,6 +6,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,9 +16,10 @@ import pytest
 from mlsession.cache.handle import Handle
 from mlsession.cache.memo import Facts, encode_memo, facts_from, read_memo
 from mlsession.cache.packs import MEMOS
-from mlsession.cache.remembering import Memory
+from mlsession.cache.remembering import ENOUGH, Memory
 from mlsession.cache.trial import Trial
 from mlsession.cache.upkeep import clear, look, make_room, note_use
+from mlsession.phases.cache import FeatureCache
 from mlsession.store import MemorySpace, MemoryStore
 from mlsession.store.stamps import NO_STAMP
 
@@ -80,6 +82,20 @@ def test_what_is_known_is_not_written_again() -> None:
     before = memos(space)
     noted(space, range(10))
     assert memos(space) == before
+
+
+def test_much_that_is_new_is_written_on_the_way() -> None:
+    """Where all features are at hand no pack is written, and a run that is killed should be remembered, too."""
+    space, failed = MemorySpace(), list[str]()
+    cache = FeatureCache(lambda: MemoryStore(space), "features/" + "0" * 32, failed.append)
+    for number in range(ENOUGH):
+        cache.memory.note(stamp(number), digest(number))
+    deadline = time.monotonic() + 60
+    while not memos(space) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert (len(memos(space)), failed) == (1, [])
+    assert knows(space, ENOUGH - 1)
+    cache.close()
 
 
 def test_a_stamp_that_begins_as_another_is_another() -> None:

@@ -38,6 +38,7 @@ def test_workers_get_what_they_go_by(policy: ml.SessionParameters, monkeypatch: 
         keep_last=2,
         on_modified_data="ignore",
         cache=None,
+        verify_content=True,
         take_over=True,
         devices=4,
         storage_options={"key": "secret", "client_kwargs": {"region_name": "x"}},

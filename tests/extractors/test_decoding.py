@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mlsession.errors import InvalidParameter
+from mlsession.errors import InvalidParameter, UsageError
 from mlsession.extractors.running import decoding
 from mlsession.extractors.running.decoding import DeviceDecoder, resized, upright
 from mlsession.images.decode import SquareAndWide, prepare_wide
@@ -113,9 +113,14 @@ class TestDecoding:
         assert all(map(same, counting.prepared(FILES, SIDE, has_wide=True), together))
         assert counting.asked[1:] == [1] * len(FILES)
 
-    def test_without_memory_nothing_is_said_about_the_file(self) -> None:
-        with pytest.raises(InvalidParameter, match="no room in the GPU's memory"):
-            Full("cpu").prepared(FILES, SIDE)
+    @pytest.mark.parametrize("said", ["CUDA out of memory", "Failed to decode batch: 5", "CUDA error: unspecified"])
+    def test_where_the_device_fails_nothing_is_said_about_the_file(self, said: str) -> None:
+        with pytest.raises(UsageError, match=f"the GPU has failed, or has no memory left for pictures .{said}"):
+            Failing("cpu", said).prepared(FILES, SIDE)
+
+    def test_what_the_device_does_not_know_is_left_to_pillow(self) -> None:
+        """NVJPEG_STATUS_JPEG_NOT_SUPPORTED."""
+        assert Failing("cpu", "Failed to decode batch: 4").prepared(FILES[:2], SIDE) == [None, None]
 
 
 def test_a_place_that_cannot_decode_is_refused() -> None:
@@ -123,16 +128,16 @@ def test_a_place_that_cannot_decode_is_refused() -> None:
         DeviceDecoder("cuda:99")
 
 
-class Full(DeviceDecoder):
-    """Has no memory once it is made."""
+class Failing(DeviceDecoder):
+    """Cannot do anything once it is made."""
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, place: str, said: str) -> None:
         super().__init__(place)
-        self.is_made = True
+        self.said = said
 
     def _decoded(self, files: Sequence[bytes]) -> list[torch.Tensor]:
-        if hasattr(self, "is_made"):
-            raise torch.OutOfMemoryError("CUDA out of memory")
+        if hasattr(self, "said"):
+            raise RuntimeError(self.said)
         return super()._decoded(files)
 
 

@@ -16,6 +16,7 @@ from mlsession.extractors.running.probing import observed, probed
 from mlsession.extractors.running.runtime import Runtime, recorded_decoder, recorded_runtime
 from mlsession.extractors.trying import FEWEST_PHOTOS, Probing, Trial, decided_decoder, trial_of
 from mlsession.images.decode import SquareAndWide
+from mlsession.images.plain import as_cut_short
 from tests.extractors.devices import GPU, on_gpu, with_gpu
 from tests.images.pictures import encoded, noisy
 from tests.photos import PHOTOS
@@ -102,6 +103,11 @@ class TestDeciding:
         with pytest.raises(InvalidParameter, match=r"decoder='nvjpeg': .*take 'pillow'") as caught:
             decided_decoder(scene_print(), on_gpu(4), "nvjpeg", lambda: FILES, probing(kind))
         assert flaw in str(caught.value)
+
+    def test_one_that_takes_what_is_cut_short_is_told_of_it(self) -> None:
+        """Pillow cannot read the photo that it should have refused."""
+        files = [*FILES, as_cut_short(FILES[0])]
+        assert "cut short" in trial_of(scene_print(), on_gpu(4), files, probing(Trusting)).flaw
 
     def test_one_that_takes_its_process_with_it_does_no_harm(self) -> None:
         for place, seconds, said in (("cuda:99", 120.0, "ended with status 1: cannot be had on"), ("cpu", 0.01, "end")):

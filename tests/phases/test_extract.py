@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 import mlsession as ml
@@ -85,6 +86,27 @@ def test_an_unreadable_image_is_named_once(whole: Kept) -> None:
     skipped = whole.last.data["skipped"]
     assert isinstance(skipped, list)
     assert [item[0] for item in skipped if isinstance(item, list)] == [3]
+
+
+class Odd(Cells):
+    """Divides by zero where a picture is black, as a network does that ends in a norm."""
+
+    def extract(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        found = super().extract(images)
+        with np.errstate(invalid="ignore"):
+            return np.asarray(found / found.max(axis=1, keepdims=True), dtype=np.float32)
+
+
+def test_an_image_without_numbers_for_features_is_left_out_and_named() -> None:
+    black = png(np.zeros((40, 40, 3), dtype=np.uint8))
+    # The copy gets the row that was made for the other one.
+    space, images = MemorySpace(), Images(training=training_files() | {"bad/03.png": black, "good/09.png": black})
+    for _ in range(2):  # The second time what can be is taken from the cache.
+        kept = extracted(images, set(), cache=cache_in(space), extractor=Odd())
+        assert np.flatnonzero(kept.joined["readable"] == 0).tolist() == [3, 9]
+        assert not kept.joined["features"][[3, 9]].any()
+        notices = {notice.item: notice.text for step in kept.steps for notice in step.notices}
+        assert notices == dict.fromkeys(("bad/03.png", "good/09.png"), "its features are infinite or not a number")
 
 
 @pytest.mark.parametrize("done", [1, 2, 3, 4])

@@ -12,7 +12,11 @@ from types import MappingProxyType
 
 import pytest
 
+from mlsession.clock import SystemClock
 from mlsession.session.log.journal import Journal
+from mlsession.session.log.records import Outcome, Record
+from mlsession.session.opening import open_session, repeating
+from mlsession.session.stop import request_stop
 from mlsession.store import LocalStore
 from mlsession.testing.invariants import check_session
 from tests.recovery.nursery import Forked, Nursery
@@ -59,6 +63,12 @@ def start(
         )
         for rank in range(size)
     ]
+
+
+def opened_last(store: LocalStore) -> Record:
+    state = Journal(store).load()
+    assert state is not None
+    return state.timeline.opened
 
 
 def newest_number(store: LocalStore) -> int:
@@ -139,6 +149,20 @@ def test_workers_that_are_stopped_while_they_are_started_again_stop(
     (later,) = start(trainers, session, 1)
     assert later.wait() == 0, later.err
     check_session(store)
+
+
+@pytest.mark.sampled(0.4)
+def test_workers_of_a_later_job_heed_no_stop_of_an_earlier_one(trainers: Nursery, photos: Path, tmp_path: Path) -> None:
+    """Even where their launcher starts them again before they have ever opened the session."""
+    session = tmp_path / "session"
+    assert Training(trainers, photos, session, "--create-only").end()[0] == 0
+    store = LocalStore(session)
+    # This process is older than what starts the workers, so it was none of theirs.
+    writer, _ = open_session(store, SystemClock(), repeating(opened_last(store), 20.0), lambda event: None)
+    writer.close(Outcome.INTERRUPTED, "a machine that had to go")
+    request_stop(store, writer.opening, "enough")
+    (again,) = start(trainers, session, 1, restarts=1)
+    assert again.wait() == 0, again.err
 
 
 @pytest.mark.sampled(0.4)

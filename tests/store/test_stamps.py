@@ -15,7 +15,16 @@ from mlsession.data.reader import SourceReader
 from mlsession.errors import KeyMissing
 from mlsession.store import LocalStore, MemoryStore
 from mlsession.store.retrying import Backoff, RetryingStore
-from mlsession.store.stamps import NO_STAMP, SETTLED_SECONDS, STAMP_BYTES, get_stamped, read_stamped, stamp_of, stamps
+from mlsession.store.stamps import (
+    NO_STAMP,
+    SETTLED_SECONDS,
+    STAMP_BYTES,
+    get_stamped,
+    read_stamped,
+    stamp_at,
+    stamp_of,
+    stamps,
+)
 from mlsession.testing.clock import FakeClock
 
 DATA = b"some bytes of a picture"
@@ -25,7 +34,7 @@ DATA = b"some bytes of a picture"
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "a.jpg"
     path.write_bytes(DATA)
-    # A file whose times are multiples of 10 ms has no stamp: once in a million.
+    # A file whose times are multiples of a millisecond has no stamp: once in a million.
     while not stamp_of(path.stat()):
         path.write_bytes(DATA)
     return path
@@ -87,9 +96,16 @@ def test_disks_that_know_no_fine_times_have_no_stamps(file: Path) -> None:
 
     assert stamp() == stamp_of(status)
     assert stamp(st_ctime_ns=1_700_000_000 * 10**9) == stamp(st_ctime_ns=17 * 10**15 + 20_000_000) == NO_STAMP
+    assert stamp(st_ctime_ns=17 * 10**17 + 123_000_000) == NO_STAMP
     assert stamp(st_ino=0) == NO_STAMP
     one_off = {name: getattr(status, name) + 1 for name in ("st_dev", "st_ino", "st_size", "st_mtime_ns")}
     assert len({stamp(), *(stamp(**{name: value}) for name, value in one_off.items())}) == 5
+
+
+def test_what_is_no_file_that_may_be_read_has_no_stamp(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")  # To open it would wait for a writer.
+    (tmp_path / "folder").mkdir()
+    assert [stamp_at(str(tmp_path / name)) for name in ("pipe", "folder", "none")] == [NO_STAMP] * 3
 
 
 def test_a_file_that_changes_while_it_is_read_has_no_stamp(file: Path) -> None:

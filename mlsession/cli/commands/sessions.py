@@ -58,7 +58,7 @@ def stop(
     """Stop a session that runs elsewhere, after a checkpoint.
 
     The process that trains it looks every 5 seconds. The command that started it goes on where it stopped. A session
-    that is not running is left as it is.
+    that is not running is left as it is; workers that a launcher is starting again stop as soon as they have opened it.
     """
 
     def work() -> int:

@@ -14,6 +14,7 @@ what it decodes without waiting for what was queued before, into memory that the
 from __future__ import annotations
 
 import io
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ import torch
 from PIL import Image
 
 from mlsession.devices.memory import is_out_of_memory
-from mlsession.errors import InvalidParameter
+from mlsession.errors import InvalidParameter, UsageError
 from mlsession.extractors.numerics import torch_numerics
 from mlsession.images.decode import SquareAndWide
 from mlsession.images.geometry import square_box, wide_frame
@@ -33,6 +34,8 @@ from mlsession.images.plain import PlainJpeg, is_suspicious, plain_jpeg
 PIXELS_AT_ONCE = 64_000_000
 """Of pictures that are decoded together: some 200 MB on the device, and twice that for the one that is resized."""
 
+_OF_THE_DEVICE = re.compile(r": [15678]$|CUDA")
+"""Not initialised, no memory, failed, of another architecture, internal: `nvjpegStatus_t`, as torchvision prints it."""
 _BITS = 22
 """Of a weight, as Pillow has them for levels of 8 bits."""
 _PART = 1 << 11
@@ -45,7 +48,10 @@ class DeviceDecoder:
     """Decodes and resizes plain JPEGs on a device; for any number of threads."""
 
     def __init__(self, place: str) -> None:
-        """`place` is torch's name of the device. Raises `InvalidParameter` where it cannot decode."""
+        """`place` is torch's name of the device.
+
+        Raises `InvalidParameter` where it cannot decode, and `UsageError` where it cannot just now.
+        """
         self._device = torch.device(place)
         self._lock = threading.Lock()
         self._stream: torch.cuda.Stream | None = None
@@ -55,14 +61,16 @@ class DeviceDecoder:
             with self._in_turn():
                 self._decoded([_smallest()])
         except (ImportError, AttributeError, AssertionError, RuntimeError, ValueError) as error:
+            if isinstance(error, RuntimeError):
+                _check_device(error)
             reason = f"cannot be had on {place}: {_first_line(error)}"
             raise InvalidParameter("decoder", "nvjpeg", reason) from error
 
     def prepared(self, files: Sequence[bytes], side: int, has_wide: bool = False) -> list[SquareAndWide | None]:
         """Of each file what `prepare_wide` gives, in place of the wide one the square if it is not asked for.
 
-        None where it is left to Pillow, which depends on the bytes of that file alone. Raises `InvalidParameter` where
-        the device has no memory left.
+        None where it is left to Pillow, which depends on the bytes of that file alone. Raises `UsageError` where the
+        device has failed, or has no memory left.
         """
         plain = [(place, about) for place, data in enumerate(files) if (about := plain_jpeg(data)) is not None]
         found: list[SquareAndWide | None] = [None] * len(files)
@@ -77,14 +85,14 @@ class DeviceDecoder:
         try:
             decoded = self._decoded([data for _, data in files])
         except RuntimeError as error:
-            _check_memory(error)
+            _check_device(error)
             # It gives all or nothing: one by one, to see which ones it refuses.
             return [None] if len(files) == 1 else [self._made([each], side, has_wide)[0] for each in files]
         try:
             with torch_numerics(1), torch.inference_mode():
                 return self._resized([about for about, _ in files], decoded, side, has_wide)
         except RuntimeError as error:
-            _check_memory(error)
+            _check_device(error)
             raise
 
     def _decoded(self, files: Sequence[bytes]) -> list[torch.Tensor]:
@@ -197,11 +205,13 @@ def _groups(plain: Sequence[tuple[int, PlainJpeg]]) -> Iterator[list[tuple[int, 
         yield group
 
 
-def _check_memory(error: RuntimeError) -> None:
-    """Raises `InvalidParameter` where it is that: nothing follows from it about the file."""
-    if is_out_of_memory(error):
-        reason = "finds no room in the GPU's memory for pictures; free some, or use decoder='pillow' in a new session"
-        raise InvalidParameter("decoder", "nvjpeg", reason) from error
+def _check_device(error: RuntimeError) -> None:
+    """Raises `UsageError` where the device has failed, or has no memory: nothing follows from that about the file."""
+    if is_out_of_memory(error) or _OF_THE_DEVICE.search(_first_line(error)):
+        raise UsageError(
+            f"decoder='nvjpeg': the GPU has failed, or has no memory left for pictures ({_first_line(error)}); free "
+            "some and run the same command again, or use decoder='pillow' in a new session"
+        ) from error
 
 
 def _smallest() -> bytes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import reduce
 from typing import Protocol, TypeVar
 
 import torch
@@ -19,6 +20,8 @@ from mlsession.heads.blocks import BLOCK_ROWS, Block, Rows, worked_blocks
 SCORES = 2**22
 """Scores of a block, at most: rows times classes. Up to 1,024 classes a block has `BLOCK_ROWS` rows."""
 FEWEST_ROWS = 64
+PIECE_ROWS = 1024
+"""With 1,280 features 5 MB."""
 
 Result = TypeVar("Result")
 
@@ -107,7 +110,7 @@ class _Share:
     total: float
     """The weights of the rows."""
     weights: torch.Tensor
-    """float32 [K, D]."""
+    """float32 [K, D], or float64 where they are a sum."""
     bias: torch.Tensor
     """float64 [K]."""
 
@@ -119,31 +122,59 @@ def _share(
     bias: torch.Tensor,
     class_weights: torch.Tensor | None,
 ) -> _Share:
-    features = block.features if mean is None else block.features.sub_(mean)
-    truth = block.labels[:, None]
-    scores = torch.addmm(bias, features, weights.T).to(torch.float64)
-    highest = scores.max(dim=1, keepdim=True)
+    """What a block adds, piece by piece: between its two products a piece stays in the processor's cache."""
+    pieces = []
+    for start in range(0, len(block.labels), PIECE_ROWS):
+        piece = slice(start, start + PIECE_ROWS)
+        features = block.features[piece] if mean is None else block.features[piece].sub_(mean)
+        pieces.append(_piece(features, block.labels[piece], weights, bias, class_weights))
+    return pieces[0] if len(pieces) == 1 else reduce(_together, pieces)
+
+
+def _together(one: _Share, other: _Share) -> _Share:
+    return _Share(
+        loss=one.loss + other.loss,
+        correct=one.correct + other.correct,
+        count=one.count + other.count,
+        total=one.total + other.total,
+        weights=one.weights.to(torch.float64) + other.weights,
+        bias=one.bias + other.bias,
+    )
+
+
+def _piece(
+    features: torch.Tensor,
+    labels: torch.Tensor,
+    weights: torch.Tensor,
+    bias: torch.Tensor,
+    class_weights: torch.Tensor | None,
+) -> _Share:
+    truth = labels[None]
+    # A row for each class: of all products of few classes with many rows this is the fastest.
+    scores = torch.mm(weights, features.T).to(torch.float64)
+    scores += bias[:, None]
+    highest = scores.max(dim=0, keepdim=True)
     scores.sub_(highest.values)
-    losses = -scores.gather(1, truth)
+    losses = -scores.gather(0, truth)
     shares = scores.exp_()
-    sums = shares.sum(dim=1, keepdim=True)
+    sums = shares.sum(dim=0, keepdim=True)
     losses += sums.log()
     # The gradient with respect to a row's logits is its probabilities, less 1 at the true class.
     residual = shares.div_(sums)
-    residual.scatter_add_(1, truth, torch.full(truth.shape, -1.0, dtype=torch.float64))
-    total = float(len(truth))
+    residual.scatter_add_(0, truth, torch.full(truth.shape, -1.0, dtype=torch.float64))
+    total = float(len(labels))
     if class_weights is not None:
-        of_rows = class_weights[block.labels][:, None]
+        of_rows = class_weights[labels]
         losses *= of_rows
         residual *= of_rows
         total = float(of_rows.sum())
     return _Share(
         loss=float(losses.sum()),
         correct=int((highest.indices == truth).sum()),
-        count=len(truth),
+        count=len(labels),
         total=total,
-        weights=residual.to(torch.float32).T @ features,
-        bias=residual.sum(dim=0),
+        weights=residual.to(torch.float32) @ features,
+        bias=residual.sum(dim=1),
     )
 
 

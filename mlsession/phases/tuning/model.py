@@ -151,11 +151,9 @@ class TuningModel:
         newest = self.point.values.clone()
         self.point.values.copy_(self._average)
         self.point.publish()
-        try:
-            yield
-        finally:
-            self.point.values.copy_(newest)
-            self.point.publish()
+        yield  # After an error nobody goes on with these weights, and there may be none.
+        self.point.values.copy_(newest)
+        self.point.publish()
 
     def tuned(self) -> Tuned | None:
         """What is kept; to be called inside `judged`, by every rank of those that share it. None on all but rank 0."""

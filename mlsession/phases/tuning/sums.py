@@ -29,6 +29,7 @@ CPU_PART = 8
 
 Measured with EfficientNet-Lite0: 95 ms of one core for an image, with 4 and with 8 of them in a part. It is also where
 devices begin that share what is tuned: there a part that is too large costs the making of a new network."""
+_CURE = "tune fewer blocks (unfreeze), take a smaller network, or a machine with more of it"
 _ELSEWHERE = "another device is out of memory"
 
 
@@ -121,14 +122,18 @@ class StepSums:
     def _back_off(self, progress: Progress, reason: str) -> None:
         before = progress.micro_batch
         if before == 1:
-            cure = "tune fewer blocks (unfreeze), take a smaller network, or a machine with more of it"
-            raise UsageError(f"finetuning: there is not enough memory for a single image ({reason}); {cure}")
+            raise UsageError(f"finetuning: there is not enough memory for a single image ({reason}); {_CURE}")
         progress.micro_batch = before // 2
         if self._crew is not None and self._is_shared:
-            done_together(self._crew, self._model.make_again)
+            done_together(self._crew, self._build_again)
         self._emit(
             MicroBatchHalved(original=before, new=progress.micro_batch, batch_size=self._batch_size, reason=reason)
         )
+
+    def _build_again(self) -> None:
+        lacking = _lacking(self._model.make_again)
+        if lacking:
+            raise UsageError(f"finetuning: there is not enough memory to build the network anew ({lacking}); {_CURE}")
 
 
 def _lacking(work: Callable[[], None]) -> str:

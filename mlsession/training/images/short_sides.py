@@ -15,7 +15,7 @@ from mlsession.data.source import DataSource
 from mlsession.errors import DamagedData, StoreError, UnreadableImage, UsageError
 from mlsession.images.header import picture_size
 from mlsession.store.reading import ReadPolicy
-from mlsession.store.retrying import Backoff
+from mlsession.store.retrying import Backoff, Heed
 
 MOST_FILES = 64
 """Evenly spread."""
@@ -27,14 +27,15 @@ PATIENCE = 10.0
 """Seconds, for a source that does not answer: it can be done without."""
 
 
-def sampled_short_sides(index: ImageIndex, source: DataSource) -> tuple[int | None, ...]:
+def sampled_short_sides(index: ImageIndex, source: DataSource, heed: Heed | None = None) -> tuple[int | None, ...]:
     """Pixels of the shorter side of each image of a sample, None for one in a large file; () where they cannot be had.
 
-    `index` is of `source`. Images that cannot be read are left out.
+    `index` is of `source`. Images that cannot be read are left out. `heed` is asked while a source does not answer;
+    what it raises is raised.
     """
     rows = [place * len(index) // MOST_FILES for place in range(MOST_FILES)]
     chosen = list(range(len(index))) if len(index) <= MOST_FILES else rows
-    policy = ReadPolicy(read_timeout=PATIENCE, backoff=Backoff(give_up_after=PATIENCE))
+    policy = ReadPolicy(read_timeout=PATIENCE, backoff=Backoff(give_up_after=PATIENCE), heed=heed)
     try:
         with closing(source.reader(policy)) as reader, ThreadPoolExecutor(READERS) as readers:
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
@@ -18,6 +19,7 @@ from mlsession.session.parameters import SessionParameters
 from mlsession.session.phase import Past
 from mlsession.session.session import TrainingSession
 from mlsession.session.stop import StopKind, stop_requested
+from mlsession.session.watching.liveness import ProcessIdentity, start_time_of, this_process
 from mlsession.training.outcome import Trained
 from mlsession.training.prepare import recorded, restored
 from mlsession.training.request import Access
@@ -41,11 +43,12 @@ def drive(
     """
     place = SessionPlace.of(parameters)
     with led(crew), _opened(parameters, context) as session, ExitStack() as stack:
-        closed = session.timeline.closed
+        opened, closed = session.timeline.opened, session.timeline.closed
         # Of workers that stopped because they were asked to no launcher starts others.
         was_stopped = closed is not None and closed.body.get("outcome") == Outcome.PAUSED.value
-        if is_prepared or (is_restarted and not was_stopped):
-            context = _asked_like(session.timeline.opened.number, place, context)
+        theirs = ProcessIdentity.from_json(opened.body.get("process"))
+        if is_prepared or (is_restarted and not was_stopped and _began_under_our_launcher(theirs)):
+            context = _asked_like(opened.number, place, context)
         prepared = restored(session, context, access=access, is_prepared=is_prepared)
         task, opening, known = stack.enter_context(prepared)
         around, options = surroundings(place, parameters, context), drive_options(parameters)
@@ -80,6 +83,15 @@ def _asked_like(before: int, place: SessionPlace, context: JobContext) -> JobCon
                     context.stop.ask(StopKind.CANCELLED, reason, context.clock.monotonic())
 
     return replace(context, emit=emit)
+
+
+def _began_under_our_launcher(process: ProcessIdentity) -> bool:
+    """Whether a process began on this machine after our launcher did: else a stop was meant for an earlier job."""
+    us, launcher = this_process(), start_time_of(os.getppid())
+    if not (launcher and us.boot_id and process.start_time):
+        return False
+    same = (process.boot_id, process.pid_namespace) == (us.boot_id, us.pid_namespace)
+    return same and int(process.start_time) >= int(launcher)
 
 
 def has_ended(parameters: SessionParameters) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+import traceback
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -46,14 +47,32 @@ def check_coremltools() -> None:
 def silenced_coremltools() -> Iterator[Any]:
     """The module coremltools, for converting without a word while the context lasts; everything is put back after.
 
-    Other threads' log records pass. Contexts of several threads take turns; one thread must not nest them.
+    Other threads' log records pass. Contexts of several threads take turns; one thread must not nest them. After a
+    failure nothing of the conversion is held: its folder of weights is gone before this returns.
     """
     module = coremltools_module()
-    with _ONE_AT_A_TIME, _quiet(), ExitStack() as undo:
+    with _ONE_AT_A_TIME, _quiet(), _released(), ExitStack() as undo:
         for owner, name in _progress_bars():
             undo.callback(setattr, owner, name, getattr(owner, name))
             setattr(owner, name, _plain_loop)
         yield module
+
+
+@contextmanager
+def _released() -> Iterator[None]:
+    """Lets go of what a failed conversion holds.
+
+    coremltools leaves its temporary folder to the frames of the traceback, which refer to each other: it would stay
+    until a collection of garbage, and its removal be warned of there, in the midst of something else.
+    """
+    try:
+        yield
+    except BaseException as error:
+        causes: BaseException | None = error
+        while causes is not None:
+            traceback.clear_frames(causes.__traceback__)
+            causes = causes.__context__
+        raise
 
 
 @contextmanager

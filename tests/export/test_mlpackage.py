@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import gc
 import json
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -148,6 +150,19 @@ def test_a_network_that_core_ml_cannot_express_is_refused_in_one_line() -> None:
     with pytest.raises(InvalidParameter, match=r"network='Spectral'.*export it as \.safetensors instead") as caught:
         convert_mlpackage(Spectral(), LABELS, ModelMetadata(), SIDE)
     assert "\n" not in str(caught.value)
+
+
+def test_a_conversion_that_fails_leaves_no_folder_to_the_collection_of_garbage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    gc.disable()
+    try:
+        with pytest.raises(InvalidParameter, match="Spectral"):
+            convert_mlpackage(Spectral(), LABELS, ModelMetadata(), SIDE)
+        assert list(tmp_path.iterdir()) == []
+    finally:
+        gc.enable()
 
 
 class Greyer(nn.Module):

@@ -13,7 +13,7 @@ further descent.
 The same rows, state and number of torch threads give the same bits: passes are cut into fixed blocks, matrix products
 are float32 on memory that torch allocates, and everything that is summed over blocks or kept is float64. Blocks are
 worked on by threads of our own, which change no bit. Memory: for each of these threads (8 at most) a block of features
-and of scores, some 20 + 80 MB with D = 1,280 and K = 1,000 or more, and a float32 [K, D]; `MEMORY` pairs of float64
+and of scores, some 5 + 20 MB with D = 1,280 and K = 1,000, and a float32 [K, D]; `MEMORY` pairs of float64
 [K * D + K], 200 MB of them there; whatever number of rows there is.
 """
 

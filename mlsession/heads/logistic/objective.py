@@ -10,18 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import reduce
 from typing import Protocol, TypeVar
 
 import torch
 
-from mlsession.heads.blocks import BLOCK_ROWS, Block, Rows, worked_blocks
+from mlsession.heads.blocks import Block, Rows, worked_blocks
 
+BLOCK_ROWS = 1024
+"""With 1,280 features 5 MB: between its two products a block stays in the processor's cache."""
 SCORES = 2**22
-"""Scores of a block, at most: rows times classes. Up to 1,024 classes a block has `BLOCK_ROWS` rows."""
+"""Scores of a block, at most: rows times classes. Up to 4,096 classes a block has `BLOCK_ROWS` rows."""
 FEWEST_ROWS = 64
-PIECE_ROWS = 1024
-"""With 1,280 features 5 MB."""
 
 Result = TypeVar("Result")
 
@@ -48,7 +47,7 @@ class Streamed:
 def block_rows_for(classes: int) -> int:
     """How many rows a block has where each has a score for so many classes: so much memory is what a thread takes.
 
-    With 1,000 classes that is 33 MB of float64, and as much again for what is computed from them.
+    With 1,000 classes that is 8 MB of float64, and as much again for what is computed from them.
     """
     return min(BLOCK_ROWS, max(FEWEST_ROWS, SCORES // classes))
 
@@ -110,7 +109,7 @@ class _Share:
     total: float
     """The weights of the rows."""
     weights: torch.Tensor
-    """float32 [K, D], or float64 where they are a sum."""
+    """float32 [K, D]."""
     bias: torch.Tensor
     """float64 [K]."""
 
@@ -122,33 +121,8 @@ def _share(
     bias: torch.Tensor,
     class_weights: torch.Tensor | None,
 ) -> _Share:
-    """What a block adds, piece by piece: between its two products a piece stays in the processor's cache."""
-    pieces = []
-    for start in range(0, len(block.labels), PIECE_ROWS):
-        piece = slice(start, start + PIECE_ROWS)
-        features = block.features[piece] if mean is None else block.features[piece].sub_(mean)
-        pieces.append(_piece(features, block.labels[piece], weights, bias, class_weights))
-    return pieces[0] if len(pieces) == 1 else reduce(_together, pieces)
-
-
-def _together(one: _Share, other: _Share) -> _Share:
-    return _Share(
-        loss=one.loss + other.loss,
-        correct=one.correct + other.correct,
-        count=one.count + other.count,
-        total=one.total + other.total,
-        weights=one.weights.to(torch.float64) + other.weights,
-        bias=one.bias + other.bias,
-    )
-
-
-def _piece(
-    features: torch.Tensor,
-    labels: torch.Tensor,
-    weights: torch.Tensor,
-    bias: torch.Tensor,
-    class_weights: torch.Tensor | None,
-) -> _Share:
+    """What a block adds."""
+    labels, features = block.labels, block.features if mean is None else block.features.sub_(mean)
     truth = labels[None]
     # A row for each class: of all products of few classes with many rows this is the fastest.
     scores = torch.mm(weights, features.T).to(torch.float64)

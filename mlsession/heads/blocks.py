@@ -169,6 +169,13 @@ def block_of(arrays: Arrays) -> Block:
     return Block(features=features, labels=labels)
 
 
+def widened(features: Array) -> Array:
+    """float32 of float16 or float32 [n, D], in memory of its own; no value is rounded."""
+    wide = torch.empty(features.shape, dtype=torch.float32)
+    _copy(features, wide)
+    return wide.numpy()
+
+
 def owned(*arrays: Array) -> torch.Tensor:
     """The arrays, flat and joined, in memory that torch has allocated and nobody else uses."""
     joined = np.concatenate([np.ravel(array) for array in arrays])

@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from mlsession.data.digests import DIGEST_BYTES, DigestMap
 from mlsession.errors import ModifiedTrainingData
+from mlsession.heads.blocks import widened
 from mlsession.heads.protocol import Head
 from mlsession.metrics.evaluation import EvaluationSums
 from mlsession.metrics.images import result_columns
@@ -162,7 +163,7 @@ class Evaluating:
             rows = originals[turn * BLOCK : (turn + 1) * BLOCK]
             done.items += len(rows)
             rows = rows[used[rows]]
-            yield rows, table.take(rows).astype(np.float32)
+            yield rows, widened(table.take(rows))
 
     def _test_turns(self, test: Part, first: int, done: _Done) -> Iterator[tuple[Arrays, tuple[Notice, ...]]]:
         rows = range(first, len(test.keys))

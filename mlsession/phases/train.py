@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from mlsession.data.digests import content_numbers
+from mlsession.heads.blocks import Block, worked_blocks
 from mlsession.heads.chosen import Chosen
 from mlsession.heads.fitting import begin_fit, restore_fit
+from mlsession.heads.layer import softmax
 from mlsession.heads.options import ClassifierOptions, candidates_of
 from mlsession.heads.protocol import Fit, Head
 from mlsession.metrics.sums import MetricSums
@@ -123,9 +126,14 @@ def _fit_state(state: PhaseState) -> PhaseState:
 
 def _validation_metrics(head: Head, table: FeatureTable) -> tuple[float, float]:
     """Mean log loss and accuracy on the held-out rows; NaN without any."""
-    sums = MetricSums.zero(head.num_classes)
-    for block in table.rows(table.validation):
-        sums = sums.add(block["labels"], head.probabilities(block["features"].astype(np.float32)))
+    # By torch: numpy's own threads wait by spinning, which beside other work took as long as the iteration itself.
+    module, sums = head.module(), MetricSums.zero(head.num_classes)
+
+    def answered(block: Block) -> tuple[Array, Array]:
+        return block.labels.numpy().copy(), softmax(module(block.features).numpy())
+
+    for labels, probabilities in worked_blocks(partial(table.rows, table.validation), answered):
+        sums = sums.add(labels, probabilities)
     return sums.log_loss, sums.accuracy
 
 

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlsession.errors import InternalError
-from mlsession.heads.blocks import BLOCK_ROWS, Block, fixed_blocks, worked_blocks
+from mlsession.heads.blocks import BLOCK_ROWS, Block, fixed_blocks, widened, worked_blocks
+from mlsession.randomness import keyed_generator
 from mlsession.session.phase import Array, Arrays
 
 
@@ -111,3 +112,16 @@ def test_refuses_other_rows(features: Array, labels: Array) -> None:
     good: Arrays = {"features": np.zeros((2, 3), dtype=np.float32), "labels": np.zeros(2, dtype=np.int64)}
     with pytest.raises(InternalError):
         list(fixed_blocks(lambda: iter([good, {"features": features, "labels": labels}])))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize("writeable", [True, False])
+def test_widened_features_are_the_same_numbers_in_memory_of_their_own(dtype: str, writeable: bool) -> None:
+    features = keyed_generator(0, "widened").normal(size=(5, 7)).astype(dtype)
+    features[0, :3] = (np.inf, np.nan, 0.0)
+    features.flags.writeable = writeable
+    wide = widened(features)
+    assert wide.dtype == np.float32
+    np.testing.assert_array_equal(wide, features.astype(np.float32))
+    wide[0, 0] = 1
+    assert features[0, 0] == np.inf

@@ -74,6 +74,9 @@ def test_every_state_is_a_head_as_good_as_recorded(options: HeadOptions) -> None
             assert np.isfinite(probabilities).all()
             accuracy = (probabilities.argmax(axis=1) == rows.labels[part]).mean()
             assert step.metrics[f"{prefix}accuracy"] == pytest.approx(accuracy, rel=1e-12)
+            if prefix:
+                loss = -np.log(probabilities[np.arange(len(probabilities)), rows.labels[part]]).mean()
+                assert step.metrics["validation_loss"] == pytest.approx(loss, rel=1e-5)
             assert state.arrays[f"history.{prefix}accuracy"][-1] == step.metrics[f"{prefix}accuracy"]
             assert state.arrays[f"history.{prefix}loss"][-1] == step.metrics[f"{prefix}loss"]
             assert state.arrays[f"history.{prefix}loss"].shape == (seen,)

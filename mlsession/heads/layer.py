@@ -56,12 +56,11 @@ class Layer:
         from torch import nn
 
         outputs, inputs = self.weight.shape
-        # Built without memory first: initialising it would draw from torch's global generator.
-        layer = nn.Linear(inputs, outputs, device="meta").to_empty(device="cpu")
-        with torch.no_grad():
-            layer.weight.copy_(torch.tensor(self.weight))
-            layer.bias.copy_(torch.tensor(self.bias))
-        layer.requires_grad_(False)
+        # Built without memory: initialising it would draw from torch's global generator. And given its own, not made
+        # `to_empty`, which imports sympy: half a second.
+        layer = nn.Linear(inputs, outputs, device="meta")
+        layer.weight = nn.Parameter(torch.tensor(self.weight), requires_grad=False)
+        layer.bias = nn.Parameter(torch.tensor(self.bias), requires_grad=False)
         return layer
 
 

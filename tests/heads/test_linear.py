@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -54,6 +57,16 @@ def test_module_is_the_same_layer_and_touches_no_global_generator(head: Logistic
     assert not any(parameter.requires_grad for parameter in module.parameters())
     module.weight.zero_()
     assert head.weight.any()
+
+
+def test_module_makes_no_training_wait_for_the_import_of_sympy() -> None:
+    made = (
+        "import sys, numpy\n"
+        "from mlsession.heads.logistic.head import LogisticHead\n"
+        "LogisticHead(weight=numpy.ones((3, 5), 'float32'), bias=numpy.zeros(3, 'float32')).module()\n"
+        "sys.exit('sympy' in sys.modules)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", made], check=False).returncode == 0
 
 
 @pytest.mark.parametrize(

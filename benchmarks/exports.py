@@ -2,14 +2,14 @@
 
     python -m benchmarks.exports FOLDER [--results exports.jsonl]
     python -m benchmarks.exports FOLDER --extractors lite0 timm:vit_tiny_patch16_224 --heads logistic --formats .onnx
-    python -m benchmarks.exports FOLDER --results exports.jsonl --show                the table of what is there
+    python -m benchmarks.exports FOLDER --results exports.jsonl --show --wide         the table of what is there
 
 FOLDER has the parts `train` and `test`, each with one sub-folder of photos for each label. For each extractor and head
 a session is trained and written in each format by `Classifier.write`. Then the file is read back from disk and run on
 all test photos by what `write` proves it with: ONNX Runtime, torch, this package, for Core ML the evaluator of our own.
 The table has the largest difference of a probability from the trained model, photos that get the model's own label, the
-size, and the median for one picture in one thread of that runtime and of the trained network in torch. Core ML's own
-time can be measured on Apple's machines only.
+size of the file and of the trained network in memory, and the median for one picture in one thread of that runtime and
+of the trained network in torch. Core ML's own time can be measured on Apple's machines only.
 
 Networks of timm and torchvision get random weights, always the same: what is compared is arithmetic, not accuracy.
 `fine-tuned` is one epoch at a high learning rate, kept in any case, so that the weights are surely others. Every result
@@ -25,6 +25,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median
 from types import MappingProxyType
 from typing import Any
 
@@ -43,7 +44,7 @@ from mlsession.export.pt2 import PT2Exporter
 from mlsession.export.safetensors import SafetensorsExporter
 from mlsession.extractors.catalog import FeatureExtractorSpec, extractor_named
 from mlsession.images.decode import prepare_image
-from mlsession.training.parameters import Algorithm
+from mlsession.training.algorithms import Algorithm
 
 EXTRACTORS = ("lite0", "lite1", "lite2", "timm:vit_tiny_patch16_224", "torchvision:resnet18")
 HEADS = ("logistic", "mlp", "fine-tuned")
@@ -68,6 +69,8 @@ class Parity:
     max_difference: float | None = None
     labels_equal: int = 0
     size_bytes: int | None = None
+    model_size_bytes: int | None = None
+    """The trained network's numbers in memory."""
     seconds: float | None = None
     """One picture in the format's own runtime: the median."""
     model_seconds: float | None = None
@@ -170,6 +173,7 @@ def compared(classifier: ml.Classifier, name: str, head: str, suffix: str, pictu
         max_difference=report.max_difference,
         labels_equal=report.num_labels_equal,
         size_bytes=report.size_bytes,
+        model_size_bytes=report.model_size_bytes,
         seconds=report.seconds,
         model_seconds=report.model_seconds,
     )
@@ -191,21 +195,47 @@ def read_results(path: Path) -> list[Parity]:
 def table(found: Iterable[Parity]) -> list[str]:
     """The lines of a Markdown table."""
     lines = [
-        "| extractor | head | format | max difference | labels equal | size | a picture | before |",
-        "|-|-|-|-|-|-|-|-|",
+        "| extractor | head | format | max difference | labels equal | size | before | a picture | before |",
+        "|-|-|-|-|-|-|-|-|-|",
     ]
     for each in found:
         if each.max_difference is None or each.size_bytes is None:
-            said = f"{each.outcome} | | | |"
+            said = f"{each.outcome} | | | | |"
         else:
             agreed = f"{each.labels_equal} of {each.photos}"
-            said = f"{each.max_difference:.0e} | {agreed} | {size(each.size_bytes)} | {time(each.seconds)} |"
+            sizes = f"{size(each.size_bytes)} | {size(each.model_size_bytes)}"
+            said = f"{each.max_difference:.0e} | {agreed} | {sizes} | {time(each.seconds)} |"
         lines.append(f"| {each.extractor} | {each.head} | `{each.format}` | {said} {time(each.model_seconds)} |")
     return lines
 
 
-def size(count: int) -> str:
+def by_format(found: Iterable[Parity]) -> list[str]:
+    """The same with a column for each format: largest difference, size, and a picture's time; the network before."""
+    cells = {each.key: each for each in found}
+    formats = [end for end in FORMATS if any(end == key[2] for key in cells)]
+    header = ["extractor, head", "before", *(f"`{end}`" for end in formats)]
+    lines = [f"| {' | '.join(header)} |", f"|{'-|' * len(header)}"]
+    for name, head in dict.fromkeys(key[:2] for key in cells):
+        row = [cells.get((name, head, end)) for end in formats]
+        before = [(each.model_size_bytes, each.model_seconds) for each in row if each is not None]
+        took = [seconds for _, seconds in before if seconds is not None]
+        start = f"{size(before[0][0])}, {time(median(took) if took else None)}"
+        lines.append(f"| {' | '.join([f'{name}, {head}', start, *map(_cell, row)])} |")
+    return lines
+
+
+def _cell(found: Parity | None) -> str:
+    if found is None or found.max_difference is None:
+        return "" if found is None else found.outcome
+    said = [f"{found.max_difference:.0e}", size(found.size_bytes)]
+    said += [time(found.seconds)] if found.seconds is not None else []
+    return ", ".join(said if found.labels_equal == found.photos else [*said, f"{found.labels_equal} labels equal"])
+
+
+def size(count: int | None) -> str:
     """Bytes in words."""
+    if count is None:
+        return "-"
     return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
 
 
@@ -214,9 +244,10 @@ def time(seconds: float | None) -> str:
     return "-" if seconds is None else f"{1000 * seconds:.0f} ms"
 
 
-def main(folder: Path, results: Path, show: bool = False, **choices: Any) -> None:
+def main(folder: Path, results: Path, show: bool = False, wide: bool = False, **choices: Any) -> None:
     """Measures what is missing, and prints the table."""
-    print("\n".join(table(read_results(results) if show else measure(folder, results, **choices))))
+    found = read_results(results) if show else measure(folder, results, **choices)
+    print("\n".join(by_format(found) if wide else table(found)))
 
 
 if __name__ == "__main__":
@@ -227,5 +258,6 @@ if __name__ == "__main__":
     parser.add_argument("--heads", nargs="+", choices=HEADS, default=HEADS)
     parser.add_argument("--formats", nargs="+", choices=tuple(FORMATS), default=tuple(FORMATS))
     parser.add_argument("--photos", type=int, default=0, metavar="N", help="so many test photos  [default: all]")
+    parser.add_argument("--wide", action="store_true", help="a row for each extractor and head")
     parser.add_argument("--show", action="store_true", help="measure nothing")
     main(**vars(parser.parse_args()))

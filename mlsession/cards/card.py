@@ -5,13 +5,14 @@ what it is    classes and their images    figures    limits    files and how to 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from mlsession.advising.advice import Severity
 from mlsession.cards.facts import CardFacts
 from mlsession.cards.front import front_matter
-from mlsession.cards.markdown import code, escaped, fenced_json, table
+from mlsession.cards.markdown import code, escaped, escaped_label, fenced_json, table
 from mlsession.cards.measured import best_part, count_lines, few_images, measured_lines
 from mlsession.cards.usage import usage_lines
 from mlsession.export.compression import CompressionLoss
@@ -61,23 +62,31 @@ def _limits(facts: CardFacts) -> Iterator[str]:
     metrics = {part: each for part, each in facts.metrics.items() if each.is_valid}
     part = best_part(metrics)
     if part is not None and (few := few_images(metrics[part])):
-        named = ", ".join(map(escaped, few[:MOST_NAMED])) + (", ..." if len(few) > MOST_NAMED else "")
-        yield f"- Fewer than 10 {part} images, so that figures of the class itself say little: {named}."
+        named = ", ".join(map(escaped_label, few[:MOST_NAMED])) + (", ..." if len(few) > MOST_NAMED else ".")
+        yield f"- Fewer than 10 {part} images, so that figures of the class itself say little: {named}"
     if facts.data is not None and facts.data.skipped:
         yield f"- Images that could not be read, and count nowhere: {facts.data.skipped:,}."
     if facts.advice is not None:
         for each in (facts.advice.advice, *facts.advice.others):
             if each.severity is not Severity.NONE:
-                yield f"- {escaped(each.limit)}: {escaped(each.evidence)}. To try: {escaped(each.next_step)}."
+                step = re.sub(r"(, then)?:$", "", each.next_step)  # The command that follows names folders.
+                yield f"- {_sentence(f'{each.limit}: {each.evidence}')} {_sentence(f'To try: {step}')}"
+
+
+def _sentence(text: str) -> str:
+    """A text with its full stop, unless dots end it already."""
+    return escaped(text) + ("" if text.endswith("...") else ".")
 
 
 def _files(facts: CardFacts) -> list[str]:
-    header = ["file", "is", "size", "differs from the trained model by", "a picture", "before"]
+    difference = "differs from the trained model by"
+    header = ["file", "is", "size", "size before", difference, "a picture", "a picture before"]
     rows = [
         [
             code(each.path),
             escaped(each.format) + (f", {each.compression.method}" if each.compression is not None else ""),
             _size(each.size_bytes) + _uncompressed(each),
+            "-" if each.model_size_bytes is None else _size(each.model_size_bytes),
             _proof(each),
             _milliseconds(each.seconds, each.runtime),
             _milliseconds(each.model_seconds),
@@ -90,7 +99,7 @@ def _files(facts: CardFacts) -> list[str]:
     lines = [*table(header, rows), "", f"{others}`*.report.json` how a file was proved."]
     if facts.processor:
         lines[-1] += f" Times are medians for one picture in one thread ({escaped(facts.processor)});"
-        lines[-1] += " before: of the trained network in torch."
+        lines[-1] += " before: the trained network in torch, its size in memory."
     return lines
 
 

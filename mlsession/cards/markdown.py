@@ -31,6 +31,11 @@ def escaped(text: object) -> str:
     return f"{start}\\{shown[len(start) :]}" if start.isdigit() else f"\\{shown}"
 
 
+def escaped_label(label: str) -> str:
+    """`escaped`, for the name of a class, which may be empty."""
+    return escaped(label) if label.strip() else f"*(the label {escaped(repr(label))})*"
+
+
 def code(text: str) -> str:
     """A text as code, for anywhere in a line, a table's too; as plain text where it holds what would end the code."""
     return escaped(text) if re.search(r"[`|\\]", text) or plain(text) != text else f"`{text}`"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from mlsession.cards.markdown import escaped, table
+from mlsession.cards.markdown import escaped, escaped_label, table
 from mlsession.metrics.report import ClassifierMetrics
 from mlsession.metrics.text import calibration_line
 from mlsession.phases.evaluated import PARTS
@@ -42,7 +42,9 @@ def measured_lines(metrics: Mapping[str, ClassifierMetrics]) -> list[str]:
         lines += ["", f"Confidences on the {part} images: {escaped(calibration)}."]
     lines += ["", f"### By class, {part} images", "", *_class_table(best)]
     if pairs := best.top_confusions(MOST_PAIRS):
-        said = (f"{escaped(each.label)} taken for {escaped(each.predicted)} ({each.count:,})" for each in pairs)
+        said = (
+            f"{escaped_label(each.label)} taken for {escaped_label(each.predicted)} ({each.count:,})" for each in pairs
+        )
         lines += ["", f"Most often confused: {', '.join(said)}."]
     return lines
 
@@ -51,11 +53,11 @@ def count_lines(classes: Sequence[str], metrics: Mapping[str, ClassifierMetrics]
     """A table of the classes, with the images of each that were used; of many classes their names alone."""
     parts = [part for part in PARTS if part in metrics and metrics[part].count]
     if not parts or len(classes) > MOST_CLASSES:
-        shown = ", ".join(escaped(label) for label in classes[:MOST_CLASSES])
+        shown = ", ".join(escaped_label(label) for label in classes[:MOST_CLASSES])
         more = f", and {len(classes) - MOST_CLASSES:,} more, in `labels.json`" if len(classes) > MOST_CLASSES else ""
         return [f"{len(classes):,} classes: {shown}{more}."]
     counts = [metrics[part].class_counts.tolist() for part in parts]
-    rows = [[escaped(label), *(f"{each[place]:,}" for each in counts)] for place, label in enumerate(classes)]
+    rows = [[escaped_label(label), *(f"{each[place]:,}" for each in counts)] for place, label in enumerate(classes)]
     return table(["class", *(f"{part} images" for part in parts)], rows)
 
 
@@ -104,7 +106,7 @@ def _class_table(metrics: ClassifierMetrics) -> list[str]:
     ends = (metrics.precision_interval, metrics.recall_interval, metrics.f1_interval)
     rows = [
         [
-            escaped(metrics.classes[place]),
+            escaped_label(metrics.classes[place]),
             f"{counts[place]:,}",
             *(
                 _with_ends(float(values[place]), interval[place].tolist())

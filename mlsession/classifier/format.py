@@ -3,7 +3,7 @@
     tensors    of the head: `weight`, `bias`, or `layers.0.weight`, `layers.0.bias`, `layers.1.weight`, ...; float32
                of a fine-tuned network those that were tuned: `network.` and their names; float32
     metadata   "mlsession": canonical JSON with format, labels, head, temperature, feature_extractor,
-               extractor_identity, precision, metadata
+               extractor_identity, precision, metadata, and sha256, by which damage is noticed: see `_digest`
 
 The extractor's other weights are not in the file: they are named by digest, and come with their package, from the hub
 of their library, or out of a file that the reader names.
@@ -11,6 +11,7 @@ of their library, or out of a file that the reader names.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping
 
@@ -20,7 +21,7 @@ from mlsession.classifier.model import NETWORK_PREFIX, ImageModel
 from mlsession.errors import DamagedData, InvalidParameter, ModelNotFound, NewerFormat
 from mlsession.extractors.catalog import FeatureExtractorSpec, extractor_from_json
 from mlsession.extractors.running.runtime import PRECISIONS, PrecisionChoice
-from mlsession.extractors.tuned import TunedExtractor
+from mlsession.extractors.tuned import TunedExtractor, tensor_digest
 from mlsession.heads.kinds import head_from_tensors
 from mlsession.heads.protocol import Head
 from mlsession.session.log.blobs import as_written, decode_arrays, decode_metadata
@@ -33,11 +34,12 @@ MOST_BYTES = 2 * 2**30
 IN_FOLDER = "model.safetensors"
 """What a saved classifier is called in a folder of its own."""
 _MEMBER = "mlsession"
+_DIGEST = "sha256"
 
 
 def encode_model(model: ImageModel, metadata: Mapping[str, Json]) -> bytes:
     """The bytes of a saved classifier; `metadata` is for people (author, licence, ...)."""
-    about = {
+    about: dict[str, Json] = {
         "format": FORMAT,
         "labels": list(model.labels),
         "head": model.head.kind,
@@ -47,7 +49,9 @@ def encode_model(model: ImageModel, metadata: Mapping[str, Json]) -> bytes:
         "precision": model.precision,
         "metadata": dict(metadata),
     }
-    return save_arrays(dict(model.tensors()), {_MEMBER: canonical_json(about).decode()})
+    tensors = dict(model.tensors())
+    about[_DIGEST] = _digest(about, tensors)
+    return save_arrays(tensors, {_MEMBER: canonical_json(about).decode()})
 
 
 def decode_model(
@@ -63,9 +67,10 @@ def decode_model(
 
     Raises `DamagedData`, `NewerFormat`, and `ModelNotFound` where this version has not its kind of head or extractor.
     """
-    tensors, tuned = _of_head_and_network(decode_arrays(data, name))
-    about = _about(data, name)
+    stored, about = decode_arrays(data, name), _about(data, name)
     _check_format(about, name)
+    _check_digest(about, stored, name)
+    tensors, tuned = _of_head_and_network(stored)
     extractor = about.get("feature_extractor")
     if not isinstance(extractor, dict):
         raise DamagedData(name, "its labels or extractor are missing")
@@ -87,6 +92,22 @@ def decode_model(
         temperature=_temperature(about.get("temperature", 1.0), name),
         precision=_precision(about, name),
     )
+
+
+def _digest(about: Mapping[str, Json], tensors: Arrays) -> str:
+    """SHA-256, in hex, of the canonical JSON of all other members, a zero byte, and the `tensor_digest`."""
+    others = {name: value for name, value in about.items() if name != _DIGEST}
+    return hashlib.sha256(canonical_json(others) + b"\0" + tensor_digest(tensors).encode()).hexdigest()
+
+
+def _check_digest(about: Mapping[str, Json], tensors: Arrays, name: str) -> None:
+    """Files of before mlsession wrote it have none."""
+    if _DIGEST not in about:
+        return
+    with as_written(name):
+        found = _digest(about, tensors)
+    if about[_DIGEST] != found:
+        raise DamagedData(name, "it is not what was written (another SHA-256); copy it anew, or export it again")
 
 
 def _of_head_and_network(tensors: Arrays) -> tuple[Arrays, Arrays]:

@@ -8,6 +8,7 @@ coremltools converts anywhere but predicts on a Mac only, so what was written is
 from __future__ import annotations
 
 import enum
+import shutil
 import tempfile
 import unicodedata
 from collections.abc import Sequence
@@ -158,7 +159,11 @@ def converted(
     model = coremltools.convert(captured, convert_to=form.value, **options)
     if compression is not None and not halved:
         model = compressed_program(coremltools, model, compression)
-        model.save(str(folder / "model.mlpackage"))
+        try:
+            model.save(str(folder / "model.mlpackage"))
+        finally:
+            # A package of coremltools' own that would stay among temporary files for as long as the process lives.
+            shutil.rmtree(model.package_path, ignore_errors=True)
     weights = [path.read_bytes() for path in sorted(folder.rglob("weight.bin"))]
     return model.get_spec(), b"".join(weights)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +15,9 @@ from mlsession.export.plugins import offered_suffixes
 from mlsession.export.protocol import Exporter, Images, export_suffix, exporter_for
 from mlsession.export.report import ExportReport
 from mlsession.export.requirements import check_installed
-from mlsession.export.write_file import write_atomically
+from mlsession.export.write_file import remove_leftovers, write_atomically
 from mlsession.export.write_folder import check_package, write_package
-from mlsession.store import is_local, join_url, local_path, open_store, parent_url, redact, url_name
+from mlsession.store import check_written_key, is_local, join_url, local_path, open_store, parent_url, redact, url_name
 
 __all__ = ["check_destination", "export_model", "report_url", "write_atomically", "write_encoded"]
 
@@ -47,6 +48,7 @@ def export_model(
     encoded = exporter.encode(model, metadata)
     report = exporter.verify(redact(url), encoded, model, images)
     report = replace(report, num_photos=min(num_photos, report.num_images))
+    remove_leftovers(url)  # First, as they may be what fills the disk.
     write_encoded(url, encoded, storage_options)
     write_atomically(report_url(url), report.to_bytes(), storage_options)
     return report
@@ -60,12 +62,15 @@ def report_url(url: str) -> str:
 def check_destination(url: str, storage_options: Mapping[str, object] | None = None) -> None:
     """Refuse, before any work is done, what `export_model` could not write to. Nothing is written.
 
-    Raises `InvalidParameter` for an unknown suffix, an unknown scheme, a URL without a folder above it, a folder where
-    a file is to be, and a package that would replace what is none; `UsageError` for a format whose package is not
-    installed; for packages `StoreError` too, as what is there is looked at.
+    Raises `InvalidParameter` for an unknown suffix or scheme, a name that not every disk can hold, a URL without a
+    folder above it, a local one that may not be written to, a folder where a file is to be, and a package that would
+    replace what is none; `UsageError` for a format whose package is not installed; for packages `StoreError` too, as
+    what is there is looked at.
     """
     suffix = export_suffix(url, offered_suffixes)
     check_name(url, beside=REPORT)
+    check_written_key(url_name(url))
+    check_place(url)
     open_store(parent_url(url), storage_options).close()
     check_installed(suffix)
     if suffix == ".mlpackage":
@@ -81,6 +86,23 @@ def check_name(url: str, beside: str = "") -> None:
         if len(part.encode()) > MOST_NAME_BYTES - len(beside):
             reason = f"a name in it has {len(part.encode())} bytes, and {MOST_NAME_BYTES - len(beside)} can be"
             raise InvalidParameter("path", url, f"{reason}; choose a shorter one")
+
+
+def check_place(url: str, *, is_folder: bool = False) -> None:
+    """Raise `InvalidParameter` for a local path below a file, or in a folder that may not be written to.
+
+    The nearest folder that is there is looked at; of a path that `is_folder` that may be itself.
+    """
+    if not is_local(url):
+        return
+    place = Path(local_path(url)) if is_folder else Path(local_path(url)).parent
+    while not os.path.lexists(place) and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        raise InvalidParameter("path", url, f"{place} is no folder; name another place")
+    if not os.access(place, os.W_OK | os.X_OK):
+        reason = f"the folder {place} may not be written to; name another place, or change what it allows"
+        raise InvalidParameter("path", url, reason)
 
 
 def write_encoded(url: str, encoded: Encoded, storage_options: Mapping[str, object] | None = None) -> None:

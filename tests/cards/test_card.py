@@ -13,6 +13,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from huggingface_hub import ModelCard
 
+from mlsession.advising.advice import Verdict
 from mlsession.cards import card_text, is_sealed, sealed, shortened
 from mlsession.cards.facts import place_name
 from mlsession.cards.front import front_matter
@@ -58,6 +59,32 @@ def test_without_test_images_nothing_is_claimed() -> None:
     said = card_text(facts(metrics={"training": facts().metrics["training"]}, advice=None))
     assert "**Only on images that it was trained on" in said
     assert "it was not evaluated" in card_text(facts(metrics={}, data=None, advice=None, training={}, numerics={}))
+
+
+@pytest.mark.parametrize("step", ["add images, then:", "add images:", "add images"])
+def test_a_step_ends_where_its_command_would_follow(step: str) -> None:
+    """The command names folders of this machine, so it is not in the card; and dots get no further one."""
+    found = facts().advice
+    assert found is not None
+    advice = replace(found.advice, evidence="fewer than 10 images: dog 8, ...", next_step=step)
+    said = card_text(facts(advice=Verdict(advice=advice)))
+    assert "- two classes are taken for each other: fewer than 10 images: dog 8, ... To try: add images.\n" in said
+
+
+def test_a_label_that_is_empty_is_seen() -> None:
+    matrix = np.array([[8, 1], [0, 9]])
+    labels = ("", " ")
+    said = card_text(
+        facts(
+            classes=labels,
+            metrics={"test": ClassifierMetrics(classes=labels, confusion_matrix=matrix, log_loss=0.1)},
+            advice=None,
+        )
+    )
+    assert "| *(the label '')* | 9 |" in said
+    assert "| *(the label ' ')* | 9 |" in said
+    assert "say little: *(the label '')*, *(the label ' ')*." in said
+    assert "*(the label '')* taken for *(the label ' ')* (1)" in said
 
 
 @pytest.mark.parametrize(
@@ -144,7 +171,10 @@ def test_what_fewer_bits_cost_is_said() -> None:
     )
     small = {"size_bytes": 3_600_000, "num_images": 200, "num_photos": 200, "max_difference": 0.12}
     said = card_text(facts(exports=(export("model.mlpackage", **small, compression=loss),)))
-    assert "| `model.mlpackage` | ONNX, int8 | 3.6 MB (13.4 MB uncompressed) | 1e-01 at most, on 200 pictures" in said
+    assert (
+        "| `model.mlpackage` | ONNX, int8 | 3.6 MB (13.4 MB uncompressed) | 13.4 MB | 1e-01 at most, on 200 pictures"
+        in said
+    )
     assert "; 3 of them get another label; of 200 test images 94.0 % are right, 95.0 % uncompressed |" in said
     unknown = replace(loss, num_labeled=0, accuracy=None, uncompressed_accuracy=None)
     said = card_text(facts(exports=(export("model.mlpackage", **small, compression=unknown),)))

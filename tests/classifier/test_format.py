@@ -103,6 +103,20 @@ def test_refuses(changes: dict[str, Json], error: type[Exception], reason: str) 
         decode_model(written(logistic(), **changes), "file")
 
 
+@pytest.mark.parametrize("head", [logistic(), perceptron()])
+def test_another_bit_anywhere_is_noticed(head: Head) -> None:
+    """Of labels, temperature and weights alike: none of them makes a classifier that answers otherwise unsaid."""
+    data = encode_model(model(head), {"author": "Ada"})
+    for place in (data.index(b"Ada"), data.index(LABELS[0].encode()), len(data) - 1, len(data) - 4 * WIDTH):
+        changed = bytearray(data)
+        changed[place] ^= 1
+        with pytest.raises(DamagedData, match="file is damaged: it is not what was written"):
+            decode_model(bytes(changed), "file")
+    for length in (0, 7, len(data) // 2, len(data) - 1):
+        with pytest.raises(DamagedData, match="file is damaged: not the arrays that were written"):
+            decode_model(data[:length], "file")
+
+
 def test_refuses_other_files() -> None:
     with pytest.raises(DamagedData, match="not one of mlsession's classifiers"):
         decode_model(save(logistic().tensors()), "file")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,14 @@ def test_the_smaller_file_has_the_same_face() -> None:
     ]
     assert specs[0].predictedProbabilitiesName == "labelProbability"
     assert specs[0] == specs[1]
+
+
+@pytest.mark.parametrize("method", ["float16", "int8", "palettize4"])
+def test_nothing_stays_among_temporary_files(method: Method, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """coremltools leaves its packages there until the process ends: in a server or a notebook, one for each export."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    compressed_exporter(".mlpackage", Compression(method=method)).encode(MODEL_, ModelMetadata())
+    assert [path.name for path in tmp_path.iterdir() if not path.name.startswith("torch")] == []
 
 
 def answers(labels: str, probabilities: Floats) -> Answers:

@@ -2,6 +2,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import signal
+import subprocess
+import sys
 import uuid
 from pathlib import Path
 
@@ -90,6 +94,49 @@ def test_writing_replaces_the_whole_file(tmp_path: Path) -> None:
     assert path.read_bytes() == b"short"
 
 
+KILLED_BEFORE_ITS_NAME = """
+import os, signal, sys
+from mlsession.export.write_file import write_atomically
+sys.addaudithook(lambda event, _: os.kill(os.getpid(), signal.SIGKILL) if event == "os.rename" else None)
+write_atomically(sys.argv[1], b"new" * 100_000)
+"""
+
+
+def test_a_kill_leaves_no_half_file_and_a_later_export_tidies(tmp_path: Path) -> None:
+    path = tmp_path / "model.mlmodel"
+    path.write_bytes(b"an older export")
+    killed = subprocess.run([sys.executable, "-c", KILLED_BEFORE_ITS_NAME, str(path)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert path.read_bytes() == b"an older export"
+    (left,) = set(tmp_path.iterdir()) - {path}
+    assert left.name.startswith(".")
+    mine = tmp_path / "mine"
+    mine.write_bytes(b"")
+    exported(str(path), noise_images(1))
+    assert left.exists()  # Somebody may be writing it.
+    for each in (left, mine):
+        os.utime(each, (0, 0))
+    exported(str(path), noise_images(1))
+    assert set(tmp_path.iterdir()) == {path, path.with_name("model.mlmodel.report.json"), mine}
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"mine")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for name in ("file", "link"):
+        for path in (f"{name}/a.onnx", f"{name}/b/c/a.mlpackage"):
+            with pytest.raises(InvalidParameter, match=rf"{name} is no folder; name another place"):
+                check_destination(str(tmp_path / path))
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o500)
+    if not os.access(closed, os.W_OK):  # Root may write anywhere.
+        for path in ("a.onnx", "b/c/a.onnx"):
+            with pytest.raises(InvalidParameter, match=r"closed may not be written to; name another place"):
+                check_destination(str(closed / path))
+    check_destination(str(tmp_path / "new" / "folder" / "a.onnx"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["closed", "file", "link"]
+
+
 class LossyStore(MemoryStore):
     """Loses the last byte of what it is given."""
 
@@ -108,6 +155,12 @@ def test_a_name_that_no_file_system_takes_is_refused_before_any_work(name: str, 
     with pytest.raises(InvalidParameter, match=r"a name in it has \d+ bytes, and \d+ can be; choose a shorter one"):
         check_destination(str(tmp_path / name))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["nul.onnx", "a:b.pt2", "what?.mlmodel"])
+def test_a_name_that_some_disks_cannot_hold_is_refused_before_any_work(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidParameter, match=r"key='.*Windows|key='.*character"):
+        check_destination(str(tmp_path / name))
 
 
 def test_the_longest_name_that_is_taken_can_be_written(tmp_path: Path) -> None:

@@ -77,10 +77,16 @@ def hidden() -> int:
     return 3
 
 
-def write_program(path: Path, network: nn.Module, batch: int | None = None, most: int | None = None) -> Path:
+def write_program(
+    path: Path,
+    network: nn.Module,
+    batch: int | None = None,
+    most: int | None = None,
+    kind: torch.dtype = torch.float32,
+) -> Path:
     """A `.pt2` of any number of pictures, of up to `most`, or of `batch` at once."""
     free = ({0: torch.export.Dim("batch", min=1, max=most)},) if batch is None else None
-    example = torch.zeros(2 if batch is None else batch, 3, SIDE, SIDE)
+    example = torch.zeros(2 if batch is None else batch, 3, SIDE, SIDE, dtype=kind)
     with silenced("torch.export"):
         torch.export.save(torch.export.export(network, (example,), dynamic_shapes=free), path)
     return path
@@ -123,6 +129,15 @@ def tiny_onnx(
         [numpy_helper.from_array(np.asarray(each), name) for name, each in constants.items()],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+
+
+def halved(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same in half precision: numbers, input and outputs."""
+    for tensor in model.graph.initializer:
+        tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), tensor.name))
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.elem_type = TensorProto.FLOAT16
+    return model
 
 
 def one_operator(

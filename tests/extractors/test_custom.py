@@ -20,7 +20,7 @@ from mlsession.extractors.catalog import extractor_from_json, load_extractor, ru
 from mlsession.store import open_store
 from mlsession.testing.tiny_extractor import TinyExtractor
 from tests.extractors import own_networks
-from tests.extractors.own_networks import HALVES, SIDE, Twofold, tiny, tiny_onnx, write_onnx, write_program
+from tests.extractors.own_networks import HALVES, SIDE, Twofold, halved, tiny, tiny_onnx, write_onnx, write_program
 from tests.extractors.photos import prepared
 
 HERE = "tests.extractors.own_networks"
@@ -90,6 +90,23 @@ def test_it_gives_the_features_of_the_network_that_it_came_from(
     with torch.inference_mode():
         graph = extractor.network()(torch.from_numpy(pictures).permute(0, 3, 1, 2).float())
     np.testing.assert_allclose(graph.numpy(), rows, atol=1e-5)
+
+
+def test_half_precision_is_run_as_it_is(
+    tmp_path: Path, pictures: npt.NDArray[np.uint8], expected: npt.NDArray[np.float32]
+) -> None:
+    spec = ml.CustomFeatureExtractor(write_onnx(tmp_path / "half.onnx", halved(tiny_onnx())), **NORMALISED)
+    assert " float16 RGB" in spec.identity
+    extractor = load_extractor(extractor_from_json(spec.to_json(), spec.location))
+    rows = extractor.extract(pictures)
+    assert rows.dtype == np.float32
+    assert 1e-6 < np.abs(rows - expected).max() < 1e-2 * np.abs(expected).max()
+    np.testing.assert_array_equal(rows, rows.astype(np.float16).astype(np.float32))
+    with torch.inference_mode():  # What is exported computes in float32, within what a graph may differ by.
+        graph = extractor.network()(torch.from_numpy(pictures).permute(0, 3, 1, 2).float()).numpy()
+    assert np.abs(graph - rows).max() <= 1e-3 * np.abs(rows).max()
+    with pytest.raises(InvalidParameter, match=r"it.pt2'.*is float16; export it in float32: network\.float\(\)"):
+        ml.CustomFeatureExtractor(write_program(tmp_path / "it.pt2", tiny().half(), kind=torch.float16))
 
 
 def test_a_value_inside_is_flattened(folder: Path, pictures: npt.NDArray[np.uint8]) -> None:
@@ -188,7 +205,11 @@ REFUSED: dict[str, tuple[Callable[[], onnx.ModelProto], dict[str, Any], str]] = 
     "one channel": (lambda: tiny_onnx(shape=("n", 1, 28, 28)), {}, r"\[any, 1, 28, 28\]: no axis of 3 channels"),
     "no square": (lambda: tiny_onnx(shape=("n", 3, 28, 30)), {}, "30 x 28 pixels, not a square"),
     "three axes": (lambda: tiny_onnx(shape=(3, 28, 28)), {}, r"has the shape \[3, 28, 28\], not that of pictures"),
-    "other numbers": (lambda: tiny_onnx(kind=TensorProto.INT32), {}, "is int32, not float32 or uint8"),
+    "other numbers": (
+        lambda: tiny_onnx(kind=TensorProto.INT32),
+        {},
+        "is int32, none of float32, float16, uint8; convert",
+    ),
     "another side": (tiny_onnx, {"input_side": 30}, "takes 28 x 28 pixels; leave it out"),
     "another layout": (tiny_onnx, {"layout": "NHWC"}, r"takes pictures of the shape \[any, 3, 28, 28\]; leave it out"),
     "no layout": (tiny_onnx, {"layout": "CHW"}, "must be one of NCHW, NHWC"),
@@ -247,6 +268,22 @@ def test_what_is_no_model_is_refused(case: str, tmp_path: Path) -> None:
     place, kind, words = PLACES[case]
     with pytest.raises(kind, match=words):
         ml.CustomFeatureExtractor(place if ":" in place else tmp_path / place)
+
+
+def test_what_is_no_text_is_refused_by_its_name(folder: Path) -> None:
+    for place, output, words in (
+        (None, None, "model_path=None: must"),
+        (folder / "two.onnx", 0, "output_name=0: must"),
+    ):
+        with pytest.raises(InvalidParameter, match=words):
+            ml.CustomFeatureExtractor(place, output)  # type: ignore[arg-type]
+
+
+def test_weights_beside_must_be_whole(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "it.onnx").write_bytes((folder / "outside.onnx").read_bytes())
+    (tmp_path / "w.bin").write_bytes((folder / "w.bin").read_bytes()[:100])
+    with pytest.raises(InvalidParameter, match=r"it\.onnx': ONNX Runtime cannot load it"):
+        ml.CustomFeatureExtractor(tmp_path / "it.onnx")
 
 
 def test_weights_beside_must_be_there(folder: Path, tmp_path: Path) -> None:

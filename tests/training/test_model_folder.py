@@ -148,6 +148,22 @@ def test_what_lies_deeper_in_an_existing_folder_is_not_read(tmp_path: Path, monk
         untrained().write_folder(f"{long}/")
 
 
+def test_a_place_that_cannot_be_written_is_refused_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"mine")
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    with pytest.raises(InvalidParameter, match="file is no folder; name another place"):
+        untrained().write_folder(tmp_path / "file" / "model")
+    closed.chmod(0o000)
+    try:
+        if not os.access(closed, os.W_OK):  # Root may write anywhere.
+            for path in (closed, closed / "model"):
+                with pytest.raises(InvalidParameter, match="closed may not be written to; name another place"):
+                    untrained().write_folder(path)
+    finally:
+        closed.chmod(0o700)
+
+
 def test_a_session_is_no_place_for_a_model_and_a_card_names_no_credentials(tmp_path: Path) -> None:
     (tmp_path / "log").mkdir()
     (tmp_path / "log" / "0000000000.json").write_text("{}")

@@ -9,8 +9,8 @@ What a file does not say:
 | `mean`, `std`, `scale` | where none is given those of ImageNet on a scale where white is 1, as networks of torch want it: (x / 255 - mean) / std; where one is given the others are 0, 1 and 1 / 255 |
 | `crop` | True: pictures are prepared a little larger, and the network sees their centre, see `framing` |
 
-A channel x from 0 to 255 enters as (x * scale - mean) / std. A Core ML file says all but `crop`; a network that takes
-whole numbers (uint8) takes them as they are.
+A channel x from 0 to 255 enters as (x * scale - mean) / std, rounded to half precision (float16) where the network takes
+that. A Core ML file says all but `crop`; a network that takes whole numbers (uint8) takes them as they are.
 """  # noqa: E501 (a table)
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ MOST_AT_ONCE = 256
 DEFAULT_SIDE = 224
 IMAGENET_MEAN: Three = (0.485, 0.456, 0.406)
 IMAGENET_STD: Three = (0.229, 0.224, 0.225)
-_KINDS = ("float32", "uint8")
+Kind: TypeAlias = Literal["float32", "float16", "uint8"]
+_KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +72,8 @@ class PictureInput:
     crop: bool
     """Whether pictures are larger, and the network sees their centre."""
     layout: Layout = "NCHW"
-    kind: Literal["float32", "uint8"] = "float32"
+    kind: Kind = "float32"
+    """The type of its numbers; of float16 they are computed in float32 first."""
     channels: Literal["RGB", "BGR"] = "RGB"
     scale: float = 1.0
     mean: Three = (0.0, 0.0, 0.0)
@@ -125,7 +127,7 @@ class PictureInput:
             found["input_side"] = str(self.network_side)
         if self.layout != LAYOUTS[0]:
             found["layout"] = self.layout
-        if self.kind == "float32" and (self.scale, self.mean, self.std) != (1 / 255, IMAGENET_MEAN, IMAGENET_STD):
+        if self.kind != "uint8" and (self.scale, self.mean, self.std) != (1 / 255, IMAGENET_MEAN, IMAGENET_STD):
             found["scale"] = repr(self.scale)
             found |= {name: ",".join(map(repr, each)) for name, each in (("mean", self.mean), ("std", self.std))}
         return found
@@ -158,7 +160,8 @@ def picture_input(declared: Declared, options: InputOptions, file: str) -> Pictu
     Raises `InvalidParameter` for an input that is no square RGB picture, and for options that contradict the file.
     """
     if declared.kind not in _KINDS:
-        raise _refused(file, f"its input {declared.name!r} is {declared.kind}, not float32 or uint8; convert the model")
+        kinds = ", ".join(_KINDS)
+        raise _refused(file, f"its input {declared.name!r} is {declared.kind}, none of {kinds}; convert the model")
     shape = declared.shape or (None, None, None, None)
     if len(shape) != 4:
         raise _refused(
@@ -178,14 +181,14 @@ def picture_input(declared: Declared, options: InputOptions, file: str) -> Pictu
     given = {name: value for name, value in scaling.items() if value is not None}
     if declared.kind == "uint8":
         _check_none(given, file, "takes whole numbers from 0 to 255 (uint8) as they are")
-        numbers: dict[str, object] = {"kind": "uint8"}
+        numbers = dict[str, object]()
     elif given:
         numbers = {"scale": 1 / 255, **given}
         numbers |= {name: _three(name, given[name]) for name in ("mean", "std") if name in given}
     else:
         numbers = {"scale": 1 / 255, "mean": IMAGENET_MEAN, "std": IMAGENET_STD}
     asked = DEFAULT_SIDE if options.input_side is None else options.input_side
-    numbers |= {"network_side": asked if side is None else side, "batch": shape[0]}
+    numbers |= {"network_side": asked if side is None else side, "batch": shape[0], "kind": declared.kind}
     return PictureInput(crop=options.crop, layout=layout, **numbers)  # type: ignore[arg-type]  # checked there
 
 

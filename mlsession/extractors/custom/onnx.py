@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn, Self
 
 import numpy as np
@@ -51,8 +51,10 @@ class OnnxFile:
     def _network(self, model: Any, output: str, given: PictureInput, runner: OnnxRunner) -> nn.Module:
         """A graph that gives what ONNX Runtime gives, or one that runs it and says why it cannot be exported."""
         name = f"custom:{self.shown}"
+        # The graph's numbers are float32 throughout, also where the file has them in half precision.
+        whole = given if given.kind == "uint8" else replace(given, kind="float32")
         try:
-            made = Prepared(OnnxGraph(model, self.file.input.name, output), given, lambda found: found, self.shown)
+            made = Prepared(OnnxGraph(model, self.file.input.name, output), whole, lambda found: found, self.shown)
         except InvalidParameter as error:
             return Unexportable(runner, name, str(error))
         pictures = keyed_generator(0, "custom export").integers(0, 256, (2, given.side, given.side, 3), np.uint8)

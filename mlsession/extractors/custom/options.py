@@ -86,6 +86,7 @@ class CustomFeatureExtractor:
         """
         from mlsession.extractors.custom.examining import examined
 
+        _check_texts(model_path, output_name)
         location, options = absolute(str(model_path)), dict(storage_options or {})
         said = InputOptions(input_side=input_side, mean=mean, std=std, scale=scale, layout=layout, crop=crop)
         files = None if format_of(location) == MODULE else ModelFiles(location, options)
@@ -175,6 +176,14 @@ class CustomFeatureExtractor:
                 f"give it: extractor_weights={argument} (--extractor-weights {argument})"
             )
         return self.location
+
+
+def _check_texts(model_path: object, output_name: object) -> None:
+    """Raises `InvalidParameter` for what is none, as an output of a tuple by its number."""
+    if not isinstance(model_path, str | Path):
+        raise InvalidParameter("model_path", model_path, "must be a path, a URL or package.module:name, as text")
+    if not isinstance(output_name, str | None):
+        raise InvalidParameter("output_name", output_name, 'must be text, such as "0" for the first of a tuple')
 
 
 def _fill(made: CustomFeatureExtractor, **members: object) -> CustomFeatureExtractor:

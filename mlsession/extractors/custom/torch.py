@@ -46,6 +46,9 @@ class TorchModel:
         return self.declared.shape[0] if self.declared.shape else None
 
     def picture(self, options: InputOptions) -> PictureInput:
+        if self.declared.kind == "float16":  # Exports compute in float32, and its graph would mix the two.
+            reason = f"its input {self.declared.name!r} is float16; export it in float32: network.float()"
+            raise InvalidParameter("feature_extractor", self.shown, reason)
         return picture_input(self.declared, options, self.shown)
 
     def output(self, asked: str | None, given: PictureInput) -> str:

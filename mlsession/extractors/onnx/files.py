@@ -16,7 +16,7 @@ Model: TypeAlias = Any
 
 MOST_BYTES = 2**31 - 1
 """A protobuf is not larger, and ONNX Runtime is given one."""
-_KINDS = {1: "float32", 2: "uint8"}
+_KINDS = {1: "float32", 2: "uint8", 10: "float16"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

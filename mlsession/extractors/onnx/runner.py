@@ -51,8 +51,9 @@ class OnnxRunner:
         centre = batch[:, given.first : last, given.first : last]
         centre = centre if given.channels == "RGB" else centre[..., ::-1]
         scaled: npt.NDArray[Any] = centre
-        if given.kind == "float32":
-            scaled = (centre.astype(np.float32) * np.float32(given.scale) - self._mean) / self._std
+        if given.kind != "uint8":
+            numbers = (centre.astype(np.float32) * np.float32(given.scale) - self._mean) / self._std
+            scaled = numbers.astype(given.kind, copy=False)
         return np.ascontiguousarray(scaled if given.layout == "NHWC" else scaled.transpose(0, 3, 1, 2))
 
     def _run(self, pictures: npt.NDArray[Any]) -> npt.NDArray[Any]:

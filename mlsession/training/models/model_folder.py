@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -31,7 +31,8 @@ from mlsession.export.plugins import offered_suffixes
 from mlsession.export.protocol import EXPORT_SUFFIXES, export_suffix
 from mlsession.export.report import ExportReport
 from mlsession.export.requirements import check_installed
-from mlsession.export.write import check_name, write_atomically, write_encoded
+from mlsession.export.write import check_name, check_place, write_atomically, write_encoded
+from mlsession.export.write_file import remove_leftovers
 from mlsession.store import Store, is_local, join_url, local_path, open_store, redact, url_name
 from mlsession.store.failures import os_failure
 from mlsession.training.images.session_photos import SessionPhoto
@@ -100,6 +101,7 @@ def write_folder(
         LABELS: _json(list(model.labels)),
         **({METRICS: _json(_figures(findings))} if findings.metrics else {}),
     }
+    remove_leftovers(join_url(url, CARD))
     _announce(url, storage_options)
     _remove_others(url, [*(report.path for report in reports), *texts], storage_options)
     for encoded, report in exports:
@@ -151,6 +153,7 @@ def check_folder(
     check_name(url)
     if is_local(url) and _is_file(url):
         raise InvalidParameter("path", url, "is a file, and a model with its card is a folder; name another")
+    check_place(url, is_folder=True)
     with closing(open_store(url, storage_options)) as store:
         card = _card(store)
         if card is not None and not is_sealed(card):
@@ -240,11 +243,15 @@ def _json(value: object) -> bytes:
 
 
 def _is_directory(url: str) -> bool:
-    try:
-        return Path(local_path(url)).is_dir()
-    except OSError:  # Its name is too long, or a folder above it is not ours to look into.
-        return False
+    return _is(Path.is_dir, url)
 
 
 def _is_file(url: str) -> bool:
-    return Path(local_path(url)).is_file()
+    return _is(Path.is_file, url)
+
+
+def _is(kind: Callable[[Path], bool], url: str) -> bool:
+    try:
+        return kind(Path(local_path(url)))
+    except OSError:  # Its name is too long, or a folder above it is not ours to look into.
+        return False

@@ -84,6 +84,8 @@ class Evidence:
     """None: not known, or there are none."""
     conflicting_copies: ConflictingCopies | None = None
     """None: there are none, or it is not known."""
+    pictures: tuple[int, ...] | None = None
+    """[K]: different files of each class in the training source; None: not known."""
     skipped: Share = field(default_factory=lambda: Share(part=0, count=0))
     """Training images that cannot be read."""
     findings: tuple[Finding, ...] = ()
@@ -134,6 +136,11 @@ class Evidence:
         """[K]: images trained on."""
         metrics = self.metrics.get("training")
         return tuple(metrics.class_counts.tolist()) if metrics is not None else (0,) * len(self.classes)
+
+    @cached_property
+    def different_counts(self) -> tuple[int, ...]:
+        """[K]: images trained on, copies of one file counted once; all of them where copies are not known."""
+        return tuple(map(min, self.training_counts, self.pictures or self.training_counts))
 
     def like_training(self, part: str) -> Share | None:
         """The images of a part predicted rightly, were its classes mixed as those of the training images are.

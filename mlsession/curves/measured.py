@@ -36,6 +36,8 @@ class Material:
     digests: npt.NDArray[np.uint8]
     """[N, 32]."""
     classes: tuple[str, ...]
+    ties: Places | None = None
+    """[N]: the same number for images that belong together; None where only copies do."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -127,7 +129,7 @@ def judge(
     seen = np.zeros(len(material), dtype=np.bool_)
     sizes = np.zeros((len(FRACTIONS), len(material.classes)))
     done = 0
-    for split in splits(material.labels, material.digests, turns, seed):
+    for split in splits(material.labels, material.digests, turns, seed, material.ties):
         seen[split.held_out] = True
         for size, part in enumerate(split.parts):
             tell(done, turns.fits)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from mlsession.curves.curve import ClassOutlook, Estimate, LearningCurve, Trend
 from mlsession.display.plain import plain
 
@@ -18,6 +20,11 @@ def whole_sentence(curve: LearningCurve) -> str:
         return (
             f"Of more than {4 * curve.sampled:,} images nothing can be said from {curve.sampled:,}: measure on more "
             "of them (--most-images)."
+        )
+    if (guess := _guessed(curve)) is not None:
+        return (
+            f"What was learned is no better than always saying one class ({100 * guess:.1f} %), with few images or "
+            "many: look at the labels first (mlsession review)."
         )
     gain, of_all = _points(twice.gain), "for all classes together" if _worth(curve) else ""
     if curve.trend is Trend.FLAT:
@@ -37,9 +44,10 @@ def whole_sentence(curve: LearningCurve) -> str:
 
 def class_sentence(curve: LearningCurve) -> str:
     """Of which classes to take more; where more of all are not said to be better, for the recall of these alone."""
-    few = [each for each in curve.outlook if each.images < FEWEST_TOLD]
+    few = [plain(label) for label in curve.unjudged]
+    few += [f"{plain(each.label)} ({each.images:,})" for each in curve.outlook if each.images < FEWEST_TOLD]
     if few:
-        named = ", ".join(f"{plain(each.label)} ({each.images:,})" for each in few[:MOST_NAMED])
+        named = ", ".join(few[:MOST_NAMED])
         more = f" and {len(few) - MOST_NAMED:,} more classes" if len(few) > MOST_NAMED else ""
         return f"Of {named}{more} there are too few images to tell what more bring: take more of these first."
     worth = _worth(curve)
@@ -55,6 +63,16 @@ def class_sentence(curve: LearningCurve) -> str:
         return f"Take {named}."
     one = plain(worth[0].label) if len(worth) == 1 else "some classes"
     return f"For the recall of {one} alone more are worth taking: {named}."
+
+
+def _guessed(curve: LearningCurve) -> float | None:
+    """The share of the commonest class, if neither the accuracy nor the mean recall is proven to be above what a guess
+    gets; 1.96 standard errors of the latter count.
+    """
+    counts, recalls = [each.images for each in curve.outlook], [each.recall for each in curve.outlook]
+    guess, size = max(counts) / sum(counts), len(counts)
+    error = math.sqrt(sum(recall * (1 - recall) / count for recall, count in zip(recalls, counts, strict=True)))
+    return guess if curve.now.low <= guess and sum(recalls) - 1.96 * error <= 1 < size else None
 
 
 def _worth(curve: LearningCurve) -> list[ClassOutlook]:

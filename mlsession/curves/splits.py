@@ -3,8 +3,9 @@
     for each repeat: the images are dealt to `FOLDS` folds
         for each fold: of the other images the first 1/4, ..., 1/2, ..., all in a keyed order, of each class alike
 
-Copies of an image (the same bytes) are one: they are in the same fold, and in the same parts. All follows from the
-seed and the contents, and not from the order of the images.
+Copies of an image (the same bytes) are one: they are in the same fold, and in the same parts. So are images that were
+said to belong together (see `data.together`): what more of them bring is what more of such groups bring. All follows
+from the seed and the contents, and not from the order of the images.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ ENOUGH_JUDGED = 8_000
 """Verdicts on images, after which there are no further repeats."""
 FEWEST_FOLDS = 2
 """Held out of very many images."""
+FEWEST_PER_CLASS = 8
+"""Different images of a class, on average: of fewer no curve can be told from noise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -67,10 +70,20 @@ def turns_for(count: int) -> Turns:
     return Turns(repeats, folds)
 
 
-def splits(labels: Places, digests: npt.NDArray[np.uint8], turns: Turns, seed: int) -> Iterator[Split]:
-    """All of them; `labels` int64 [N] and `digests` uint8 [N, 32] are those of the images."""
+def splits(
+    labels: Places, digests: npt.NDArray[np.uint8], turns: Turns, seed: int, ties: Places | None = None
+) -> Iterator[Split]:
+    """All of them; `labels` int64 [N] and `digests` uint8 [N, 32] are those of the images.
+
+    `ties` int64 [N] gives those that belong together the same number, see `data.together.ties_of`; None: copies alone.
+    """
     _, first, groups = np.unique(content_numbers(digests), return_index=True, return_inverse=True)
     of_groups = labels[first][groups]
+    if ties is not None:
+        # A group is called by the least of its contents; its images may have several labels.
+        order = np.lexsort((*digests.T[::-1], ties))
+        _, begins, groups = np.unique(ties, return_index=True, return_inverse=True)
+        first, of_groups = order[np.searchsorted(ties[order], ties[begins])], labels
     for repeat in range(turns.repeats):
         folds = fold_of(labels, groups, digests, key_digest(seed, "learning curve fold", repeat))
         salt = key_digest(seed, "learning curve part", repeat)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TypeAlias
 
 from mlsession.errors import InvalidParameter
@@ -41,17 +41,17 @@ class LogisticRegressor:
     def __post_init__(self) -> None:
         # In memory of its own, and the same value however it is written.
         object.__setattr__(self, "class_weight", checked_class_weight(self.class_weight))
-        if self.l2 is not None and not (math.isfinite(self.l2) and self.l2 >= 0):
+        if self.l2 is not None and not (_is_number(self.l2) and math.isfinite(self.l2) and self.l2 >= 0):
             raise InvalidParameter("l2", self.l2, "the penalty must be a finite number, 0 or more, or None")
-        if not (math.isfinite(self.tolerance) and self.tolerance > 0):
+        if not (_is_number(self.tolerance) and math.isfinite(self.tolerance) and self.tolerance > 0):
             raise InvalidParameter("tolerance", self.tolerance, "the tolerance must be a finite number above 0")
 
     def to_json(self) -> dict[str, Json]:
         """The stored form."""
         return {
             "kind": LOGISTIC,
-            "l2": self.l2,
-            "tolerance": self.tolerance,
+            "l2": None if self.l2 is None else float(self.l2),
+            "tolerance": float(self.tolerance),
             "class_weight": class_weight_to_json(self.class_weight),
         }
 
@@ -196,6 +196,11 @@ ClassifierOptions: TypeAlias = HeadOptions | AutomaticClassifier
 def candidates_of(options: ClassifierOptions) -> tuple[HeadOptions, ...]:
     """The heads that may be fitted, the one to begin with first."""
     return options.candidates if isinstance(options, AutomaticClassifier) else (options,)
+
+
+def other_options(options: HeadOptions) -> tuple[str, ...]:
+    """The names of those that are one number, or true or false; not layer sizes and class weights."""
+    return tuple(field.name for field in fields(options) if field.name not in ("layer_sizes", "class_weight"))
 
 
 def kind_of(options: HeadOptions) -> str:

@@ -1,11 +1,11 @@
 """Intervals of figures for which there is no closed form, by drawing images anew; pure, and the same at each call.
 
 B. Efron and R. J. Tibshirani, "An Introduction to the Bootstrap" (1993), with two changes where few images would make
-it too sure of itself. Two right and two wrong images are added before drawing, as A. Agresti and B. A. Coull,
-"Approximate is better than 'exact' for interval estimation of binomial proportions" (1998), do for one share: else a
-classifier without mistakes among 20 images would be certain never to make one. And the percentiles are moved by the
-mean error of the redrawn figures, which small classes and absolute values make one-sided. docs/metrics.md has the
-shares of intervals that held what was true.
+it too sure of itself. Two right and two wrong images of classes that have images are added before drawing, as A.
+Agresti and B. A. Coull, "Approximate is better than 'exact' for interval estimation of binomial proportions" (1998), do
+for one share: else a classifier without mistakes among 20 images would be certain never to make one. And the
+percentiles are moved by the mean error of the redrawn figures, which small classes and absolute values make one-sided.
+docs/metrics.md has the shares of intervals that held what was true.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlsession.metrics.calibration import CONFIDENCE_UNIT, expected_calibration_error
-from mlsession.metrics.intervals import UNKNOWN, Interval
+from mlsession.metrics.intervals import UNKNOWN, Interval, wilson_interval
 from mlsession.randomness import keyed_generator
 from mlsession.session.phase import Array
 
@@ -43,7 +43,11 @@ def macro_intervals(confusion: Array) -> MacroIntervals:
     if not count:
         return MacroIntervals(balanced_accuracy=UNKNOWN, f1_macro=UNKNOWN)
     by_row, by_column = confusion.sum(axis=1), confusion.sum(axis=0)
-    occurring = np.flatnonzero(by_row + by_column)
+    occurring, real = np.flatnonzero(by_row + by_column), np.flatnonzero(by_row)
+    if len(occurring) == 1 < len(confusion):
+        # Of one class, and all right: its recall is the one figure there is, and F1 follows from it (`f1_intervals`).
+        low, high = wilson_interval(count, count)
+        return MacroIntervals(balanced_accuracy=(low, high), f1_macro=(2 * low / (1 + low), 2 * high / (1 + high)))
     cells = np.nonzero(confusion + np.diag(by_row))
     counts = confusion[cells]
     is_right = cells[0] == cells[1]
@@ -56,14 +60,17 @@ def macro_intervals(confusion: Array) -> MacroIntervals:
     drawn = generator.multinomial(count, shares, size=replicates)
     totals = _totals(cells, drawn[:, :-1], len(confusion))
     wrong = np.repeat(np.arange(replicates), drawn[:, -1])
-    truth = generator.integers(0, len(occurring), len(wrong))
-    predicted = (truth + generator.integers(1, max(len(occurring), 2), len(wrong))) % len(occurring)
-    np.add.at(totals[1], (wrong, occurring[truth]), 1)
-    np.add.at(totals[2], (wrong, occurring[predicted]), 1)
+    truth = real[generator.integers(0, len(real), len(wrong))]
+    further = generator.integers(1, max(len(occurring), 2), len(wrong))
+    predicted = occurring[(np.searchsorted(occurring, truth) + further) % len(occurring)]
+    np.add.at(totals[1], (wrong, truth), 1)
+    np.add.at(totals[2], (wrong, predicted), 1)
 
     centre = _totals(cells, shares[np.newaxis, :-1], len(confusion))
-    for of_classes in centre[1:]:
-        of_classes[0, occurring] += shares[-1] / len(occurring)
+    centre[1][0, real] += shares[-1] / len(real)
+    # Each real class is mistaken for any other of those that occur, as often for one as for another.
+    mistaken = (len(real) - (by_row[occurring] > 0)) / (len(real) * max(len(occurring) - 1, 1))
+    centre[2][0, occurring] += shares[-1] * mistaken
     figures = _figures(*totals)
     figures -= figures.mean(axis=0) - _figures(*centre)
     found = _figures(*_totals(cells, counts[np.newaxis], len(confusion)))[0].tolist()

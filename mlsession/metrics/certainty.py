@@ -26,12 +26,16 @@ class CertainFigures(ClassifierFigures):
 
     @property
     def gain_over_baseline_interval(self) -> Interval:
-        """That of `gain_over_baseline` (Agresti and Min), on the same images: narrower than the two intervals apart."""
+        """That of `gain_over_baseline` (Agresti and Min), on the same images: narrower than the two intervals apart.
+
+        Its upper end allows for all classes that may be the commonest one (`intervals.num_commonest`).
+        """
         if not self.count:
             return UNKNOWN
-        commonest = int(self.class_counts.argmax())
-        hits, missed = self.true_positives, int(self.false_negatives[commonest])
-        return intervals.gain_interval(int(hits.sum() - hits[commonest]), missed, self.count)
+        counts, hits = self.class_counts, self.true_positives
+        commonest = int(counts.argmax())
+        better, worse = int(hits.sum() - hits[commonest]), int(self.false_negatives[commonest])
+        return intervals.gain_interval(better, worse, self.count, intervals.num_commonest(counts))
 
     @property
     def beats_baseline(self) -> bool:

@@ -110,8 +110,8 @@ class ClassifierFigures:
 
         NaN where ranks are not known. Raises `InvalidParameter` for a `k` below 1.
         """
-        if k < 1:
-            raise InvalidParameter("k", k, "must be 1 or more")
+        if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
+            raise InvalidParameter("k", k, "must be a whole number, 1 or more")
         if self.rank_counts is None or not self.count:
             return self.accuracy if k == 1 else math.nan
         return int(self.rank_counts[:k].sum()) / self.count

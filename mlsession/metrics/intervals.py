@@ -7,6 +7,7 @@ all images are right, as Wald's and plain bootstrap intervals have.
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 
@@ -52,19 +53,33 @@ def f1_intervals(hits: Array, either: Array) -> Array:
     return ends
 
 
-def gain_interval(better: int, worse: int, count: int) -> Interval:
+def gain_interval(better: int, worse: int, count: int, candidates: int = 1) -> Interval:
     """Of the difference of two accuracies on the same `count` images: right by the first alone on `better` of them,
     by the second alone on `worse`; NaN without images.
 
     A. Agresti and Y. Min, "Simple improved confidence intervals for comparing matched proportions", Statistics in
-    Medicine 24 (2005): Wald's interval once 1/2 is added to each of the four outcomes.
+    Medicine 24 (2005): Wald's interval once 1/2 is added to each of the four outcomes. Where the second is the best
+    one of several `candidates` on these very images, it looks better than it is: the upper end then is that which
+    holds for all of them at once (O. J. Dunn, "Multiple comparisons among means", JASA 56, 1961).
     """
     if not count:
         return UNKNOWN
     total = count + 2
     gain = (better - worse) / total
-    reach = Z * math.sqrt(((better + worse + 1) / total - gain * gain) / total)
-    return max(gain - reach, -1.0), min(gain + reach, 1.0)
+    error = math.sqrt(((better + worse + 1) / total - gain * gain) / total)
+    above = NormalDist().inv_cdf(1 - 0.025 / max(candidates, 1))
+    return max(gain - Z * error, -1.0), min(gain + above * error, 1.0)
+
+
+def num_commonest(counts: Array) -> int:
+    """How many classes may be the commonest one, of int [K] images of each: the one with the most images, and those
+    whose number differs from it by no more than chance explains.
+
+    After S. S. Gupta, "On some multiple decision (selection and ranking) rules", Technometrics 7 (1965). At least 1.
+    """
+    most = int(counts.max(initial=0))
+    # The variance of the difference of two multinomial counts is at most their sum.
+    return max(int((most - counts <= Z * np.sqrt(most + counts)).sum()), 1)
 
 
 def loss_interval(mean: float, deviation: float, count: int, classes: int) -> Interval:

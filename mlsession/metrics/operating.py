@@ -213,7 +213,7 @@ def _short(low: float, wanted: float, high: float) -> float:
     return next(each for each in rounded if low <= each <= high)
 
 
-def _check_share(parameter: str, value: float) -> None:
+def _check_share(parameter: str, value: object) -> None:
     """Raises `InvalidParameter` for what is not from 0 to 1."""
-    if not 0.0 <= value <= 1.0:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.floating) or not 0.0 <= value <= 1.0:
         raise InvalidParameter(parameter, value, "must lie from 0 to 1")

@@ -93,6 +93,8 @@ def _baseline_lines(metrics: ClassifierMetrics) -> list[str]:
     """In words, where it is not clear that the classifier is better than a guess."""
     if metrics.beats_baseline:
         return []
+    if int((metrics.class_counts > 0).sum()) == 1:
+        return ["all images are of one class: they cannot show whether it tells classes apart"]
     low, high = metrics.gain_over_baseline_interval
     said = "it does worse than that" if high < 0 else "these images do not show that it beats that"
     return [f"{said}: the gain is {_percent(metrics.gain_over_baseline)} ({100 * low:.1f} to {100 * high:.1f})"]

@@ -26,7 +26,18 @@ OUTNUMBERED[0, 1], OUTNUMBERED[0, 0] = 20, 20
 
 FOUND: dict[str, list[dict[str, Any]]] = {
     "leaked_images": [{"leaked": {"test": Share(part=50, count=50)}, "line": TESTED}],
-    "no_better_than_guessing": [{"test": right([20] * 5, 16)}],
+    "no_better_than_guessing": [
+        {"test": right([20] * 5, 16)},
+        # Learned by what is held back of the training images, but not so these are named.
+        {"test": right([20] * 5, 16), "out_of_fold": Share(part=290, count=300)},
+        {
+            "test": None,
+            "validation": right([20] * 5, 16),
+            "out_of_fold": Share(part=290, count=300),
+            "split_off": False,
+        },
+        {"test": None, "validation": right([20] * 5, 16), "out_of_fold": Share(part=60, count=300)},
+    ],
     "small_images": [
         {"small_images": SmallImages(share=Share(part=40, count=64), median_side=32), "test": right([40] * 5, 5)}
     ],
@@ -45,6 +56,7 @@ FOUND: dict[str, list[dict[str, Any]]] = {
         {"training": right([4, 60, 60, 60, 60])},
         {"training": right([20, 60, 60, 60, 60]), "test": right([40] * 5, [15, 1, 1, 1, 1])},
         {"training": right([20] * 5), "test": right([40] * 5, 6)},
+        {"pictures": (4, 60, 60, 60, 60)},
     ],
     "iteration_limit": [
         {"training": right([60] * 5, 20), "limit": 25, "losses": tuple(np.linspace(2, 1, 25).tolist())},
@@ -59,6 +71,8 @@ FOUND: dict[str, list[dict[str, Any]]] = {
     "few_test_images": [
         {"test": right([6] * 5, 1)},
         {"test": right([80, 80, 80, 80, 3])},
+        # However well it is known by the training images: of the test images it says nothing.
+        {"test": right([1, 0, 0, 0, 0]), "out_of_fold": Share(part=290, count=300), "line": TESTED},
         # Three classes of ten photos, judged by cross-validation alone.
         {"training": right([10] * 3), "test": None, "out_of_fold": Share(part=30, count=30)},
     ],
@@ -70,6 +84,8 @@ NOT_FOUND: dict[str, list[dict[str, Any]]] = {
     "no_better_than_guessing": [
         {"test": right([20] * 5, 10)},
         {"test": right([30, 2], [0, 2]), "training": right([60] * 2)},
+        # A few images set aside say less than all the others, held back in turn.
+        {"test": None, "validation": right([3] * 5, 3), "out_of_fold": Share(part=90, count=300)},
     ],
     "small_images": [
         {"small_images": SmallImages(share=Share(part=33, count=64), median_side=48), "test": right([40] * 5, 5)},
@@ -184,6 +200,53 @@ def test_leaked_images_are_left_out_of_the_figures() -> None:
     one = asked("leaked_images", evidence(leaked={"test": Share(part=1, count=1)}, line=TESTED))
     assert one is not None
     assert one.severity is Severity.RISK
+
+
+def test_test_images_labelled_otherwise_are_told_from_a_model_that_has_learned_nothing() -> None:
+    first, second = (asked("no_better_than_guessing", evidence(**FOUND["no_better_than_guessing"][n])) for n in (0, 1))
+    assert first is not None
+    assert second is not None
+    assert first.limit == "the model is hardly better than always giving the same answer"
+    assert second.limit == "on the test images the model is hardly better than always giving the same answer"
+    assert second.evidence == (
+        "test images: 20.0 % (20 of 100) right; always saying a gets 20.0 % right; "
+        "training images held back in turn: 96.7 % (290 of 300) right"
+    )
+    assert second.next_step == (
+        "check that the labels of the test images mean what those of the training images mean; this lists the wrong "
+        "answers:"
+    )
+    swapped = np.array([[0, 20], [20, 0]])
+    worse = asked("no_better_than_guessing", evidence(training=right([60, 60]), test=swapped))
+    assert worse is not None
+    assert worse.limit == "the model is worse than always giving the same answer"
+
+
+def test_few_images_of_all_classes_are_judged_by_the_most_that_are_known() -> None:
+    few = {"training": right([20] * 5), "test": None, "validation": right([1] * 5, [1, 0, 0, 0, 0])}
+    assert asked("few_images", evidence(**few)) is None
+    advice = asked("few_images", evidence(**few, out_of_fold=Share(part=80, count=100)))
+    assert advice is not None
+    assert advice.evidence == "20 to 20 of each; training images held back in turn: 20.0 % (20 of 100) wrong"
+
+
+def test_copies_of_one_picture_are_one_image() -> None:
+    advice = asked("few_images", evidence(training=right([30] * 3), test=None, pictures=(30, 1, 2)))
+    assert advice is not None
+    assert advice.limit == "classes b and c have very few different training images"
+    assert advice.evidence == "fewer than 10 different training images: b 1, c 2"
+    # Of a class some pictures of which are validated on, fewer are trained on than there are.
+    assert evidence(training=right([8] * 3), pictures=(9, 9, 7)).different_counts == (8, 8, 7)
+
+
+def test_a_curve_of_too_few_images_is_not_advised() -> None:
+    small = {"training": right([7] * 5), "test": right([40] * 5, 20)}
+    refused, drawn = (
+        asked("overfitting", evidence(**{**small, **more})) for more in ({}, {"training": right([8] * 5)})
+    )
+    assert refused is not None
+    assert drawn is not None
+    assert (refused.command, drawn.command) == ((), ("learning-curve", "animals.mlsession"))
 
 
 def test_few_conflicting_copies_are_a_risk() -> None:

@@ -267,6 +267,31 @@ def test_a_class_of_two_images_is_the_one_to_be_added_to() -> None:
         "Of rare (2) there are too few images to tell what more bring: take more of these first."
     )
     assert "too few" not in class_sentence(flat)
+    alone = replace(rare, unjudged=("alone", "other\n"))
+    assert class_sentence(alone).startswith(r"Of alone, other\n, rare (2) there are too few images")
+
+
+def of_two(recalls: tuple[float, float], now: Estimate, images: tuple[int, int] = (60, 40)) -> LearningCurve:
+    found = curve(Trend.FLAT, Estimate(value=0.0, low=0.0, high=0.0), more=0)
+    return replace(
+        found,
+        now=now,
+        outlook=tuple(
+            replace(found.outlook[0], label=label, images=count, recall=recall)
+            for label, count, recall in zip("ab", images, recalls, strict=True)
+        ),
+    )
+
+
+def test_where_nothing_is_learned_labels_are_to_be_looked_at() -> None:
+    """And not where a rare class is found, though no more images are right than by always saying the common one."""
+    low = Estimate(value=0.58, low=0.53, high=0.63)
+    assert whole_sentence(of_two((0.9, 0.1), low)) == (
+        "What was learned is no better than always saying one class (60.0 %), with few images or many: look at the "
+        "labels first (mlsession review)."
+    )
+    assert "hardly worth it" in whole_sentence(of_two((0.6, 0.7), low))
+    assert "hardly worth it" in whole_sentence(of_two((0.9, 0.1), Estimate(value=0.7, low=0.61, high=0.8)))
 
 
 def test_a_class_of_which_no_image_was_held_out_is_left_out() -> None:

@@ -54,6 +54,28 @@ def test_copies_stay_together() -> None:
             assert inside == {(place + 30) % 60 for place in inside}
 
 
+def test_images_that_belong_together_stay_together_whatever_their_order() -> None:
+    """Fifteen groups of four images, a third of them of two labels."""
+    ties = np.arange(60) // 4
+    labels = np.where((ties % 3 == 0) & (np.arange(60) % 2 == 0), 1, ties % 2)
+    digests, found = contents(60), []
+    order = keyed_generator(0, "order of groups").permutation(60)
+    for places in (np.arange(60), order):
+        parts = list(splits(labels[places], digests[places], ONE, seed=3, ties=1_000 - ties[places]))
+        for split in parts:
+            held_out = set(ties[places][split.held_out].tolist())
+            assert not held_out & set(ties[places][split.parts[-1]].tolist())
+            for label in (0, 1):
+                inside = [set(part[labels[places][part] == label].tolist()) for part in split.parts]
+                every = np.flatnonzero(labels[places] == label)
+                for part in inside:
+                    whole = {place for place in every.tolist() if ties[places][place] in ties[places][list(part)]}
+                    assert part == whole, "of a group all images of a label, or none"
+        found.append([keyed(split, digests[places]) for split in parts])
+    assert found[0] == found[1]
+    assert found[0] != [keyed(split, digests) for split in splits(labels, digests, ONE, seed=3)]
+
+
 def test_a_class_is_never_without_images() -> None:
     labels = np.r_[np.zeros(60, dtype=np.int64), [1, 1]]
     for split in splits(labels, contents(62), ONE, seed=0):

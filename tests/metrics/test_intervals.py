@@ -16,6 +16,7 @@ from mlsession.metrics.intervals import (
     f1_intervals,
     gain_interval,
     loss_interval,
+    num_commonest,
     wilson_interval,
     wilson_intervals,
 )
@@ -60,6 +61,48 @@ def test_a_gain_is_that_of_the_paired_table() -> None:
     assert gain_interval(0, 0, 1)[0] >= -1.0
     assert math.isnan(gain_interval(0, 0, 0)[0])
     assert gain_interval(0, 30, 30)[1] < 0
+
+
+def test_a_gain_over_the_best_of_several_is_wider_above_alone() -> None:
+    low, high = gain_interval(60, 2, 100)
+    gain, reach = 58 / 102, high - 58 / 102
+    assert gain_interval(60, 2, 100, candidates=5) == pytest.approx((low, gain + reach * 2.575829 / 1.959964), abs=1e-6)
+    assert gain_interval(99, 0, 100, candidates=1000)[1] <= 1.0
+
+
+@pytest.mark.parametrize(
+    ("counts", "several"),
+    [
+        ([50], 1),
+        ([50, 50], 2),
+        ([60, 40], 1),  # 20 apart: chance makes 2 standard deviations of 10 at most.
+        ([59, 41], 2),
+        ([90, 5, 5], 1),
+        ([24, 20, 18, 17, 21], 5),
+        ([100, 0, 0], 1),
+        ([0, 0], 2),
+        ([], 1),
+    ],
+)
+def test_which_classes_may_be_the_commonest(counts: list[int], several: int) -> None:
+    assert num_commonest(np.array(counts, dtype=np.int64)) == several
+
+
+@pytest.mark.parametrize(("classes", "count", "ratio"), [(5, 100, 1.0), (20, 400, 1.0), (5, 100, 1.3), (2, 50, 9.0)])
+def test_a_gain_over_the_commonest_class_holds_what_is_true(classes: int, count: int, ratio: float) -> None:
+    """Of a model that gets 95 of 100 images right, whatever their class: of equal classes the one that is commonest by
+    chance hides some of its gain, and the interval for one class alone holds it 80 to 90 times of 100."""
+    shares = np.geomspace(ratio, 1.0, classes)
+    shares /= shares.sum()
+    generator, held = keyed_generator(classes, "gain"), 0
+    for _ in range(400):
+        counts = generator.multinomial(count, shares)
+        missed = generator.binomial(counts, 0.05)
+        commonest = int(counts.argmax())
+        better = int((counts - missed).sum() - (counts - missed)[commonest])
+        low, high = gain_interval(better, int(missed[commonest]), count, num_commonest(counts))
+        held += low <= 0.95 - shares[commonest] <= high
+    assert held >= 0.93 * 400, held
 
 
 def test_a_loss_has_two_images_of_each_kind_added() -> None:
@@ -128,6 +171,24 @@ def test_macro_figures_hold_what_is_true(classes: int, count: int, right: float)
     assert (held >= 86).all(), held
 
 
+def test_classes_without_images_take_nothing_from_the_others() -> None:
+    """Of five classes two have images, a tenth of which are taken for any other: the mean recall is that of the two."""
+    shares = np.zeros((5, 5))
+    shares[:2] = 0.1 / 4 / 2
+    shares[0, 0] = shares[1, 1] = 0.45
+    generator, held = keyed_generator(0, "absent classes"), 0
+    for _ in range(200):
+        low, high = macro_intervals(drawn(generator, shares, 30)).balanced_accuracy
+        held += low <= 0.9 <= high
+    assert held >= 180, held
+
+
+def test_one_class_with_mistakes_has_an_interval_around_what_was_found() -> None:
+    low, high = macro_intervals(np.array([[4, 1], [0, 0]], dtype=np.int64)).balanced_accuracy
+    assert low < 0.5
+    assert high > 0.95
+
+
 def test_no_mistakes_are_no_certainty() -> None:
     found = macro_intervals(np.diag([5, 5, 5, 5]).astype(np.int64))
     for low, high in (found.balanced_accuracy, found.f1_macro):
@@ -135,6 +196,14 @@ def test_no_mistakes_are_no_certainty() -> None:
         assert high == 1.0
     many = macro_intervals(np.diag([500] * 4).astype(np.int64))
     assert many.f1_macro[0] > 0.99
+
+
+def test_images_of_one_class_alone_are_no_certainty() -> None:
+    """As a test set of one class gives it: 5 of 5 right may be 57 % of more of them."""
+    found = macro_intervals(np.array([[0, 0, 0], [0, 5, 0], [0, 0, 0]], dtype=np.int64))
+    assert found.balanced_accuracy == wilson_interval(5, 5)
+    assert found.f1_macro == pytest.approx(tuple(f1_intervals(np.array([5]), np.array([5]))[0]))
+    assert found.balanced_accuracy[0] < 0.6
 
 
 def test_the_same_matrix_has_the_same_intervals() -> None:

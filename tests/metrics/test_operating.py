@@ -136,13 +136,14 @@ def test_rejecting_what_is_unsure_leaves_fewer_mistakes() -> None:
 
 def test_what_is_no_question() -> None:
     report = evaluated(guesses(50, 3, 1.0))
-    for wrong in ({}, {"min_precision": 0.5, "min_recall": 0.5}, {"min_precision": 1.5}, {"min_recall": math.nan}):
+    for asked in ({}, {"min_precision": 0.5, "min_recall": 0.5}, {"min_precision": 1.5}, {"min_recall": math.nan}):
         with pytest.raises(InvalidParameter):
-            report.threshold("c1", **wrong)
+            report.threshold("c1", **asked)
     with pytest.raises(InvalidParameter, match="c0, c1, c2"):
         report.threshold("cat", min_recall=0.5)
-    with pytest.raises(InvalidParameter):
-        report.reject(max_error=-0.1)
+    for wrong in (-0.1, True, None, "0.1"):
+        with pytest.raises(InvalidParameter, match="must lie from 0 to 1"):
+            report.reject(max_error=wrong)  # type: ignore[arg-type]
     read = ClassifierMetrics.from_json(json.loads(json.dumps(report.to_json())))
     with pytest.raises(UsageError, match="evaluate the classifier anew"):
         read.threshold("c1", min_precision=0.5)

@@ -60,8 +60,9 @@ def test_figures(report: ClassifierMetrics) -> None:
     assert [report.top_k_accuracy(k) for k in (1, 2, 3, 9)] == [0.75, 0.875, 1.0, 1.0]
     assert report.roc_auc_ovr == 0.625
     assert report.roc_auc_ovr_weighted == pytest.approx((3 * 0.75 + 5 * 0.5) / 8)
-    with pytest.raises(InvalidParameter):
-        report.top_k_accuracy(0)
+    for wrong in (0, True, 2.5, "2"):
+        with pytest.raises(InvalidParameter, match="must be a whole number, 1 or more"):
+            report.top_k_accuracy(wrong)  # type: ignore[arg-type]
 
 
 @settings(max_examples=60, deadline=None)
@@ -183,7 +184,7 @@ def test_text(report: ClassifierMetrics) -> None:
     assert str(report).splitlines() == [
         "accuracy 75.0 % (6 of 8), log loss 0.500",
         "95 % interval 40.9 % to 92.9 %; always saying the commonest class: 62.5 %",
-        "these images do not show that it beats that: the gain is 12.5 % (-28.7 to 48.7)",
+        "these images do not show that it beats that: the gain is 12.5 % (-28.7 to 54.3)",
         "balanced accuracy 73.3 % (27.0 to 100.0), macro f1 0.733 (0.31 to 1.00)",
         "auc 0.625 (0.26 to 0.88)",
         "calibration error 0.125 (up to 0.250 would be chance)",
@@ -293,6 +294,11 @@ def test_the_gain_over_the_baseline_is_paired() -> None:
         classes=("a", "b"), confusion_matrix=np.array([[20, 40], [40, 0]], dtype=np.int64), log_loss=2.0
     )
     assert "it does worse than that" in str(worse)
+    one = ClassifierMetrics(
+        classes=("a", "b"), confusion_matrix=np.array([[4, 1], [0, 0]], dtype=np.int64), log_loss=0.2
+    )
+    assert "\nall images are of one class: they cannot show whether it tells classes apart" in str(one)
+    assert "the gain is" not in str(one)
 
 
 def test_text_says_which_way_confidences_are_off() -> None:

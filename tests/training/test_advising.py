@@ -12,15 +12,20 @@ import typer.main
 
 import mlsession as ml
 from mlsession.cli.app import app
+from mlsession.cli.options.training import TrainArguments
 from mlsession.cli.printing.text import command_line
-from mlsession.cli.running.train import TrainArguments, _model
+from mlsession.cli.running.train import _model
 from mlsession.errors import UsageError
 from mlsession.heads.chosen import CROSS_VALIDATION, Chosen
 from mlsession.heads.comparison import Comparison, Rating
 from mlsession.heads.options import LOGISTIC, PERCEPTRON, HeadOptions
 from mlsession.heads.paired import PairedDifference
 from mlsession.training.classifier import Classifier
-from mlsession.training.findings.evidence import _is_perceptron_no_better, conflicting_copies
+from mlsession.training.findings.evidence import (
+    _is_perceptron_no_better,
+    conflicting_copies,
+    different_pictures,
+)
 from mlsession.training.findings.summary import SessionSummary
 from mlsession.training.said import training_line
 from tests.training.conftest import Start
@@ -82,8 +87,17 @@ def perceptron(**options: object) -> ml.TransferLearning:
         ml.ModelParameters(augmentation=ml.AutomaticAugmentation(exclude=["flip-vertical", "noise"])),
         ml.ModelParameters(algorithm=perceptron(layer_sizes=(8, 4), class_weight="balanced"), on_bad_image="fail"),
         ml.ModelParameters(algorithm=logistic(class_weight={"Kiwi": 2.0, "Lemon": 0.5}), allow_truncated=True),
-        ml.ModelParameters(precision="float32", backend="torch", tune="validation"),
+        ml.ModelParameters(precision="float32", backend="torch", tune="validation", groups=r"_([0-9])[^/]*$"),
         ml.ModelParameters(algorithm=ml.TransferLearning(classifier=ml.AutomaticClassifier(class_weight="balanced"))),
+        ml.ModelParameters(algorithm=logistic(l2=0.1, tolerance=1e-6)),
+        ml.ModelParameters(algorithm=perceptron(dropout=0.5, early_stopping=False, batch_size=16, learning_rate=1e-5)),
+        ml.ModelParameters(
+            algorithm=ml.TransferLearning(
+                classifier=ml.AutomaticClassifier(
+                    class_weight="balanced", perceptron=ml.MultilayerPerceptron(dropout=0.5)
+                )
+            )
+        ),
     ],
 )
 def test_the_line_trains_the_same_again(parameters: ml.ModelParameters, train_photos: Path, tmp_path: Path) -> None:
@@ -124,11 +138,9 @@ def test_weights_of_odd_labels_are_said_one_by_one(train_photos: Path, tmp_path:
     [
         ml.ModelParameters(seed=3),
         ml.ModelParameters(augmentation=[ml.Crop(views=2)]),
-        ml.ModelParameters(algorithm=logistic(l2=0.1)),
-        ml.ModelParameters(algorithm=perceptron(dropout=0.5)),
         ml.ModelParameters(
             algorithm=ml.TransferLearning(
-                classifier=ml.AutomaticClassifier(perceptron=ml.MultilayerPerceptron(dropout=0.5))
+                classifier=ml.AutomaticClassifier(perceptron=ml.MultilayerPerceptron(layer_sizes=(9,)))
             )
         ),
     ],
@@ -163,6 +175,25 @@ def test_copies_under_different_labels_are_counted_by_picture() -> None:
     assert conflicting_copies(np.array([[5, 1], [6, 2]]), labels) is None
     assert conflicting_copies(np.zeros((0, 2), dtype=np.int64), labels) is None
     assert conflicting_copies(None, labels) is None
+
+
+def test_pictures_of_a_class_are_counted_once() -> None:
+    """0, 3 and 4 are one picture, of labels 0, 1 and 1; 1 and 5 are another, of label 1; 2 is alone."""
+    labels = np.array([0, 1, 2, 1, 1, 1], dtype=np.int32)
+    assert different_pictures(np.array([[3, 0], [4, 0], [5, 1], [6, 2]]), labels, 3) == (1, 2, 1)
+    assert different_pictures(np.zeros((0, 2), dtype=np.int64), labels, 4) == (1, 4, 1, 0)
+    assert different_pictures(None, labels, 3) is None
+
+
+def test_a_class_of_copies_is_told_that_it_has_one_image(start: Start, photos: Path) -> None:
+    for label in ("Kiwi", "Lemon"):
+        first, *others = sorted((photos / label).iterdir())
+        for photo in others:
+            shutil.copy2(first, photo)
+    verdict = start(data=photos, checkpoint_interval=1_000).result().advice
+    found = next(advice for advice in (verdict.advice, *verdict.others) if advice.rule == "few_images")
+    assert "different training images" in found.evidence
+    assert "Kiwi 1" in found.evidence
 
 
 def test_copies_under_different_labels_are_found(start: Start, photos: Path) -> None:

@@ -22,16 +22,21 @@ SHARE_OF_MISTAKES = 0.25
 
 
 def few_images(evidence: Evidence) -> Advice | None:
-    """Classes of fewer than `SMALL` training images that are told worse than the others, or of fewer than `TINY`."""
-    counts = evidence.training_counts
+    """Classes of fewer than `SMALL` training images that are told worse than the others, or of fewer than `TINY`.
+
+    Copies of one file are one image: ten of them show nothing else than one.
+    """
+    counts = evidence.different_counts
     few = [label for label, count in enumerate(counts) if 0 < count < SMALL]
     if not few:
         return None
     judged, rights = evidence.judged, [evidence.recall(label) for label in range(len(counts))]
     if judged is not None and len(few) == len(counts):
-        wrong = evidence.accuracy[judged].rest
-        if wrong.least() >= MATTERS:
-            return _few_of_all(evidence, judged, wrong)
+        words, known = f"{judged} images", evidence.accuracy[judged]
+        if judged != "test" and evidence.held_out is not None and evidence.held_out[1].count > known.count:
+            words, known = evidence.held_out
+        if known.rest.least() >= MATTERS:
+            return _few_of_all(evidence, words, known.rest)
     every = _sum(rights)
     gaps = {label: least_gap(_without(every, rights[label]), rights[label], len(few)) for label in few}
     worst = max(few, key=lambda label: (gaps[label], -counts[label], -label))
@@ -41,7 +46,7 @@ def few_images(evidence: Evidence) -> Advice | None:
             rule="few_images",
             severity=Severity.PROVEN,
             limit=f"class {name} has too few training images",
-            evidence=f"{plural(counts[worst], 'training image')}; its {judged} images: {of(right)} right; those of the "
+            evidence=f"{plural(counts[worst], _image(evidence))}; its {judged} images: {of(right)} right; those of the "
             f"other classes: {of(_without(every, right))} right",
             next_step=_adding(f"add images of {name}, {SMALL} or more in all and as varied as possible", evidence),
             command=evidence.line.again({"--on-modified-data": "update"}),
@@ -59,8 +64,8 @@ def few_images(evidence: Evidence) -> Advice | None:
         rule="few_images",
         severity=Severity.RISK,
         limit=f"{'class' if len(tiny) == 1 else 'classes'} {named(names)} {'has' if len(tiny) == 1 else 'have'} "
-        "very few training images",
-        evidence=f"fewer than {TINY} training images: {shown}{', ...' if len(tiny) > 5 else ''}",
+        f"very few {_image(evidence)}s",
+        evidence=f"fewer than {TINY} {_image(evidence)}s: {shown}{', ...' if len(tiny) > 5 else ''}",
         next_step=_adding(f"add images, {SMALL} or more of each class and as varied as possible", evidence),
         command=evidence.line.again({"--on-modified-data": "update"}),
         lever=Lever.IMAGES,
@@ -69,13 +74,13 @@ def few_images(evidence: Evidence) -> Advice | None:
     )
 
 
-def _few_of_all(evidence: Evidence, judged: str, wrong: Share) -> Advice:
+def _few_of_all(evidence: Evidence, words: str, wrong: Share) -> Advice:
     return Advice(
         rule="few_images",
         severity=Severity.PROVEN,
-        limit="there are few training images of every class",
-        evidence=f"{min(evidence.training_counts):,} to {max(evidence.training_counts):,} of each; "
-        f"{judged} images: {of(wrong)} wrong",
+        limit=f"there are few {_image(evidence)}s of every class",
+        evidence=f"{min(evidence.different_counts):,} to {max(evidence.different_counts):,} of each; "
+        f"{words}: {of(wrong)} wrong",
         next_step=_adding(f"add images, {SMALL} or more of each class and as varied as possible", evidence),
         command=evidence.line.again({"--on-modified-data": "update"}),
         lever=Lever.IMAGES,
@@ -206,6 +211,11 @@ def _commonest(table: Array) -> list[tuple[int, int]]:
 
 def _adding(step: str, evidence: Evidence) -> str:
     return leading(step, ", then", evidence.line.again({}))
+
+
+def _image(evidence: Evidence) -> str:
+    """What `different_counts` counts."""
+    return "training image" if evidence.different_counts == evidence.training_counts else "different training image"
 
 
 def _sum(shares: list[Share]) -> Share:

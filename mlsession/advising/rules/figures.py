@@ -50,7 +50,9 @@ def leaked_images(evidence: Evidence) -> Advice | None:
 def no_better_than_guessing(evidence: Evidence) -> Advice | None:
     """Neither the accuracy nor the mean over the classes is proven to be above what saying one class would give.
 
-    Of the mean recall of the classes that occur 1.96 standard errors count.
+    Of the mean recall of the classes that occur 1.96 standard errors count. Where training images held back in turn
+    prove that something was learned, a few images set aside to validate on say nothing against it; images of another
+    source do, of their labels.
     """
     part = evidence.judged
     if part is None:
@@ -64,20 +66,37 @@ def no_better_than_guessing(evidence: Evidence) -> Advice | None:
     error = math.sqrt(float((recall * (1 - recall) / counts[present]).sum())) * chance
     if right.least() > baseline or float(np.mean(recall)) - 1.96 * error > chance:
         return None
+    learned = _learned(evidence)
+    if learned is not None and part == "validation" and evidence.split_off:
+        return None
     common = metrics.classes[int(counts.argmax())]
     command = evidence.line.about("results", "--part", part, "--errors")
+    worse = "worse" if right.interval()[1] < baseline else "hardly better"
+    limit = f"the model is {worse} than always giving the same answer"
+    step = "check that the images of each class show what its name says"
+    found = f"{part} images: {of(right)} right; always saying {named([common])} gets {percent(baseline)} right"
+    if learned is not None:
+        limit, found = (
+            f"on the {part} images {limit}",
+            f"{found}; training images held back in turn: {of(learned)} right",
+        )
+        step = f"check that the labels of the {part} images mean what those of the training images mean"
     return Advice(
         rule="no_better_than_guessing",
         severity=Severity.FIGURES,
-        limit="the model is hardly better than always giving the same answer",
-        evidence=f"{part} images: {of(right)} right; always saying {named([common])} gets {percent(baseline)} right",
-        next_step=leading(
-            "check that the images of each class show what its name says", "; this lists the wrong answers", command
-        ),
+        limit=limit,
+        evidence=found,
+        next_step=leading(step, "; this lists the wrong answers", command),
         command=command,
         lever=Lever.LABELS,
         gain=right.rest.least(),
     )
+
+
+def _learned(evidence: Evidence) -> Share | None:
+    """Training images predicted rightly by models that had not seen them, if that is proven to be no guessing."""
+    shown, counts = evidence.out_of_fold, evidence.training_counts
+    return shown if shown is not None and shown.least() > max(counts) / max(sum(counts), 1) else None
 
 
 def few_test_images(evidence: Evidence) -> Advice | None:
@@ -85,13 +104,13 @@ def few_test_images(evidence: Evidence) -> Advice | None:
     part = evidence.judged
     if part is None:
         return _few_held_back(evidence)
-    share, counts = evidence.accuracy[part], evidence.metrics[part].class_counts.tolist()
-    words = f"{part} images"
+    words, share = f"{part} images", evidence.accuracy[part]
     if evidence.held_out is not None and evidence.held_out[1].count > share.count:
-        (words, share), counts = evidence.held_out, list(evidence.training_counts)
+        words, share = evidence.held_out
     low, high = share.interval()
-    untold = [label for label, count in zip(evidence.classes, counts, strict=True) if count < TELLING]
-    if high - low <= WIDEST and (not untold or part != "test"):
+    counts = evidence.metrics[part].class_counts.tolist() if part == "test" else []
+    untold = [evidence.classes[label] for label, count in enumerate(counts) if count < TELLING]
+    if high - low <= WIDEST and not untold:
         return None
     if high - low > WIDEST:
         found = f"{words}: {of(share)} right, which of more such images may be {percent(low)} to {percent(high)}"

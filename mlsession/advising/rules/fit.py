@@ -7,6 +7,7 @@ from mlsession.advising.evidence import Evidence
 from mlsession.advising.intervals import least_gap
 from mlsession.advising.rules.data import MATTERS
 from mlsession.advising.words import leading, of, percent, plural, points
+from mlsession.curves.splits import FEWEST_PER_CLASS
 
 STILL_FALLING = 0.02
 """The share of the loss that the last fifth of the iterations took away, from which on more of them help."""
@@ -78,7 +79,9 @@ def overfitting(evidence: Evidence) -> Advice | None:
     gap = least_gap(trained, right)
     if gap < MATTERS:
         return None
-    command = evidence.line.about("learning-curve")
+    # Of fewer images it can tell nothing, and refuses.
+    is_told = sum(evidence.different_counts) >= FEWEST_PER_CLASS * len(evidence.classes)
+    command = evidence.line.about("learning-curve") if is_told else ()
     return Advice(
         rule="overfitting",
         severity=Severity.PROVEN,

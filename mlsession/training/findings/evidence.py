@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from mlsession.advising.evidence import SMALL_SIDE, ConflictingCopies, Evidence, HeadKind, SmallImages
 from mlsession.advising.intervals import Share
 from mlsession.data.index import ImageIndex
@@ -69,6 +71,9 @@ def gather_evidence(
         input_side=spec.input_side,
         small_images=small_images(short_sides_of(states[Phase.EVALUATING])),
         conflicting_copies=conflicting_copies(states[Phase.EXTRACTING].arrays.get("copies"), training.labels),
+        pictures=different_pictures(
+            states[Phase.EXTRACTING].arrays.get("copies"), training.labels, len(training.classes)
+        ),
         skipped=Share(part=num_skipped, count=len(training)),
         findings=findings,
         line=training_line(session, given),
@@ -101,6 +106,22 @@ def conflicting_copies(copies: Array | None, labels: Array) -> ConflictingCopies
         return None
     wrong = sum(counts.total() - max(counts.values()) for counts in torn)
     return ConflictingCopies(pictures=len(torn), wrong=Share(part=wrong, count=len(labels)))
+
+
+def different_pictures(copies: Array | None, labels: Array, num_classes: int) -> tuple[int, ...] | None:
+    """[K]: of each class the files that differ, of the same pairs and labels as `conflicting_copies`.
+
+    None for sessions of versions that did not look.
+    """
+    if copies is None:
+        return None
+    rows, firsts = copies[(copies < len(labels)).all(axis=1)].T
+    alike, pictures = np.concatenate([rows, np.unique(firsts)]), np.concatenate([firsts, np.unique(firsts)])
+    # A picture under several labels is one of each of these classes.
+    once = np.unique(pictures * num_classes + labels[alike]) % num_classes
+    counted = (np.bincount(each, minlength=num_classes) for each in (labels, labels[alike], once))
+    every, repeated, single = counted
+    return tuple((every - repeated + single).tolist())
 
 
 def _out_of_fold(chosen: Chosen | None) -> Share | None:

@@ -23,7 +23,9 @@ from mlsession.curves.projected import (
     resampled,
     trend_of,
 )
-from mlsession.curves.splits import Turns, sample, turns_for
+from mlsession.curves.splits import FEWEST_PER_CLASS, Turns, sample, turns_for
+from mlsession.data.digests import DigestMap
+from mlsession.data.together import ties_of
 from mlsession.errors import InvalidParameter, UnusableData
 from mlsession.extractors.numerics import torch_numerics
 from mlsession.heads.options import LogisticRegressor
@@ -38,8 +40,6 @@ from mlsession.training.task import ImageClassification
 
 MOST_IMAGES = 20_000
 """That a curve is measured on, unless somebody says otherwise."""
-FEWEST_PER_CLASS = 8
-"""Different images of a class, on average: of fewer no curve can be told from noise."""
 
 
 def learning_curve(
@@ -100,11 +100,17 @@ def _material(
     readable = np.zeros(len(table.digests), dtype=np.bool_)
     readable[table.image[(table.training | table.validation) & table.original]] = True
     readable[count:] = False
-    of_images = table.labels[table.original]
+    of_images, groups = table.labels[table.original], task.parameters.ties(task.corpus.training.keys)
+    # Of readable ones alone: those that are not have no contents that could tell copies.
+    apart = np.full(len(table.digests), -1, dtype=np.int64)
+    digests = table.digests[readable]
+    if groups is None:
+        apart[readable] = DigestMap(digests).look_up(digests)[1]
+    else:
+        apart[readable] = ties_of(groups()[readable[:count]], digests)
     kept = np.zeros(len(classes), dtype=np.bool_)
     for label in range(len(classes)):
-        mine = table.digests[readable & (of_images == label)]
-        kept[label] = len(np.unique(mine, axis=0)) > 1
+        kept[label] = len(np.unique(apart[readable & (of_images == label)])) > 1
     readable &= kept[of_images]
     unjudged = tuple(name for name, is_kept in zip(classes, kept.tolist(), strict=True) if not is_kept)
     places = np.cumsum(readable) - 1
@@ -117,6 +123,7 @@ def _material(
         labels=(np.cumsum(kept) - 1)[of_images[readable]],
         digests=table.digests[readable],
         classes=tuple(name for name, is_kept in zip(classes, kept.tolist(), strict=True) if is_kept),
+        ties=None if groups is None else apart[readable],
     )
     return material, unjudged
 
@@ -124,10 +131,15 @@ def _material(
 def _check_enough(material: Material, url: str) -> None:
     """Raises `UnusableData` where a curve would be noise."""
     wanted, classes = FEWEST_PER_CLASS * len(material.classes), len(material.classes)
-    found = len(np.unique(material.digests, axis=0))
-    if classes < 2 or found < wanted:
+    found, takes = len(np.unique(material.digests, axis=0)), f"{FEWEST_PER_CLASS} images of each on average"
+    if classes < 2:
+        are = "there is 1 class" if classes else "there is no class"
+        two = "two different images" if material.ties is None else "two groups of images"
+        reason = f"{are} with {two} or more; a learning curve takes 2 of them, and {takes}"
+        raise UnusableData(url, reason)
+    if found < wanted:
         reason = f"{found:,} different images in {classes:,} classes are too few for a learning curve"
-        raise UnusableData(url, f"{reason}; it takes 2 classes, and {FEWEST_PER_CLASS} images of each on average")
+        raise UnusableData(url, f"{reason}; it takes {takes}")
 
 
 def _part(material: Material, chosen: npt.NDArray[np.int64]) -> Material:
@@ -142,6 +154,7 @@ def _part(material: Material, chosen: npt.NDArray[np.int64]) -> Material:
         labels=material.labels[chosen],
         digests=material.digests[chosen],
         classes=material.classes,
+        ties=None if material.ties is None else material.ties[chosen],
     )
 
 

@@ -22,8 +22,8 @@ going() {
     [ "$(curl -sf -m 2 -H 'Metadata-Flavor: Google' "$google/instance/preempted")" = TRUE ]
 }
 
-code=75 asked=0
-trap 'asked=1; kill -s TERM "$training"' TERM INT
+code=75 asked=0 training=
+trap 'asked=1; kill -s TERM $training 2>/dev/null' TERM INT
 while [ "$code" = 75 ] && [ "$asked" = 0 ]; do
     mlsession train "$data" --session "$session" --devices auto "$@" &
     training=$!
@@ -43,6 +43,11 @@ while [ "$code" = 75 ] && [ "$asked" = 0 ]; do
         code=$?
     done
     # What ends so again and again, such as a worker that runs out of memory, must not do it without a pause.
-    [ "$code" = 75 ] && [ "$asked" = 0 ] && sleep "${PAUSE_SECONDS:-30}"
+    if [ "$code" = 75 ] && [ "$asked" = 0 ]; then
+        training=
+        sleep "${PAUSE_SECONDS:-30}" &
+        wait $! # A signal ends it.
+        kill $! 2>/dev/null
+    fi
 done
 exit "$code"

@@ -81,7 +81,11 @@ class Group:
             raise self._losing(error) from error
 
     def apart(self) -> Group:
-        """See `Crew.apart`; through gloo, and nobody is asked to stop in it."""
+        """See `Crew.apart`; through gloo, and nobody is asked to stop in it.
+
+        All come here first, as in its making torch waits for the others' addresses: of one that is gone, for ever.
+        """
+        self._waited(lambda: self._group.allreduce([torch.zeros(1)], distributed.AllreduceOptions()).wait())
         made = self._waited(lambda: distributed.new_group(backend="gloo", timeout=_FOR_EVER))
         assert isinstance(made, distributed.ProcessGroup)
         return Group(made, self._local_size)

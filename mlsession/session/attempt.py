@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from mlsession.clock import Clock
-from mlsession.errors import Cancelled, DamagedData, Interrupted, MLSessionError, SessionTakenOver, StoreError
+from mlsession.errors import (
+    Cancelled,
+    DamagedData,
+    Interrupted,
+    MLSessionError,
+    SessionTakenOver,
+    StoreError,
+    WorkerLost,
+)
 from mlsession.events import CheckpointSkipped, Event, HeartbeatMissed, StoreRetried
 from mlsession.session.cost import CostMeter
 from mlsession.session.drive import DriveOptions, Driver
@@ -175,7 +183,7 @@ def _close(saver: Saver, error: BaseException, seconds_left: Callable[[], float]
     try:
         saver.wait(seconds_left())
         if not saver.is_busy:
-            saver.close_session(outcome, reason, seconds_left)
+            saver.close_session(outcome, reason, seconds_left, is_lost=isinstance(error, WorkerLost))
     except MLSessionError as second:
         # The error that ends the job matters more, but this one is not lost.
         error.add_note(f"recording the outcome {outcome.value!r} in the session failed, too: {second}")

@@ -93,12 +93,14 @@ class Saver:
         self._running = None
         return running.result()
 
-    def close_session(self, outcome: Outcome, reason: str, patience: Patience = lambda: None) -> bool:
+    def close_session(
+        self, outcome: Outcome, reason: str, patience: Patience = lambda: None, *, is_lost: bool = False
+    ) -> bool:
         """Commits how this opening ended; False if it is not done when patience is at its end. Raises what it raised.
 
-        A finished session is tidied up first.
+        A finished session is tidied up first. `is_lost`: see `SessionWriter.close`.
         """
-        return _result_in_time(self._submit(lambda: self._close_session(outcome, reason)), patience)
+        return _result_in_time(self._submit(lambda: self._close_session(outcome, reason, is_lost)), patience)
 
     def step_back(self, before: int, patience: Patience = lambda: None) -> bool:
         """See `SessionWriter.step_back`; False if it is not done when patience is at its end. Raises what it raised."""
@@ -124,12 +126,12 @@ class Saver:
         self._writer.step_back(before)
         self._upkeep.went_back()
 
-    def _close_session(self, outcome: Outcome, reason: str) -> None:
+    def _close_session(self, outcome: Outcome, reason: str, is_lost: bool) -> None:
         if outcome is Outcome.FINISHED:
             began = self._clock.monotonic()
             while self._clock.monotonic() - began < self._upkeep_seconds and self._upkeep.step(finish=True):
                 pass
-        self._writer.close(outcome, reason, self._meter.cost)
+        self._writer.close(outcome, reason, self._meter.cost, is_lost=is_lost)
 
     def _queue_upkeep(self) -> None:
         if not self._is_queued:

@@ -17,6 +17,8 @@ from mlsession.store.protocol import Store
 
 HANDED_OVER = "handed over to"
 """How the reason begins with which a training closes a session that its workers are about to open."""
+LOST = "lost"
+"""The member of a `closed` record that is true where a training ended as one of its processes was gone."""
 MOST_REASON = 2_000
 """Characters of a reason that are stored; an error's text may hold whole arrays."""
 _MOST_BYTES = 65_536

@@ -19,7 +19,7 @@ from mlsession.session.log.pages import needs_roll, roll
 from mlsession.session.log.records import MOST_BYTES, BlobRef, CheckpointEntry, JsonObject, Kind, Outcome, Record
 from mlsession.session.log.timeline import Summary, Timeline, advance, begin, body_of
 from mlsession.session.phase import Array, Arrays, PhaseState
-from mlsession.session.stop import MOST_REASON
+from mlsession.session.stop import LOST, MOST_REASON
 from mlsession.store.bulk import Readable
 from mlsession.store.protocol import Store
 
@@ -123,12 +123,17 @@ class SessionWriter:
         self._timeline = self._journal.load_unindexed(self._timeline.tip.number)
         self._append(Kind.REMOVED, {"checkpoints": [], "keys": []}, self.opening, with_index=True)
 
-    def close(self, outcome: Outcome, reason: str, cost: SavingCost | None = None) -> None:
-        """Says how this opening ended, and what saving has cost; of a long reason the beginning."""
+    def close(self, outcome: Outcome, reason: str, cost: SavingCost | None = None, *, is_lost: bool = False) -> None:
+        """Says how this opening ended, and what saving has cost; of a long reason the beginning.
+
+        `is_lost`: another of the processes that train together was gone, so that a launcher starts all of them again.
+        """
         readable = reason.encode(errors="backslashreplace").decode()
         body: JsonObject = {"outcome": outcome.value, "reason": readable[:MOST_REASON]}
         if cost is not None:
             body["saving"] = cost.to_json()
+        if is_lost:
+            body[LOST] = True
         self._append(Kind.CLOSED, body, self.opening)
 
     def step_back(self, before: int) -> None:

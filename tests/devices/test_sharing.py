@@ -22,6 +22,7 @@ from mlsession.job.context import JobContext
 from mlsession.job.run import SessionPlace, drive_options, surroundings
 from mlsession.phases.featured import Picture
 from mlsession.phases.leading import led
+from mlsession.phases.pictures import BATCH
 from mlsession.phases.sharing import decode_pictures, encode_pictures
 from mlsession.session.attempt import advance_session
 from mlsession.session.log.journal import Journal
@@ -37,6 +38,7 @@ from mlsession.training.task import ImageClassification
 from mlsession.training.workers.crew import follow
 from tests.devices.worlds import in_world
 from tests.photos import copy_photos
+from tests.reads import Reads, settle
 
 LABELS = ("Banana", "Kiwi", "Lemon")
 
@@ -54,7 +56,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Training:
     """One session, and attempts on it by worlds of any size."""
 
-    def __init__(self, photos: Path, session: Path) -> None:
+    def __init__(self, photos: Path, session: Path, cache: Path | None = None) -> None:
         self.session = session
         self.events: list[Event] = []
         parameters = ml.ModelParameters(
@@ -63,7 +65,7 @@ class Training:
             tune="off",
             max_iterations=4,
         )
-        where = SessionParameters(session, checkpoint_interval=1, cache=None, stale_after=0)
+        where = SessionParameters(session, checkpoint_interval=1, cache=str(cache) if cache else None, stale_after=0)
         self.request = Request(
             data=ml.DataSource.labeled_directories(photos / "train"),
             parameters=parameters,
@@ -184,18 +186,34 @@ def test_what_a_follower_notices_is_said(photos: Path, tmp_path: Path) -> None:
     assert told == ["of a follower"] * 2, "once in extracting, once in evaluating"
 
 
+def test_what_followers_have_read_the_next_session_need_not_read(
+    photos: Path, tmp_path: Path, alone: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle(photos, monkeypatch)
+    reads = Reads.counted(monkeypatch)
+    training = Training(photos, tmp_path / "first", tmp_path / "cache")
+    training.attempt(3)
+    assert reads.taken() == 39 + 1 + 18
+    again = Training(photos, tmp_path / "again", tmp_path / "cache")
+    again.attempt(1)
+    # The batch with the file that is no picture: nobody goes by what such a file holds.
+    assert "Kiwi/broken.jpg" in reads.keys
+    assert reads.taken() <= BATCH
+    assert training.commits() == alone
+
+
 def test_batches_travel_as_they_are() -> None:
     features = np.array([[[1.5, -0.0], [np.nan, np.inf]], [[2.0, 6e-8], [65504.0, 0.1]]], dtype=np.float16)
     pictures = (
-        Picture(row=7, digest=bytes(range(32)), features=features[0], made=(0, 1)),
+        Picture(row=7, digest=bytes(range(32)), features=features[0], made=(0, 1), stamp=bytes(range(16))),
         Picture(row=8, digest=bytes(32), features=features[1], reason="cut short \ud800"),
     )
     head, body = decode_message(encode_message(*encode_pictures(pictures)))
     again = decode_pictures(head, body)
     assert [each.features.tobytes() for each in again] == [each.features.tobytes() for each in pictures]
-    assert [(each.row, each.digest, each.reason, each.made) for each in again] == [
-        (7, bytes(range(32)), "", (0, 1)),
-        (8, bytes(32), "cut short \ud800", ()),
+    assert [(each.row, each.digest, each.reason, each.made, each.stamp) for each in again] == [
+        (7, bytes(range(32)), "", (0, 1), bytes(range(16))),
+        (8, bytes(32), "cut short \ud800", (), b""),
     ]
     with pytest.raises(InternalError, match="no batch"):
         decode_pictures(head, body[:-2])

@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,13 @@ def test_manifests_give_time_to_save(manifest: Path) -> None:
     assert int(re.findall(r"terminationGracePeriodSeconds: (\d+)", manifest.read_text())[0]) > 30
 
 
+def test_a_pod_of_several_can_be_replaced() -> None:
+    """Launchers that stay must tell the new one where to meet; those of torch 2.15 that share a store do not."""
+    (container,) = containers(yaml.safe_load((CLUSTER / "pytorchjob.yaml").read_text()))
+    environment = {each["name"]: each["value"] for each in container["env"]}
+    assert environment["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] == "1"
+
+
 def bin_of(tmp_path: Path, **programs: str) -> dict[str, str]:
     """An environment whose path begins with these programs, which note how they are called."""
     (tmp_path / "bin").mkdir()
@@ -124,3 +132,16 @@ def test_a_spot_machine_saves_when_it_is_to_go(tmp_path: Path) -> None:
     assert (tmp_path / "notes").read_text().splitlines()[
         0
     ] == "mlsession train data --session s --devices auto --seed 3"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="signals of a shell of Linux")
+def test_a_spot_machine_that_is_stopped_between_two_attempts_ends(tmp_path: Path) -> None:
+    environment = bin_of(tmp_path, mlsession=NOTING + "exit 75\n", curl="#!/bin/bash\nexit 1\n")
+    environment |= {"POLL_SECONDS": "0.01", "PAUSE_SECONDS": "infinity"}
+    with subprocess.Popen(["bash", str(CLUSTER / "spot_vm.sh"), "data", "s"], env=environment) as script:
+        while not (tmp_path / "notes").exists():
+            time.sleep(0.01)
+        time.sleep(0.5)  # By then it pauses; if not, it ends as well.
+        script.terminate()
+        assert script.wait(SECONDS) == 75
+    assert (tmp_path / "notes").read_text() == "mlsession train data --session s --devices auto\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import shutil
 import signal
@@ -202,6 +203,37 @@ def test_without_memory_to_look_at_photos_the_parts_are_halved_as_well(
     assert "out of memory" in workers[0].err
     assert parts(session) == [2] * (TURNS - 1) + [1]
     check_session(LocalStore(session))
+
+
+@pytest.mark.sampled(0.5)
+def test_without_memory_for_another_network_all_end_with_that(
+    trainers: Nursery, prepared: Path, tmp_path: Path
+) -> None:
+    """While the average is looked at, so neither the newest weights nor a network are there; what was saved stays."""
+    session = shutil.copytree(prepared, tmp_path / "session")
+    workers = start(trainers, session, 2, "--strategy", "fsdp", cramped={1: "1 rebuild"})
+    assert [worker.wait() for worker in workers] == [1, 0]
+    told = workers[0].err.splitlines()[-1]
+    assert re.match(r"error: rank 1 on .*: finetuning: there is not enough memory to build the network anew", told)
+    assert "take a smaller network, or a machine with more of it" in told
+    assert "Traceback" not in workers[0].err + workers[1].err
+    assert body_of(session)["outcome"] == "failed"
+    check_session(LocalStore(session))
+    assert [each.iteration for each in tuned(session)] == list(range(1, TURNS))
+
+
+@pytest.mark.sampled(0.5)
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_one_that_is_killed_while_it_makes_the_network_is_missed(
+    trainers: Nursery, prepared: Path, tmp_path: Path, strategy: str
+) -> None:
+    """By all others, whatever they wait for; and each has its launcher start all again."""
+    session = shutil.copytree(prepared, tmp_path / "session")
+    workers = start(trainers, session, 3, "--strategy", strategy, cramped={1: "0 killed"})
+    assert [worker.wait() for worker in workers] == [75, -signal.SIGKILL, 75]
+    assert all("is gone, as rank" in worker.err for worker in workers[::2])
+    body = body_of(session)
+    assert (body["outcome"], body["lost"]) == ("interrupted", True)
 
 
 @pytest.mark.sampled(0.5)

@@ -16,7 +16,7 @@ from mlsession.clock import SystemClock
 from mlsession.session.log.journal import Journal
 from mlsession.session.log.records import Outcome, Record
 from mlsession.session.opening import open_session, repeating
-from mlsession.session.stop import request_stop
+from mlsession.session.stop import HANDED_OVER, request_stop
 from mlsession.store import LocalStore
 from mlsession.testing.invariants import check_session
 from tests.recovery.nursery import Forked, Nursery
@@ -163,6 +163,19 @@ def test_workers_of_a_later_job_heed_no_stop_of_an_earlier_one(trainers: Nursery
     request_stop(store, writer.opening, "enough")
     (again,) = start(trainers, session, 1, restarts=1)
     assert again.wait() == 0, again.err
+
+
+@pytest.mark.sampled(0.4)
+def test_without_rank_0_all_are_to_be_started_again(trainers: Nursery, photos: Path, tmp_path: Path) -> None:
+    """How an earlier attempt has ended says nothing of this one, which was killed before it opened the session."""
+    session = tmp_path / "session"
+    assert Training(trainers, photos, session, "--create-only").end()[0] == 0
+    store = LocalStore(session)
+    writer, _ = open_session(store, SystemClock(), repeating(opened_last(store), 20.0), lambda event: None)
+    writer.close(Outcome.PAUSED, f"{HANDED_OVER} 3 worker processes")
+    workers = start(trainers, session, 3, cramped={0: "0 joined"})
+    assert [worker.wait() for worker in workers] == [-signal.SIGKILL, 75, 75]
+    assert newest_number(store) == opened_last(store).number + 1
 
 
 @pytest.mark.sampled(0.4)

@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 import mlsession as ml
-from mlsession.errors import StoreUnavailable
+from mlsession.errors import Cancelled, StoreUnavailable
 from mlsession.events import StoreRetried
+from mlsession.phases.evaluated import short_sides_of
+from mlsession.session.phase import Phase
 from mlsession.store import LocalStore, open_store
 from mlsession.store.reading import READ_TIMEOUT, ReadPolicy
 from mlsession.testing.clock import FakeClock
@@ -66,10 +68,11 @@ def train(way: Way, s3_server: S3Server, tmp_path: Path) -> Train:
     """Starts or continues a training in a local session."""
     behind = {**s3_server.storage_options, "endpoint_url": way.endpoint_url}
 
-    def begin(url: str, session: str = "session", **options: Any) -> ml.Job[ml.Classifier]:
+    def begin(url: str, session: str = "session", iterations: int = 2, **options: Any) -> ml.Job[ml.Classifier]:
         cached = {"cache_storage": str(tmp_path / "pictures"), "s3": behind}
         source = ml.DataSource.labeled_directories(url, cached if "::" in url else behind)
-        where = ml.SessionParameters(tmp_path / session, iterations=2, checkpoint_interval=1, cache=None, **options)
+        about = {"iterations": iterations, "checkpoint_interval": 1, "cache": None, **options}
+        where = ml.SessionParameters(tmp_path / session, **about)
         return ml.Classifier.train(source, PARAMETERS, where)
 
     return begin
@@ -108,6 +111,35 @@ def test_one_that_never_comes_ends_the_run_which_goes_on_later(
     read = Counter(path.partition("/")[2].partition("/")[2] for path in way.asked if path.endswith(".jpg"))
     assert read[hanging] > 1
     assert sum(count > 1 for count in read.values()) < 40
+
+
+def test_a_stop_is_heeded_while_the_last_look_at_pictures_hangs(
+    photos: Path, bucket: str, way: Way, train: Train, tmp_path: Path
+) -> None:
+    """It is looked at again later on; a source that is away for good costs what it would have shown."""
+
+    def looked_at() -> tuple[int, int]:
+        """The newest evaluation, and of how many pictures it knows the size."""
+        with ml.Classifier.restore_training_session(ml.SessionParameters(tmp_path / "session")) as opened:
+            state, newest = opened.past.state(Phase.EVALUATING), opened.timeline.newest[Phase.EVALUATING]
+            return newest.number, len(short_sides_of(state))
+
+    train(bucket).result()
+    before = looked_at()
+    way.asked.clear()
+    way.held.update({f"/{key_of(photos, row)}": 99 for row in range(40)})
+    job = train(bucket, iterations=3)  # The features are there; of the pictures only the sizes are asked for.
+    while not any(path.endswith(".jpg") for path in way.asked):
+        assert not job.done()
+        time.sleep(0.01)
+    job.cancel("enough")
+    assert isinstance(job.exception(), Cancelled)
+    assert looked_at() == before
+    way.held.clear()
+    train(bucket, iterations=3).result()
+    number, count = looked_at()
+    assert number > before[0]
+    assert count == before[1] == 40
 
 
 def test_a_cache_of_pictures(bucket: str, way: Way, train: Train, expected: str) -> None:

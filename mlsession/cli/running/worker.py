@@ -31,7 +31,7 @@ from mlsession.job.signals import heeded_signals
 from mlsession.session.parameters import SessionParameters
 from mlsession.training.outcome import Trained
 from mlsession.training.request import NO_ACCESS
-from mlsession.training.workers.working import drive, has_ended, take_part
+from mlsession.training.workers.working import drive, has_ended, newest_opening, take_part
 
 T = TypeVar("T")
 
@@ -150,13 +150,14 @@ def _lead(
 def _follow(parameters: SessionParameters, placement: Placement, handed: Handed | None) -> int:
     """Any other rank: does what rank 0 says. What it is to end for is said to rank 0, and so it hears no signals."""
     context, access = JobContext(emit=_unheard, clock=SystemClock()), NO_ACCESS if handed is None else handed.access
+    before = newest_opening(parameters)
     try:
         with joined(placement) as crew:
             for number in heeded_signals():
                 signal.signal(number, signal.SIG_IGN)
             take_part(parameters, crew, context, access)
     except WorkerLost:
-        if not has_ended(parameters):
+        if not has_ended(parameters, before):
             raise
     return DONE
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 
 from mlsession.devices.crew import Crew
-from mlsession.errors import StoreError
+from mlsession.errors import MLSessionError, StoreError
 from mlsession.events import Event, SessionOpened
 from mlsession.job.context import JobContext
 from mlsession.job.run import SessionPlace, drive_options, surroundings
@@ -18,7 +18,7 @@ from mlsession.session.log.records import Outcome
 from mlsession.session.parameters import SessionParameters
 from mlsession.session.phase import Past
 from mlsession.session.session import TrainingSession
-from mlsession.session.stop import StopKind, stop_requested
+from mlsession.session.stop import LOST, StopKind, stop_requested
 from mlsession.session.watching.liveness import ProcessIdentity, start_time_of, this_process
 from mlsession.training.outcome import Trained
 from mlsession.training.prepare import recorded, restored
@@ -94,10 +94,23 @@ def _began_under_our_launcher(process: ProcessIdentity) -> bool:
     return same and int(process.start_time) >= int(launcher)
 
 
-def has_ended(parameters: SessionParameters) -> bool:
-    """Whether whoever opened the session last has said how it ended."""
+def newest_opening(parameters: SessionParameters) -> int | None:
+    """The number of the session's newest opening; None where that cannot be had now."""
+    with suppress(MLSessionError), TrainingSession(SessionPlace.of(parameters).open, parameters) as session:
+        return session.timeline.opened.number
+    return None
+
+
+def has_ended(parameters: SessionParameters, before: int | None) -> bool:
+    """Whether whoever opened the session after opening `before` has said how it ended, and it was not for want of us.
+
+    What ended so no launcher is to begin again. Of several launchers one that sees all its workers end well goes, and
+    the others would wait for it.
+    """
     with TrainingSession(SessionPlace.of(parameters).open, parameters) as session:
-        return session.timeline.closed is not None
+        opened, closed = session.timeline.opened, session.timeline.closed
+        is_ours = before is None or opened.number > before
+        return is_ours and closed is not None and closed.body.get(LOST) is not True
 
 
 @contextmanager

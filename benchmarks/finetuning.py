@@ -29,8 +29,8 @@ from mlsession.events import PhaseFinished, PhaseStarted
 from mlsession.extractors.running.runtime import PrecisionChoice
 from mlsession.metrics.report import ClassifierMetrics
 from mlsession.randomness import keyed_generator
+from mlsession.training.algorithms import Algorithm
 from mlsession.training.findings.summary import SessionSummary
-from mlsession.training.parameters import Algorithm
 
 VALIDATION = 0.2
 

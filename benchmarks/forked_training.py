@@ -198,7 +198,8 @@ class Training:
 def _parameters(extractor: str) -> ModelParameters:
     from mlsession.extractors.catalog import extractor_named
     from mlsession.testing.tiny_extractor import TinyExtractor
-    from mlsession.training.parameters import ModelParameters, TransferLearning
+    from mlsession.training.algorithms import TransferLearning
+    from mlsession.training.parameters import ModelParameters
 
     chosen = TinyExtractor() if extractor == "tiny" else extractor_named(extractor)
     return ModelParameters(algorithm=TransferLearning(feature_extractor=chosen))

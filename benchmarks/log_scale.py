@@ -39,7 +39,8 @@ from mlsession.session.writer import SessionWriter, Stage
 from mlsession.store import Entry, LocalStore, Store, bulk, open_store
 from mlsession.testing.long_log import lengthen_log
 from mlsession.testing.tiny_extractor import TinyExtractor
-from mlsession.training.parameters import ModelParameters, TransferLearning
+from mlsession.training.algorithms import TransferLearning
+from mlsession.training.parameters import ModelParameters
 from tests.photos import copy_photos
 from tests.servers.latency import LatencyProxy
 from tests.servers.s3 import S3Server

@@ -68,12 +68,12 @@ if TYPE_CHECKING:
     from mlsession.session.upkeep.integrity import Verification as Verification
     from mlsession.session.watching.status import Status as Status
     from mlsession.store.buckets.credentials import FreshOptions as FreshOptions
+    from mlsession.training.algorithms import TransferLearning as TransferLearning
     from mlsession.training.classifier import Classifier as Classifier
     from mlsession.training.findings.advising import advise as advise
     from mlsession.training.findings.learning import learning_curve as learning_curve
     from mlsession.training.findings.reviewing import review as review
     from mlsession.training.parameters import ModelParameters as ModelParameters
-    from mlsession.training.parameters import TransferLearning as TransferLearning
 
 __version__ = "0.1.0"
 
@@ -119,7 +119,7 @@ _HOMES = MappingProxyType(
         "SessionParameters": "mlsession.session.parameters",
         "Status": "mlsession.session.watching.status",
         "TrainingSession": "mlsession.session.session",
-        "TransferLearning": "mlsession.training.parameters",
+        "TransferLearning": "mlsession.training.algorithms",
         "Validation": "mlsession.data.validation",
         "Verdict": "mlsession.advising.advice",
         "Verification": "mlsession.session.upkeep.integrity",

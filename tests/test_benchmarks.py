@@ -105,6 +105,12 @@ def test_intervals_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(rows) == len(benchmark["OVERALL"]) + len(benchmark["OF_CLASSES"])
 
 
+def test_judged_folds_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photos = copy_photos(tmp_path / "photos", "train", 10, ("Banana", "Kiwi"))
+    runpy.run_path(str(FOLDER / "judged_folds.py"))["main"](str(photos), images=200, draws=1, classes=[3], enough=50)
+    assert len(capsys.readouterr().out.splitlines()) == 2 + 3
+
+
 def test_averaged_views_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for part, each in (("train", 3), ("test", 1)):
         copy_photos(tmp_path / part, part, each, ("Kiwi", "Lemon"))

@@ -5,6 +5,9 @@
 So a second session need not read an image to find its features. Such a file is named by its own hash, like a pack, and
 holds at most `MOST_FACTS` entries of 48 bytes, ascending by stamp: `stamp` uint8 [n, 16] before `digest` uint8 [n, 32],
 as safetensors.
+
+They are used as they were read: what many of them say is looked for in one after the other, and never put together in
+memory.
 """
 
 from __future__ import annotations
@@ -19,13 +22,17 @@ import numpy.typing as npt
 
 from mlsession.cache.packs import DIGEST_BYTES, MEMOS, Digests
 from mlsession.session.log.members import as_count, as_list
-from mlsession.store.stamps import NO_STAMP, STAMP_BYTES
+from mlsession.store.stamps import STAMP_BYTES
 
 MOST_FACTS = 2**21
-"""The most entries that are kept together, 100 MB."""
+"""The most entries that a memo may have, 100 MB."""
+FACTS_OF_A_FILE = 2**16
+"""The most that are written together, 3 MB: what works on one file needs little memory."""
 _FACT_BYTES = STAMP_BYTES + DIGEST_BYTES
 _HEADER_BYTES = 504
-MEMO_BYTES = 8 + _HEADER_BYTES + _FACT_BYTES * MOST_FACTS
+FRONT_BYTES = 8 + _HEADER_BYTES
+"""The first bytes of a memo, which say how many entries it has."""
+MEMO_BYTES = FRONT_BYTES + _FACT_BYTES * MOST_FACTS
 """A memo is not longer."""
 
 Stamps = npt.NDArray[np.uint8]
@@ -66,24 +73,24 @@ class Facts:
         return cls.of(np.zeros((0, STAMP_BYTES), dtype=np.uint8), np.zeros((0, DIGEST_BYTES), dtype=np.uint8))
 
     @classmethod
-    def all_of(cls, parts: Sequence[Facts]) -> Facts:
-        """What several say together."""
-        stamps, digests = [part.stamps for part in parts], [part.digests for part in parts]
-        return cls.of(np.concatenate(stamps), np.concatenate(digests)) if parts else cls.none()
+    def all_of(cls, parts: Sequence[Facts]) -> Facts | None:
+        """What several say together; None where two of them contradict each other.
+
+        Then both must stay: without a word from either, what a third one says would be believed.
+        """
+        stamps, digests = (np.concatenate(each) for each in zip(*((p.stamps, p.digests) for p in parts), strict=True))
+        found = cls.of(stamps, digests)
+        return found if len(found) == len(np.unique(_starts(stamps))) else None
 
     def __len__(self) -> int:
         return len(self.starts)
 
-    def find(self, stamps: Sequence[bytes]) -> npt.NDArray[np.int64]:
-        """int64 [n]: where each of the stamps is, -1 for those not known."""
-        known = [stamp if len(stamp) == STAMP_BYTES else bytes(STAMP_BYTES) for stamp in stamps]
-        wanted = np.frombuffer(b"".join(known), dtype=np.uint8).reshape(-1, STAMP_BYTES)
-        if not len(self) or not len(wanted):
-            return np.full(len(wanted), -1, dtype=np.int64)
-        places = np.minimum(np.searchsorted(self.starts, _starts(wanted)), len(self) - 1)
-        same = (self.stamps[places] == wanted).all(axis=1)
-        same &= np.fromiter((stamp != NO_STAMP for stamp in stamps), dtype=np.bool_, count=len(stamps))
-        return np.where(same, places, -1)
+    def find(self, stamps: Stamps) -> npt.NDArray[np.int64]:
+        """int64 [n]: where each of the stamps, uint8 [n, 16], is; -1 for those not known."""
+        if not len(self) or not len(stamps):
+            return np.full(len(stamps), -1, dtype=np.int64)
+        places = np.minimum(np.searchsorted(self.starts, _starts(stamps)), len(self) - 1)
+        return np.where((self.stamps[places] == stamps).all(axis=1), places, -1)
 
     def only(self, chosen: npt.NDArray[np.bool_]) -> Facts:
         """Those chosen, bool [n]."""
@@ -94,12 +101,32 @@ class Facts:
         some = slice(start, stop)
         return Facts(stamps=self.stamps[some], digests=self.digests[some], starts=self.starts[some])
 
-    def without(self, others: Facts) -> Facts:
+    def without(self, others: Sequence[Facts]) -> Facts:
         """Those that others do not say, too."""
-        places = others.find([stamp.tobytes() for stamp in self.stamps])
-        new = places < 0
-        new[~new] = (others.digests[places[~new]] != self.digests[~new]).any(axis=1)
-        return self.only(new)
+        whose, digests = find_in(others, self.stamps)
+        return self.only((whose < 0) | (digests != self.digests).any(axis=1))
+
+
+def find_in(parts: Sequence[Facts], stamps: Stamps) -> tuple[npt.NDArray[np.int64], Digests]:
+    """Which of the parts says what each of n stamps stands for, int64 [n], and that, uint8 [n, 32].
+
+    -1 where none does, or where two contradict each other.
+    """
+    whose = np.full(len(stamps), -1, dtype=np.int64)
+    digests, doubtful = np.zeros((len(stamps), DIGEST_BYTES), dtype=np.uint8), np.zeros(len(stamps), dtype=np.bool_)
+    for number, part in enumerate(parts):
+        places = part.find(stamps)
+        said = np.flatnonzero(places >= 0)
+        found, known = part.digests[places[said]], whose[said] >= 0
+        doubtful[said[known]] |= (found[known] != digests[said[known]]).any(axis=1)
+        whose[said[~known]], digests[said[~known]] = number, found[~known]
+    whose[doubtful] = -1
+    return whose, digests
+
+
+def stamp_matrix(stamps: Sequence[bytes]) -> Stamps:
+    """uint8 [n, 16] of n stamps."""
+    return np.frombuffer(b"".join(stamps), dtype=np.uint8).reshape(len(stamps), STAMP_BYTES)
 
 
 def facts_from(known: Mapping[bytes, bytes]) -> Facts:
@@ -124,22 +151,28 @@ def encode_memo(facts: Facts) -> tuple[str, bytes]:
     return f"{MEMOS}{hashlib.sha256(data).hexdigest()}", data
 
 
-def read_memo(data: bytes, key: str) -> Facts | None:
-    """What a memo says; None if its bytes are not those that its name promises, or of another form."""
-    length = int.from_bytes(data[:8], "little")
-    if length > _HEADER_BYTES or hashlib.sha256(data).hexdigest() != key.removeprefix(MEMOS):
+def count_in(front: bytes, size: int) -> int | None:
+    """How many entries a memo of `size` bytes has, by its first `FRONT_BYTES`; None if it is of another form."""
+    length = int.from_bytes(front[:8], "little")
+    if length > _HEADER_BYTES:
         return None
     try:
-        header = json.loads(data[8 : 8 + length])
+        header = json.loads(front[8 : 8 + length])
         shapes = [[as_count(size) for size in as_list(header[name]["shape"])] for name in ("stamp", "digest")]
     except (ValueError, LookupError, TypeError, RecursionError):
         return None
-    count, start = shapes[0][0] if shapes[0] else 0, 8 + length
-    if shapes != [[count, STAMP_BYTES], [count, DIGEST_BYTES]] or len(data) != start + _FACT_BYTES * count:
+    count = shapes[0][0] if shapes[0] else 0
+    fits = shapes == [[count, STAMP_BYTES], [count, DIGEST_BYTES]] and size == 8 + length + _FACT_BYTES * count
+    return count if fits else None
+
+
+def read_memo(data: bytes, key: str) -> Facts | None:
+    """What a memo says; None if its bytes are not those that its name promises, or of another form."""
+    count = count_in(data[:FRONT_BYTES], len(data))
+    if count is None or hashlib.sha256(data).hexdigest() != key.removeprefix(MEMOS):
         return None
-    middle = start + STAMP_BYTES * count
-    stamps = np.frombuffer(data, dtype=np.uint8, count=STAMP_BYTES * count, offset=start)
-    digests = np.frombuffer(data, dtype=np.uint8, offset=middle)
+    facts = np.frombuffer(data, dtype=np.uint8, offset=len(data) - _FACT_BYTES * count)
+    stamps, digests = facts[: STAMP_BYTES * count], facts[STAMP_BYTES * count :]
     return Facts.of(stamps.reshape(count, STAMP_BYTES), digests.reshape(count, DIGEST_BYTES))
 
 

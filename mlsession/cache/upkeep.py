@@ -6,7 +6,7 @@ Any number of runs do this at once, without locks. What one deletes while anothe
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -26,8 +26,6 @@ from mlsession.cache.packs import (
     rows_of_a_pack,
 )
 from mlsession.cache.recency import MARK_BYTES, MARKS, encode_mark, fold, marked, next_generation, victims
-from mlsession.errors import DamagedData
-from mlsession.session.log.canonical import parse_json
 from mlsession.store.bulk import delete_some, get_many
 from mlsession.store.protocol import Store
 
@@ -112,9 +110,21 @@ def make_room(store: Store, holding: Holding, limit: int, kept: Collection[str],
     sizes = holding.sizes
     gone = victims(sizes, _uses(store, holding), limit, kept, folder)
     left = {key: size for key, size in sizes.items() if key not in set(gone)}
-    empty = {about_key(_folder(key)) for key in gone} - {about_key(_folder(key)) for key in left}
+    empty = {about_key(folder_in(key)) for key in gone} - {about_key(folder_in(key)) for key in left}
     _delete(store, [*gone, *empty.intersection(holding.abouts)])
     return sum(left.values())
+
+
+def forget_oldest(store: Store, holding: Holding, limit: int, kept: Collection[str]) -> Holding:
+    """Deletes the memos used longest ago, those in `kept` excepted, until they have `limit` bytes; gives what is left.
+
+    Each run reads all of them.
+    """
+    if sum(holding.memos.values()) <= limit:
+        return holding
+    gone = victims(holding.memos, _uses(store, holding), limit, kept, "")
+    _delete(store, gone)
+    return replace(holding, memos={key: size for key, size in holding.memos.items() if key not in set(gone)})
 
 
 def merge_small(store: Store, packs: Sequence[PackShape], folder: str, pack_rows: int) -> str | None:
@@ -151,57 +161,6 @@ def clear(store: Store) -> tuple[int, int]:
     return len(holding.packs), holding.size_bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FolderContents:
-    """The features that one extractor has made on one kind of machine."""
-
-    extractor: str
-    """Its identity; "" where it is not said."""
-    numerics: Mapping[str, str]
-    num_packs: int
-    num_rows: int
-    size_bytes: int
-
-    def to_json(self) -> dict[str, object]:
-        return {
-            "extractor": self.extractor,
-            "numerics": dict(self.numerics),
-            "packs": self.num_packs,
-            "rows": self.num_rows,
-            "size_bytes": self.size_bytes,
-        }
-
-
-def contents(store: Store) -> tuple[FolderContents, ...]:
-    """What a cache holds, the largest part first."""
-    holding, found = look(store), list[FolderContents]()
-    abouts = get_many(store, dict.fromkeys(holding.abouts, 2**20))
-    for folder in sorted({_folder(key) for key in holding.packs}):
-        packs = holding.of(folder)
-        extractor, numerics = _said(abouts.get(about_key(folder), b""))
-        found.append(
-            FolderContents(
-                extractor=extractor,
-                numerics=numerics,
-                num_packs=len(packs),
-                num_rows=sum(len(front.digests) for _, front in read_fronts(store, packs)),
-                size_bytes=sum(packs.values()),
-            )
-        )
-    return tuple(sorted(found, key=lambda part: (-part.size_bytes, part.extractor)))
-
-
-def _said(about: bytes) -> tuple[str, dict[str, str]]:
-    """The identity of an extractor and its numerics id, as texts for people."""
-    try:
-        value = parse_json(about, "about")
-    except DamagedData:
-        return "", {}
-    if not isinstance(value, list) or len(value) != 2 or not isinstance(value[1], dict):
-        return "", {}
-    return str(value[0]), {name: str(of) for name, of in value[1].items()}
-
-
 def _uses(store: Store, holding: Holding) -> dict[str, int]:
     return fold(get_many(store, dict.fromkeys(holding.marks, MARK_BYTES)))
 
@@ -217,7 +176,8 @@ def _in_turns(limits: Mapping[str, int]) -> Iterator[dict[str, int]]:
         yield some
 
 
-def _folder(key: str) -> str:
+def folder_in(key: str) -> str:
+    """The folder of a pack."""
     return key.rpartition("/")[0]
 
 

@@ -15,9 +15,9 @@ import numpy as np
 from mlsession.cache.handle import Handle
 from mlsession.cache.packs import about_key, encode_pack, pack_key, read_front
 from mlsession.cache.reader import PackReader, as_matrix
-from mlsession.cache.remembering import Memory
+from mlsession.cache.remembering import MOST_BYTES, Memory
 from mlsession.cache.trial import Trial
-from mlsession.cache.upkeep import look, make_room, merge_small, note_use
+from mlsession.cache.upkeep import forget_oldest, look, make_room, merge_small, note_use
 from mlsession.errors import KeyExists
 from mlsession.extractors.halves import Halves
 
@@ -40,6 +40,7 @@ class PackWriter:
         reader: PackReader,
         memory: Memory,
         trial: Trial,
+        on_full: Callable[[], None],
     ) -> None:
         self._handle = handle
         self._folder = folder
@@ -49,6 +50,7 @@ class PackWriter:
         self._reader = reader
         self._memory = memory
         self._trial = trial
+        self._on_full = on_full
         self._held_bytes: int | None = None
         """What the cache holds, as far as is known; None before anybody has looked."""
         self._is_full = False
@@ -85,8 +87,11 @@ class PackWriter:
         digests, rows = as_matrix(list(batch)), np.stack(list(batch.values()))
         data = encode_pack(digests, rows)
         front = read_front(data)
-        if front is None or self._is_full or not self._has_room(len(data)):
+        if front is None or self._is_full:
+            return
+        if not self._has_room(len(data)):
             self._is_full = True
+            self._on_full()
             return
         if not self._is_said:
             self._say_what_it_is()
@@ -132,6 +137,7 @@ class PackWriter:
             kept = {key for key in holding.sizes if key in used or key == merged}
             if kept:
                 note_use(store, holding, kept)
+            holding = forget_oldest(store, holding, MOST_BYTES, kept)
             make_room(store, holding, self._limit, kept, self._folder)
 
     def _submit(self, call: Callable[[], None]) -> None:

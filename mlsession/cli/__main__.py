@@ -57,7 +57,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _report(error: BaseException, arguments: Sequence[str]) -> int:
     """Says what went wrong; returns the exit code."""
-    wrong_use = usage_error(error) if isinstance(error, Exception) else None
+    wrong_use = usage_error(error, arguments) if isinstance(error, Exception) else None
     try:
         if wrong_use is not None:
             sys.stderr.write(one_line(f"error: {wrong_use}") + "\n")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
 import mlsession
 from mlsession.cli.commands import Work, checkpoints, data, judging, learning, models, review, scan, sessions, training
+from mlsession.cli.naming import value_of
+from mlsession.cli.options.taking import CommandWithHeadings
 from mlsession.cli.outcome import WRONG_USE
 
 app = typer.Typer(
@@ -32,15 +34,40 @@ def parse(arguments: Sequence[str]) -> Work:
     return result if callable(result) else lambda: result if isinstance(result, int) else 0
 
 
-def usage_error(error: Exception) -> str | None:
+def usage_error(error: Exception, arguments: Sequence[str]) -> str | None:
     """What typer has to say against a command line; None for an error of another kind."""
     # Its root is public under no name that all releases share: BadParameter, UsageError, then this.
     if not isinstance(error, typer.BadParameter.__mro__[2]):
         return None
-    context = getattr(error, "ctx", None)
-    path = context.command_path if context is not None else "mlsession"
-    message = str(error.format_message()).strip()  # type: ignore[attr-defined]
-    return f"{message.rstrip('.')}; see `{path} --help`"
+    message = _number_wanted(error, arguments) or str(error.format_message()).strip()  # type: ignore[attr-defined]
+    return f"{message.rstrip('.')}; see `{_command_path(arguments)} --help`"
+
+
+def _number_wanted(error: Exception, arguments: Sequence[str]) -> str | None:
+    """What typer says differently in each release of text where a number belongs; None for another error."""
+    parameter = getattr(error, "param", None)
+    option = next((name for name in getattr(parameter, "opts", ()) if value_of(name, arguments) is not None), None)
+    # What it is to be is an annotation in newer releases, and a type of click's in older ones.
+    annotation = getattr(getattr(parameter, "type_descriptor", None), "annotation", None)
+    (*_, annotation) = (annotation, *get_args(annotation))
+    kind = getattr(getattr(parameter, "type", None), "name", getattr(annotation, "__name__", ""))
+    wanted = {"int": "a whole number", "integer": "a whole number", "float": "a number"}.get(kind)
+    if wanted is None or not isinstance(error, typer.BadParameter):
+        return None
+    metavar = getattr(parameter, "metavar", None) if getattr(parameter, "param_type_name", "") == "argument" else None
+    subject = metavar if option is None else f"{option}={value_of(option, arguments)!r}"
+    return f"{subject}: must be {wanted}" if subject else None
+
+
+def _command_path(arguments: Sequence[str]) -> str:
+    """The program and the commands below it that a line begins with."""
+    command, path = typer.main.get_command(app), "mlsession"
+    for word in arguments:
+        found = getattr(command, "commands", {}).get(word)
+        if found is None:
+            break
+        command, path = found, f"{path} {word}"
+    return path
 
 
 def _show_version(wanted: bool) -> None:
@@ -80,5 +107,5 @@ for _command in (
     *(*training.COMMANDS, *sessions.COMMANDS, *models.COMMANDS, *judging.COMMANDS, *data.COMMANDS),
     *(scan.scan, review.review, learning.learning_curve),
 ):
-    app.command()(_command)
+    app.command(cls=CommandWithHeadings)(_command)
 app.add_typer(checkpoints.app)

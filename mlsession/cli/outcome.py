@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import MappingProxyType
 
+from mlsession.cli.naming import error_words, fixed_words
 from mlsession.cli.printing.text import one_line
-from mlsession.errors import Cancelled, InternalError, Interrupted, InvalidParameter, MLSessionError
+from mlsession.errors import (
+    Cancelled,
+    IncompatibleParameters,
+    InternalError,
+    Interrupted,
+    InvalidParameter,
+    MLSessionError,
+)
 
 DONE = 0
 FAILED = 1
@@ -38,25 +45,6 @@ def _full_numbers() -> frozenset[int]:
     return FULL_NUMBERS
 
 
-_CALLED = MappingProxyType(
-    {
-        "augmentation": "augment",
-        "ratio": "validation",
-        "feature_extractor": "extractor",
-        "weights": "extractor-weights",
-    }
-)
-"""Parameters of the library whose options have other names."""
-
-
-def option_of(parameter: str, arguments: Sequence[str]) -> str | None:
-    """The option of a command line that gave a parameter of the library, as it was typed; None where none did."""
-    name = parameter.lstrip("-").replace("_", "-")
-    end = arguments.index("--") if "--" in arguments else len(arguments)
-    typed = {word.partition("=")[0] for word in arguments[:end]}
-    return next((f"--{each}" for each in (name, _CALLED.get(parameter, name)) if f"--{each}" in typed), None)
-
-
 def error_line(error: BaseException, arguments: Sequence[str] = ()) -> str:
     """What is said of an error: one line with the cause and the cure, which names options of `arguments` as typed."""
     notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
@@ -65,8 +53,10 @@ def error_line(error: BaseException, arguments: Sequence[str] = ()) -> str:
             text = f"stopped: {error}{notes}"
         case KeyboardInterrupt():
             text = "stopped by hand"
-        case InvalidParameter() if option := option_of(error.parameter, arguments):
-            text = f"error: {option}{str(error).removeprefix(error.parameter)}{notes}"
+        case InvalidParameter():
+            text = f"error: {error_words(error, arguments)}{notes}"
+        case IncompatibleParameters():
+            text = f"error: {fixed_words(error, arguments)}{notes}"
         case InternalError():
             text = f"error: {error}{notes} (a bug in mlsession; `--debug` shows where)"
         case MLSessionError():

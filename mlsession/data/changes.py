@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -34,3 +35,26 @@ def replaced_keys(
     for key, row, is_known, other in zip(keys, rows.tolist(), known.tolist(), resized.tolist(), strict=True):
         if other or (is_known and next(digests) != digest_of(row)):
             yield key
+
+
+def keys_in_both(recorded: ImageIndex, found: ImageIndex, but: Sequence[str] = ()) -> Texts:
+    """The keys of both indexes, ascending, without those of `but`."""
+    keys = Texts.of(recorded.keys)
+    chosen = found.rows_of(keys) >= 0
+    places = recorded.rows_of(but)
+    chosen[places[places >= 0]] = False
+    return keys.take(np.flatnonzero(chosen))
+
+
+def with_new_versions(recorded: ImageIndex, found: ImageIndex, replaced: Sequence[str]) -> ImageIndex:
+    """`found`, but images that were replaced unseen (`replaced`, of the same version in both) have another version.
+
+    Else their index would be that of before, and what was made of them would still count.
+    """
+    keys = [key for key, row in zip(replaced, found.rows_of(replaced).tolist(), strict=True) if row >= 0]
+    rows, before = found.rows_of(keys).tolist(), recorded.rows_of(keys).tolist()
+    unseen = {row for row, old in zip(rows, before, strict=True) if found.versions[row] == recorded.versions[old]}
+    if not unseen:
+        return found
+    versions = (f"{version}, replaced" if row in unseen else version for row, version in enumerate(found.versions))
+    return replace(found, versions=Texts.of(versions))

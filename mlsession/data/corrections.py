@@ -17,25 +17,24 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
 
 from mlsession.data.index import ImageIndex
+from mlsession.data.names import FORMULA_SIGNS
+from mlsession.data.tables import read_table
 from mlsession.data.texts import Texts
-from mlsession.errors import DamagedData, KeyMissing, UnusableData
-from mlsession.store import open_store, parent_url, redact, url_name
+from mlsession.errors import DamagedData, UnusableData
+from mlsession.store import redact
+from mlsession.store.reading import ReadPolicy
 
 COLUMNS = ("path", "label", "action", "suggested", "confidence", "reason", "other", "other_source", "given")
 KEEP, RELABEL, REMOVE = "keep", "relabel", "remove"
-MOST_BYTES = 2**30
-"""Of a table; more is not read."""
-FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""What spreadsheets take for the beginning of a formula (OWASP, "CSV Injection"): such a path begins with "./", and
-such a label with `APOSTROPHE`."""
 APOSTROPHE = "'"
-"""Before a label that would be taken for a formula, or that begins with one itself; taken off again."""
+"""Before a label that would be taken for a formula (`FORMULA_SIGNS`), or that begins with one itself; taken off again.
+
+Paths have "./" there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,14 +138,14 @@ class Corrections:
         return UnusableData(self.source, f"line {line} {reason}")
 
 
-def read_corrections(url: str, storage_options: Mapping[str, object] | None = None) -> Corrections:
-    """The corrections in a CSV file in any store; see `parse_corrections`. Raises `UnusableData`, `StoreError`."""
-    try:
-        with closing(open_store(parent_url(url), storage_options)) as store:
-            data = store.get_range(url_name(url), 0, MOST_BYTES)
-    except KeyMissing as error:
-        raise UnusableData(redact(url), "there is no such file; check the path") from error
-    return parse_corrections(data, redact(url))
+def read_corrections(
+    url: str, storage_options: Mapping[str, object] | None = None, policy: ReadPolicy | None = None
+) -> Corrections:
+    """The corrections in a CSV file in any store; see `parse_corrections`, `read_table`.
+
+    Raises `UnusableData`, `StoreError`.
+    """
+    return parse_corrections(read_table(url, storage_options, policy), redact(url))
 
 
 def parse_corrections(data: bytes, source: str) -> Corrections:

@@ -17,12 +17,12 @@ import numpy as np
 
 from mlsession.data.ahead import worked_ahead
 from mlsession.data.contents import copies_of
-from mlsession.data.groups import Groups, groups_of, joined
+from mlsession.data.groups import Groups
 from mlsession.data.index import ImageIndex
 from mlsession.data.locations import full_location
 from mlsession.data.manifest import manifest_bytes, manifest_path
 from mlsession.data.names import is_hidden_key, is_image_name
-from mlsession.data.parts import part_of_groups, part_of_rows
+from mlsession.data.parts import part_of_images
 from mlsession.data.reader import StoreHandles
 from mlsession.data.source import DataSource
 from mlsession.data.sources.directories import index_labeled_directories
@@ -66,8 +66,8 @@ def divide(
 ) -> Division:
     """Divides a source: `shares` gives the share of each part but `train`, which takes the rest.
 
-    Files that are equal byte for byte stay in one part, and so do those of one of the `groups`; see `part_of_rows`,
-    `part_of_groups`. Raises `InvalidParameter`, `UnusableData` and `StoreError`.
+    Files that are equal byte for byte stay in one part, and so do those of one of the `groups`; see `part_of_images`.
+    Raises `InvalidParameter`, `UnusableData` and `StoreError`.
     """
     for name, share in shares.items():
         if not 0 < share < 1:
@@ -80,11 +80,7 @@ def divide(
     index = source.index(min_classes=1, policy=policy)
     with closing(source.reader(policy)) as reader:
         copies = copies_of(index, reader.read)
-    if groups is None:
-        places = part_of_rows(index, proportions, seed, copies=copies, fullest=parts.index("train"))
-    else:
-        ties = joined(groups_of(index.keys, groups), copies)
-        places = part_of_groups(index, proportions, seed, ties, fullest=parts.index("train"))
+    places = part_of_images(index, proportions, seed, groups, copies, fullest=parts.index("train"))
     return Division(source=source, index=index, parts=parts, places=places)
 
 

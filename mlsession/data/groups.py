@@ -38,6 +38,17 @@ def groups_of(keys: Iterable[str], groups: Groups) -> Array:
     return np.array(rows, dtype=np.int64)
 
 
+def check_expression(groups: object) -> None:
+    """Raises `InvalidParameter` unless `groups` is a regular expression with one group, which a session can store."""
+    if not isinstance(groups, str):
+        reason = (
+            "must be a regular expression with one group in parentheses, which a session can remember; for a function "
+            "or a mapping divide the data with stratified_split(groups=...) and give a part with Validation.data"
+        )
+        raise InvalidParameter("groups", groups, reason)
+    _matching(groups)
+
+
 def joined(first: Array, second: Array | None) -> Array:
     """int64 [N]: for each row the first of those that either ties it to, also through others.
 

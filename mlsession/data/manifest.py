@@ -10,29 +10,27 @@ A path is relative, by default to the manifest's folder, or a full path or URL.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
 
 from mlsession.data.locations import common_folder, full_location, is_relative, keys_below, location_below, parts_below
+from mlsession.data.names import FORMULA_SIGNS
 from mlsession.data.rows import COLUMNS, LINE, Row, form_of, parse_rows, wrong
-from mlsession.errors import InvalidParameter, KeyMissing, UnusableData
-from mlsession.store import is_local, join_url, open_store, parent_url, redact, url_name
-
-MOST_BYTES = 2**30
-"""Of a manifest: that of ten million images is shorter. More is not read."""
+from mlsession.data.tables import read_table
+from mlsession.errors import InvalidParameter, UnusableData
+from mlsession.store import is_local, join_url, redact, url_name
+from mlsession.store.reading import ReadPolicy
 
 
 def read_manifest(
-    url: str, storage_options: Mapping[str, object] | None, columns: Sequence[str] = COLUMNS
+    url: str,
+    storage_options: Mapping[str, object] | None,
+    columns: Sequence[str] = COLUMNS,
+    policy: ReadPolicy | None = None,
 ) -> list[Row]:
-    """The images that a manifest in any store names; see `parse_rows`. Raises `UnusableData`, and `StoreError`."""
-    try:
-        with closing(open_store(parent_url(url), storage_options)) as store:
-            data = store.get_range(url_name(url), 0, MOST_BYTES + 1)
-    except KeyMissing as error:
-        raise UnusableData(redact(url), "there is no such file; check the path") from error
-    if len(data) > MOST_BYTES:
-        raise UnusableData(redact(url), f"it has more than {MOST_BYTES:,} bytes, which no manifest has; check the path")
-    return parse_rows(data, redact(url), columns, form_of(url_name(url)))
+    """The images that a manifest in any store names; see `parse_rows`, `read_table`.
+
+    Raises `UnusableData`, and `StoreError`.
+    """
+    return parse_rows(read_table(url, storage_options, policy), redact(url), columns, form_of(url_name(url)))
 
 
 def manifest_folder(rows: Sequence[Row], base: str, source: str, unit: str = LINE) -> str:
@@ -84,13 +82,13 @@ def manifest_bytes(rows: Iterable[tuple[str, str]]) -> bytes:
 def manifest_path(folder: str, key: str, output: str) -> str:
     """How a manifest in the folder `output` names the image `key` of `folder`: relative to it where it lies below.
 
-    Credentials are left out.
+    Credentials are left out. No spreadsheet takes it for a formula.
     """
     below = parts_below(folder, output)
     if not below and folder.rstrip("/") != output.rstrip("/"):
         return join_url(redact(folder), key)
     path = "/".join((*below, key))
-    return path if _is_plain(path) else f"./{path}"
+    return path if _is_plain(path) and not path.startswith(FORMULA_SIGNS) else f"./{path}"
 
 
 def _locations(rows: Iterable[Row], base: str, source: str, unit: str) -> Iterator[str]:

@@ -24,6 +24,9 @@ PART_NAMES: Mapping[str, frozenset[str]] = MappingProxyType(
     }
 )
 """What folders are called that hold parts of divided data and no labels, in small or capital letters."""
+FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""What spreadsheets take for the beginning of a formula (OWASP, "CSV Injection"): a path that begins so is written with
+"./" before it, by which it still names the same file."""
 
 
 def is_hidden(name: str) -> bool:

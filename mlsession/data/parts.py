@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from mlsession.data.groups import Groups, groups_of, joined
 from mlsession.data.index import ImageIndex
 from mlsession.errors import InvalidParameter
 from mlsession.randomness import key_digest, keyed_generator
@@ -27,6 +28,23 @@ def check_proportions(proportions: Sequence[float]) -> None:
         raise InvalidParameter("proportions", values, "must lie between 0 and 1, such as 0.8 and 0.2")
     if not 0 < math.fsum(values) <= 1 + _EXACT:
         raise InvalidParameter("proportions", values, "must sum to at most 1, and not to 0")
+
+
+def part_of_images(
+    index: ImageIndex,
+    proportions: Sequence[float],
+    seed: int,
+    groups: Groups | None,
+    copies: Array | None,
+    fullest: int | None = None,
+) -> Array:
+    """int64 [N]: as `part_of_rows`, or with `groups` as `part_of_groups`, copies being of one group.
+
+    Raises `InvalidParameter`, also for a key that is in no group.
+    """
+    if groups is None:
+        return part_of_rows(index, proportions, seed, copies=copies, fullest=fullest)
+    return part_of_groups(index, proportions, seed, joined(groups_of(index.keys, groups), copies), fullest)
 
 
 def part_of_rows(

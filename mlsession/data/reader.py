@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable, Sequence
 
 from mlsession.clock import Clock
+from mlsession.data.index import ImageIndex
+from mlsession.data.tags import TaggedImages, has_sums
 from mlsession.store.protocol import Store
 from mlsession.store.sharing import shares_reads
 from mlsession.store.stamps import NO_STAMP, get_stamped, stamps
@@ -64,10 +66,13 @@ class SourceReader:
     `ReadPolicy.opener` gives the `open_store` that bears with a far source; `DataSource.reader` makes one with it.
     """
 
-    def __init__(self, open_store: Callable[[], Store], clock: Clock | None = None) -> None:
-        """`clock` tells how long ago files were changed; without it none is known by a stamp."""
+    def __init__(self, open_store: Callable[[], Store], clock: Clock | None = None, url: str = "") -> None:
+        """`clock` tells how long ago files of this machine were changed: without it, and without the `url` of a far
+        source, none is known by a stamp.
+        """
         self._handles = StoreHandles(open_store)
         self._clock = clock
+        self._url = url
 
     def opens_shared(self) -> bool:
         """Whether one handle serves all threads, so that many reads at once cost no more than few.
@@ -80,10 +85,13 @@ class SourceReader:
         """The bytes of one image. Raises `KeyMissing` and other `StoreError`s."""
         return self._handles.here().get(key)
 
-    @property
-    def has_stamps(self) -> bool:
-        """Whether files may be known by stamps: those of this machine's disks."""
-        return self._clock is not None
+    def stamping(self, index: ImageIndex, of_today: bool = True) -> SourceReader | TaggedImages | None:
+        """What knows the images of an index by stamps: files of this machine's disks by what the system says of them,
+        others by their tags if the index was listed today; None where nothing does.
+        """
+        if self._clock is not None:
+            return self
+        return TaggedImages(self._url, index, self.read) if self._url and of_today and has_sums(index) else None
 
     def stamps(self, keys: Sequence[str]) -> list[bytes]:
         """What the files of keys are known by now, without reading them: see `mlsession.store.stamps`; empty: nothing.

@@ -10,10 +10,10 @@ from typing import Literal
 
 from mlsession.data.contents import copies_of
 from mlsession.data.corrections import Corrections, read_corrections
-from mlsession.data.groups import Groups, groups_of, joined
+from mlsession.data.groups import Groups
 from mlsession.data.index import ImageIndex
 from mlsession.data.locations import folder_location, full_location
-from mlsession.data.parts import check_proportions, part_of_groups, part_of_rows
+from mlsession.data.parts import check_proportions, part_of_images
 from mlsession.data.reader import SourceReader
 from mlsession.data.rows import COLUMNS
 from mlsession.data.sources.dataset_rows import Dataset
@@ -112,18 +112,19 @@ class DataSource:
         *,
         path: str = COLUMNS[0],
         label: str = COLUMNS[1],
+        policy: ReadPolicy | None = None,
     ) -> DataSource:
         """Images that a CSV, TSV, JSON Lines or Parquet file names; see `data.rows` for its form.
 
         `path` and `label` are what its columns are called. Relative paths begin at the folder `root`, by default that
         of the manifest. All images lie in one store, the manifest perhaps in another; `storage_options` are for both.
-        The file is read now, and again whenever the images are listed. Raises `UnusableData` with the line that is
-        wrong, `InvalidParameter` and `StoreError`.
+        The file is read now, trying again as `policy` says, and again whenever the images are listed. Raises
+        `UnusableData` with the line that is wrong, `InvalidParameter` and `StoreError`.
         """
         manifest = full_location(str(url))
         base = parent_url(manifest) if root is None else folder_location(str(root))
         rule = ByManifest(manifest=manifest, root=base, columns=(path, label))
-        return cls(url=rule.folder(storage_options), labeling=rule, storage_options=storage_options)
+        return cls(url=rule.folder(storage_options, policy), labeling=rule, storage_options=storage_options)
 
     @classmethod
     def table(
@@ -160,16 +161,16 @@ class DataSource:
         rule = ByDataset.of(dataset, image, label, classes)
         return cls(url=rule.url, labeling=rule)
 
-    def corrected(self, table: str | Path) -> DataSource:
+    def corrected(self, table: str | Path, policy: ReadPolicy | None = None) -> DataSource:
         """The same images with other labels, and without some, as a CSV file says; see `data.corrections`.
 
-        `table` is a path, or a URL that the same `storage_options` reach. It is read now: editing it later changes
-        nothing here. Raises `UnusableData` with the line that is wrong, `StoreError`, and `InvalidParameter` for a
-        dataset in memory.
+        `table` is a path, or a URL that the same `storage_options` reach. It is read now, trying again as `policy`
+        says: editing it later changes nothing here. Raises `UnusableData` with the line that is wrong, `StoreError`,
+        and `InvalidParameter` for a dataset in memory.
         """
         if isinstance(self.labeling, ByDataset):
             raise InvalidParameter("table", redact(str(table)), "corrects files; correct the labels in the dataset")
-        return replace(self, corrections=read_corrections(str(table), self.storage_options))
+        return replace(self, corrections=read_corrections(str(table), self.storage_options, policy))
 
     def __repr__(self) -> str:
         return f"DataSource.{self.labeling.kind}({self.shown!r})"
@@ -200,7 +201,8 @@ class DataSource:
         `open` raises.
         """
         policy = policy or ReadPolicy()
-        return SourceReader(policy.opener(self.url, self.open), policy.clock if is_local(self.url) else None)
+        clock = policy.clock if is_local(self.url) else None
+        return SourceReader(policy.opener(self.url, self.open), clock, self.url)
 
     def index(self, *, min_classes: int = 2, policy: ReadPolicy | None = None) -> ImageIndex:
         """List the images. To train takes two classes; test data may have fewer. A far source is tried again, as
@@ -254,10 +256,7 @@ class DataSource:
         if by == "content":
             with closing(self.reader()) as reader:
                 copies = copies_of(index, reader.read)
-        if groups is None:
-            places = part_of_rows(index, proportions, seed, copies=copies)
-        else:
-            places = part_of_groups(index, proportions, seed, joined(groups_of(index.keys, groups), copies))
+        places = part_of_images(index, proportions, seed, groups, copies)
         return [self.part(index, (places == place).nonzero()[0].tolist()) for place in range(len(proportions))]
 
     def part(self, index: ImageIndex, rows: Sequence[int]) -> DataSource:

@@ -32,10 +32,7 @@ def split_rows(labels: Array, digests: Array, ratio: float, seed: int) -> Array:
 
     Raises `InvalidParameter` for a ratio outside [0, 1) or arrays of another shape.
     """
-    if not 0 <= ratio < 1:
-        raise InvalidParameter("ratio", ratio, "must be at least 0 and below 1")
-    if labels.ndim != 1 or digests.shape != (len(labels), DIGEST_BYTES) or digests.dtype != np.uint8:
-        raise InvalidParameter("digests", digests.shape, f"must be uint8 [{len(labels)}, {DIGEST_BYTES}]")
+    check_split(labels, digests, ratio)
     chosen = np.zeros(len(labels), dtype=np.bool_)
     room = validation_counts(np.bincount(labels), ratio, seed).tolist()
     left = sum(room)
@@ -53,6 +50,14 @@ def split_rows(labels: Array, digests: Array, ratio: float, seed: int) -> Array:
             left -= len(rows)
             chosen[rows] = True
     return chosen
+
+
+def check_split(labels: Array, digests: Array, ratio: float) -> None:
+    """Raises `InvalidParameter` for a ratio outside [0, 1), or arrays of another shape than those of `split_rows`."""
+    if not 0 <= ratio < 1:
+        raise InvalidParameter("ratio", ratio, "must be at least 0 and below 1")
+    if labels.ndim != 1 or digests.shape != (len(labels), DIGEST_BYTES) or digests.dtype != np.uint8:
+        raise InvalidParameter("digests", digests.shape, f"must be uint8 [{len(labels)}, {DIGEST_BYTES}]")
 
 
 def may_be_held_out(labels: Array, digests: Array, class_counts: Array, ratio: float, seed: int) -> Array:

@@ -49,7 +49,10 @@ class Validation:
 
     @classmethod
     def split(cls, ratio: float, seed: int = 0) -> Validation:
-        """Hold out this share of the training images, of each class alike; see `data.split`."""
+        """Hold out this share of the training images, of each class alike; see `data.split`.
+
+        `ModelParameters.groups` says which of them belong together and are not divided.
+        """
         return cls(kind=ValidationKind.SPLIT, ratio=ratio, seed=seed)
 
     @classmethod

@@ -51,7 +51,8 @@ class ImageSource:
 
     def reader(self, policy: ReadPolicy) -> SourceReader:
         """Reads images by key in any number of threads: close it in the end."""
-        return SourceReader(policy.opener(self.url, self.open))
+        clock = policy.clock if is_local(self.url) else None
+        return SourceReader(policy.opener(self.url, self.open), clock, self.url)
 
 
 def image_source(data: ImagesInput, storage_options: Options | None = None) -> ImageSource:
@@ -122,7 +123,7 @@ def _manifest(location: str, options: Options | None) -> ImageSource:
     folder = manifest_folder(read_manifest(location, options, COLUMNS[:1]), base, shown, unit)
 
     def list_images(policy: ReadPolicy) -> ImageIndex:
-        rows = read_manifest(location, options, COLUMNS[:1])
+        rows = read_manifest(location, options, COLUMNS[:1], policy)
         return _index_of(folder, manifest_labels(rows, base, folder, shown, unit), options, shown, policy)
 
     about: dict[str, Json] = {"kind": "manifest", "url": shown, "folder": redact(folder)}

@@ -7,28 +7,25 @@ opening to opening.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
-
-import numpy as np
 
 from mlsession.augment.identity import installed_augmenter
 from mlsession.augment.views import ViewPlan
 from mlsession.classifier.format import encode_model
 from mlsession.classifier.model import ImageModel
 from mlsession.classifier.prediction import checked_confidence
-from mlsession.data.changes import replaced_keys
 from mlsession.data.index import ImageIndex
-from mlsession.errors import DamagedData, InvalidParameter, ModifiedTrainingData
+from mlsession.errors import InvalidParameter
 from mlsession.extractors.catalog import numerics_of
+from mlsession.inference.changes import index_to_predict, recorded_index
 from mlsession.inference.images import ImageSource
 from mlsession.inference.inputs import IMAGES_INDEX, MODEL, TASK
 from mlsession.inference.output import Output
 from mlsession.inference.report import PredictionReport
-from mlsession.inference.task import IMAGES, PHASES, ImagePrediction, Images
+from mlsession.inference.task import IMAGES, PHASES, ImagePrediction
 from mlsession.job.context import JobContext
 from mlsession.job.job import Job
 from mlsession.job.run import (
@@ -40,15 +37,15 @@ from mlsession.job.run import (
     surroundings,
 )
 from mlsession.metrics.images import TOP
+from mlsession.phases.listed import ListedImages
 from mlsession.phases.recorded import AUGMENTER, EXTRACTOR
 from mlsession.session.attempt import advance_session, retry_teller
 from mlsession.session.identity import Identity
 from mlsession.session.log.canonical import canonical_json, sha256
 from mlsession.session.log.journal import LogState
-from mlsession.session.log.layout import blob_digest
 from mlsession.session.opening import OpenOptions, attach
 from mlsession.session.parameters import SessionParameters
-from mlsession.session.phase import Json, Phase
+from mlsession.session.phase import Json
 from mlsession.session.session import TrainingSession
 from mlsession.session.watching.liveness import this_process
 from mlsession.store import Store, is_local, join_url, open_store, parent_url, redact
@@ -57,10 +54,7 @@ from mlsession.store.retrying import RetryingStore
 CACHE_NAME = ".mlsession-cache"
 """As for training: a prediction beside a training finds what that has extracted."""
 
-_CURE = (
-    "put the images back as they were, take the changes on with on_modified_data='update' (--on-modified-data update), "
-    "or predict to another output"
-)
+_GONE = "put it back, or go on without it with on_modified_data='update' (--on-modified-data update)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,9 +78,6 @@ class PredictionRequest:
         if self.on_bad_image not in ("skip", "fail"):
             raise InvalidParameter("on_bad_image", self.on_bad_image, "must be 'skip' or 'fail'")
         checked_confidence(self.min_confidence)
-        if self.session.verify_content:
-            reason = "is for training; to look at every image again, predict to another output"
-            raise InvalidParameter("verify_content", True, reason)
 
     @property
     def kept(self) -> int:
@@ -156,15 +147,22 @@ def _prepared(
     looking = TrainingSession(open_session_store, request.session, context.clock, known)
     with closing(looking) as session, ExitStack() as stack:
         reader = stack.enter_context(closing(request.images.reader(policy)))
-        recorded = _recorded_index(session, found, open_session_store)
-        index = _index_of(request, session, recorded, found, reader.read)
+        recorded = recorded_index(session, found, open_session_store)
+        index = index_to_predict(session, recorded, found, reader.read)
         attachments = {name: ref for name, ref in session.attachments.items() if name == IMAGES_INDEX}
-        if index is found:
+        if index is not recorded:
             with closing(open_session_store()) as store:
-                attachments[IMAGES_INDEX] = attach(store, found.to_bytes())
+                attachments[IMAGES_INDEX] = attach(store, index.to_bytes())
         task = ImagePrediction(
             model=request.model,
-            images=Images(keys=index.keys, read=reader.read, is_shared=reader.opens_shared),
+            images=ListedImages(
+                keys=index.keys,
+                read=reader.read,
+                is_shared=reader.opens_shared,
+                stamping=reader.stamping(index, request.session.on_modified_data != "ignore"),
+                what=IMAGES,
+                cure=_GONE,
+            ),
             kept=request.kept,
             top_k=request.top_k,
             output=request.output,
@@ -175,6 +173,7 @@ def _prepared(
             session_url=session.url,
             open_cache=_cache_opener(request),
             cache_size=request.session.cache_size,
+            verify_content=request.session.verify_content,
             images_digest=attachments[IMAGES_INDEX].sha256 if IMAGES_INDEX in attachments else "",
             fail_on_bad_image=request.on_bad_image == "fail",
             min_confidence=request.min_confidence,
@@ -210,71 +209,6 @@ def _ensured(request: PredictionRequest, found: ImageIndex, context: JobContext)
         numerics=numerics,
         settings=request.settings(),
     )
-
-
-def _recorded_index(session: TrainingSession, found: ImageIndex, open_store: Callable[[], Store]) -> ImageIndex:
-    """The images that a session recorded; stored again where that is damaged and those of today are the same.
-
-    Raises `DamagedData` where they are not.
-    """
-    try:
-        return ImageIndex.from_bytes(session.attachment(IMAGES_INDEX))
-    except DamagedData as damage:
-        again = found.to_bytes()
-        if sha256(again) != blob_digest(damage.key):
-            raise
-        with closing(open_store()) as store:
-            attach(store, again)
-        return ImageIndex.from_bytes(again)
-
-
-def _index_of(
-    request: PredictionRequest,
-    session: TrainingSession,
-    recorded: ImageIndex,
-    found: ImageIndex,
-    read: Callable[[str], bytes],
-) -> ImageIndex:
-    """The images to work on: those recorded, or `found` itself where the caller takes changes on.
-
-    Raises `ModifiedTrainingData` for changed ones otherwise.
-    """
-    choice = request.session.on_modified_data
-    if choice == "ignore":
-        return recorded
-    try:
-        _check_unchanged(session, recorded, found, read)
-    except ModifiedTrainingData:
-        if choice == "fail":
-            raise
-        return found
-    return recorded
-
-
-def _check_unchanged(
-    session: TrainingSession, recorded: ImageIndex, found: ImageIndex, read: Callable[[str], bytes]
-) -> None:
-    digests = functools.cache(lambda: _digests(session))  # Read only if a version differs.
-
-    def digest_of(row: int) -> bytes | None:
-        known = digests()
-        return known[row].tobytes() if row < len(known) else None
-
-    change = recorded.compare(found)
-    replaced = tuple(replaced_keys(change.replaced, recorded, found, read, digest_of))
-    if change.added or change.removed or replaced:
-        raise ModifiedTrainingData(change.added, change.removed, (), replaced, _CURE, IMAGES)
-
-
-def _digests(session: TrainingSession) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
-    """uint8 [images, 32]: the contents predicted so far, up to the first damaged blob; driving the session mends it."""
-    blocks = [np.empty((0, 32), dtype=np.uint8)]
-    newest, attachments = session.timeline.newest.get(Phase.INFERENCING), session.attachments
-    inputs = attachments[IMAGES_INDEX].sha256 if IMAGES_INDEX in attachments else ""
-    if newest is not None and newest.inputs == inputs:
-        with suppress(DamagedData):
-            blocks += [block["digest"] for block in session.past.rows(Phase.INFERENCING, names=("digest",))]
-    return np.concatenate(blocks)
 
 
 def _cache_opener(request: PredictionRequest) -> Callable[[], Store] | None:

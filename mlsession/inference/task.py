@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from mlsession.augment.views import ViewPlan
 from mlsession.classifier.model import ImageModel
-from mlsession.errors import InternalError, KeyMissing, ModifiedTrainingData
+from mlsession.errors import InternalError
 from mlsession.events import Event
 from mlsession.inference.inputs import TASK
 from mlsession.inference.output import Output, write_table
@@ -17,6 +17,7 @@ from mlsession.inference.report import PredictionReport
 from mlsession.inference.table import BLOCK, Block, blocks_of, without_unsure
 from mlsession.phases.featurize import Featurizer
 from mlsession.phases.inferred import Inferred
+from mlsession.phases.listed import ListedImages
 from mlsession.phases.recorded import RecordedExtractor
 from mlsession.session.parameters import CACHE_BYTES
 from mlsession.session.phase import Json, Past, Phase, PhaseRunner, PhaseState
@@ -27,32 +28,12 @@ IMAGES = "images"
 """What is predicted, in messages."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Images:
-    """The images of a session, by row."""
-
-    keys: Sequence[str]
-    read: Callable[[str], bytes]
-    """The bytes of a key; called from several threads."""
-    is_shared: Callable[[], bool] | None = None
-    """Whether many reads at once cost no more than few, see `worked_batches`; None: they do."""
-
-    def bytes_of(self, row: int) -> bytes:
-        """The bytes of an image. Raises `ModifiedTrainingData` for one that is gone since it was listed."""
-        key = self.keys[row]
-        try:
-            return self.read(key)
-        except KeyMissing as error:
-            cure = "put it back, or go on without it with on_modified_data='update' (--on-modified-data update)"
-            raise ModifiedTrainingData((), (key,), (), (), cure, IMAGES) from error
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ImagePrediction:
     """The task of one session."""
 
     model: ImageModel
-    images: Images
+    images: ListedImages
     kept: int
     """Labels that are kept of each image, at most."""
     top_k: int
@@ -70,6 +51,8 @@ class ImagePrediction:
     """A handle on the feature cache, if there is one."""
     cache_size: int = CACHE_BYTES
     """Bytes that it may have."""
+    verify_content: bool = False
+    """Whether every image is read, whatever is known of its file."""
     images_digest: str = ""
     """Names the images, "" for those that the session was made with: others make inferencing start over."""
     fail_on_bad_image: bool = False
@@ -98,8 +81,7 @@ class ImagePrediction:
         if phase != Phase.INFERENCING:
             raise InternalError(f"image prediction has no phase {phase}")
         return Inferencing(
-            self.images.keys,
-            self.images.bytes_of,
+            self.images,
             self.model.head,
             self.kept,
             self._featurizer(),
@@ -139,5 +121,5 @@ class ImagePrediction:
     def _featurizer(self) -> Featurizer:
         extractor = RecordedExtractor(spec=self.model.feature_extractor, numerics=self.numerics, emit=self.emit)
         extractor.check_augmenter(self.views)
-        cache = extractor.cache(self.open_cache, self.cache_size)
+        cache = extractor.cache(self.open_cache, self.cache_size, trusts_stamps=not self.verify_content)
         return extractor.featurizer(cache, views=self.views, is_shared=self.images.is_shared)

@@ -16,7 +16,7 @@ from mlsession.events import Event, JobEnded, JobFinished
 from mlsession.job.attach import FollowOptions, following
 from mlsession.job.callbacks import Callback, CallbackThread
 from mlsession.job.context import JobContext as JobContext
-from mlsession.job.notebook import job_html, show_live
+from mlsession.job.notebook import job_html, job_words, show_live
 from mlsession.job.stream import EventReader, EventStream
 from mlsession.job.view import JobView, Progress, view_after
 from mlsession.session.checkpoint import Checkpoint
@@ -162,6 +162,9 @@ class Job(Generic[T]):
     def add_done_callback(self, callback: Callable[[Job[T]], None]) -> None:
         """Calls `callback(job)` once the job has ended, or at once if it has."""
         self._future.add_done_callback(lambda _: callback(self))
+
+    def __repr__(self) -> str:
+        return f"<Job: {job_words(self)}>"
 
     def _repr_html_(self) -> str:
         return job_html(self)

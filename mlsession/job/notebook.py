@@ -50,6 +50,13 @@ def job_html(job: ShownJob) -> str:
     return card(f"Job: {_state(job)}", job.phase, blocks)
 
 
+def job_words(job: ShownJob) -> str:
+    """The same in one line, for where there is no page."""
+    progress = job.progress
+    count = f", {_count(progress)}" if progress is not None else ""
+    return f"{job.phase}{count}, {_state(job)}"
+
+
 def show_live(job: ShownJob) -> None:
     """Displays a job in the notebook's cell and follows it there, in a thread of its own, until it ends."""
     from IPython.display import HTML, display
@@ -81,8 +88,12 @@ def _state(job: ShownJob) -> str:
 
 
 def _progress_html(progress: Progress) -> str:
-    total = progress.total_item_count or progress.total
-    count = progress.item_count if progress.total_item_count else progress.iteration
-    words = [f"{count:,} of {total:,}" if total else f"{count:,}", f"{progress.elapsed:.1f} s"]
+    words = [_count(progress), f"{progress.elapsed:.1f} s"]
     metrics = {name.replace("_", " "): shown(float(value)) for name, value in progress.metrics.items()}
     return bar(progress.fraction_completed, " · ".join(words)) + facts(metrics)
+
+
+def _count(progress: Progress) -> str:
+    total = progress.total_item_count or progress.total
+    count = progress.item_count if progress.total_item_count else progress.iteration
+    return f"{count:,} of {total:,}" if total else f"{count:,}"

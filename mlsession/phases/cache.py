@@ -63,19 +63,22 @@ class FeatureCache:
         limit: int = CACHE_BYTES,
         pack_rows: int = PACK_ROWS,
         trusts_stamps: bool = True,
+        on_full: Callable[[], None] = lambda: None,
     ) -> None:
         """`about` says what the folder is of (`folder_about`), for people.
 
         All packs of the cache, of other extractors, too, have at most `limit` bytes when this run ends: those used
-        longest ago go, never those that it has used itself; where these alone are too large, it adds no more. With
-        `trusts_stamps` off, what files are known to hold is not believed.
+        longest ago go, never those that it has used itself; where these alone are too large, it adds no more, and
+        `on_full` is called once. With `trusts_stamps` off, what files are known to hold is not believed.
         """
         self._trial = Trial(on_failure)
         self._handle = Handle(open_store)
         self._reader = PackReader(self._handle, folder, self._trial)
         self.memory = Memory(self._handle, self._trial, is_trusted=trusts_stamps)
         """What files are known to hold."""
-        self._writer = PackWriter(self._handle, folder, about, limit, pack_rows, self._reader, self.memory, self._trial)
+        self._writer = PackWriter(
+            self._handle, folder, about, limit, pack_rows, self._reader, self.memory, self._trial, on_full
+        )
         self._pack_rows = pack_rows
         self._lock = threading.Lock()
         self._new: dict[bytes, Halves] = {}

@@ -144,7 +144,8 @@ class Choosing:
         if not left:
             return
         with closing(self._candidates[course.place].features()) as features:
-            for pictures in features.batches(left, self._sample.key_of, self._sample.bytes_of):
+            sample = self._sample
+            for pictures in features.batches(left, sample.key_of, sample.bytes_of, stamps=sample.stamps):
                 adds, done = _rows_of(pictures, course.place), course.images + len(pictures)
                 if course.place:
                     self._check_same(adds, course.images)

@@ -4,76 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from mlsession.errors import KeyMissing, ModifiedTrainingData
-from mlsession.store.stamps import NO_STAMP
-
-T = TypeVar("T")
-_CURE = "put it back, or start a new session folder"
-
-
-class Stamping(Protocol):
-    """What knows the images of a source by stamps (see `mlsession.store.stamps`), by key."""
-
-    def stamps(self, keys: Sequence[str]) -> list[bytes]:
-        """What the files of images are known by now; empty where nothing is known."""
-        ...
-
-    def read_stamped(self, key: str) -> tuple[bytes, bytes]:
-        """The bytes of an image, and the stamp that stands for them; empty for none."""
-        ...
-
-
-class StampedRows(Protocol):
-    """The same by row."""
-
-    def stamps_of(self, rows: range) -> list[bytes]: ...
-
-    def stamped(self, row: int) -> tuple[bytes, bytes]: ...
+from mlsession.phases.listed import ListedImages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class Part(ListedImages):
     """One source's share of a corpus."""
 
-    keys: Sequence[str]
     labels: npt.NDArray[np.int64]
     """[n]: index into the corpus's classes."""
-    read: Callable[[str], bytes]
-    """The bytes of a key; called from several threads."""
-    is_shared: Callable[[], bool] | None = None
-    """Whether many reads at once cost no more than few, see `worked_batches`; None: they do."""
-
-    stamping: Stamping | None = None
-    """None where images are known by their bytes alone."""
-
-    def bytes_of(self, row: int) -> bytes:
-        """The bytes of an image; `row` counts within this part.
-
-        Raises `ModifiedTrainingData` for one that the index has and the source has not any more.
-        """
-        return self._read(row, self.read)
-
-    def stamps_of(self, rows: range) -> list[bytes]:
-        """What the files of images, one after the other, are known by now; empty where nothing is known."""
-        if self.stamping is None or not rows:
-            return [NO_STAMP] * len(rows)
-        return self.stamping.stamps(list(self.keys[rows.start : rows.stop]))
-
-    def stamped(self, row: int) -> tuple[bytes, bytes]:
-        """The bytes of an image, and the stamp that stands for them, empty for none. Raises as `bytes_of` does."""
-        return (self.bytes_of(row), NO_STAMP) if self.stamping is None else self._read(row, self.stamping.read_stamped)
-
-    def _read(self, row: int, read: Callable[[str], T]) -> T:
-        key = self.keys[row]
-        try:
-            return read(key)
-        except KeyMissing as error:
-            raise ModifiedTrainingData(added=(), removed=(key,), relabeled=(), replaced=(), cure=_CURE) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,11 +59,10 @@ class Corpus:
         part, inner = self._locate(row)
         return part.bytes_of(inner)
 
-    def stamps_of(self, rows: range) -> list[bytes]:
-        """As of their parts."""
+    def stamps_of(self, rows: Sequence[int]) -> list[bytes]:
+        """As of their parts; `rows` ascend."""
         first = len(self.training.keys)
-        own = range(min(rows.start, first), min(rows.stop, first))
-        rest = range(max(rows.start, first) - first, max(rows.stop, first) - first)
+        own, rest = [row for row in rows if row < first], [row - first for row in rows if row >= first]
         return self.training.stamps_of(own) + (self.validation.stamps_of(rest) if self.validation else [])
 
     def stamped(self, row: int) -> tuple[bytes, bytes]:

@@ -35,8 +35,9 @@ from mlsession.session.phase import Array, Arrays, Json, Notice, Past, PhaseStat
 ROWS = 32
 """The most rows of a step with augmentation, unless one image has more: with `BATCH` images, steps of seconds."""
 
-Split = Callable[[npt.NDArray[np.int64], npt.NDArray[np.uint8]], npt.NDArray[np.bool_]]
-"""(labels int64 [n], digests uint8 [n, 32]) of readable training images -> bool [n], True for validation."""
+Split = Callable[[npt.NDArray[np.int64], npt.NDArray[np.uint8], npt.NDArray[np.int64]], npt.NDArray[np.bool_]]
+"""(labels int64 [n], digests uint8 [n, 32], rows int64 [n]) of readable training images -> bool [n], True for
+validation."""
 
 
 @dataclass(slots=True)
@@ -165,7 +166,7 @@ class Extracting:
         labels = self._corpus.labels
         validation = self._corpus.from_validation_source & readable
         if self._corpus.validation is None:
-            validation[readable] = self._split(labels[readable], digests[readable])
+            validation[readable] = self._split(labels[readable], digests[readable], np.flatnonzero(readable))
         self._check_classes(labels[readable & ~validation])
         return {
             "validation": validation.astype(np.uint8),

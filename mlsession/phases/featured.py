@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlsession.extractors.halves import Halves
+from mlsession.store.stamps import NO_STAMP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -25,6 +26,8 @@ class Picture:
     """Why it cannot be used; follows from its bytes, and from the network, alone."""
     made: tuple[int, ...] = ()
     """The views whose features were computed; those of the others were at hand."""
+    stamp: bytes = NO_STAMP
+    """What its file was known by when these bytes were read; empty where it was not read, or is not known by one."""
 
     @property
     def is_readable(self) -> bool:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from mlsession.data.digests import content_numbers
+from mlsession.data.together import ties_of
 from mlsession.errors import InternalError, StoreFull
 from mlsession.session.log.blobs import as_written
 from mlsession.session.log.members import as_count
@@ -48,6 +50,18 @@ class FeatureTable:
     """[N]: readable rows to train on, augmented ones among them."""
     validation: npt.NDArray[np.bool_]
     """[N]: readable rows held out: originals only. Other views of those images are neither this nor `training`."""
+    groups: npt.NDArray[np.int64] | None = None
+    """[training images]: the same number for those that belong together; None where only copies do."""
+
+    @property
+    def contents(self) -> npt.NDArray[np.int64]:
+        """[images]: a number that copies have in common, and training images that belong together."""
+        numbers = content_numbers(self.digests)
+        if self.groups is not None:
+            # Of those that were read alone: the others have no contents.
+            images = self.image[self.training & self.original]
+            numbers[images] = numbers[images][ties_of(self.groups[images], self.digests[images])]
+        return numbers
 
     @property
     def view(self) -> npt.NDArray[np.int64]:

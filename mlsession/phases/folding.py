@@ -9,7 +9,6 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from mlsession.data.digests import DigestMap, content_numbers
 from mlsession.data.folds import FOLDS, fold_of, judged_classes
 from mlsession.data.sample import stratified_sample
 from mlsession.heads.moments import measure
@@ -21,8 +20,10 @@ from mlsession.session.phase import Arrays
 
 LEAST_JUDGED = 20
 """With fewer images to judge on nothing is chosen."""
-ENOUGH_JUDGED = 5_000
-"""Folds are judged until so many images are: which of two penalties is better is sure by then."""
+ENOUGH_JUDGED = 2_000
+"""Folds are judged until so many images are: what the choice loses for want of more is within its noise by then."""
+MOST_VALIDATION = 5_000
+"""Of images held out for validation so many are judged, at most: one fit judges them all."""
 MOST_ROWS = 20_000
 MOST_BYTES = 256 * 2**20
 """Of features in float32: chosen is on at most so many training rows, all views counted."""
@@ -39,6 +40,7 @@ class Folding:
     """ "cross-validation": training images are judged, in folds. "validation": those held out for validation are."""
     seed: int
     most_rows: int = MOST_ROWS
+    enough: int = ENOUGH_JUDGED
 
     def of_images(self, table: FeatureTable) -> npt.NDArray[np.int64] | None:
         """int64 [images]: the fold of each image, `NEVER` or `UNUSED`; None where too few of them are judged."""
@@ -46,9 +48,10 @@ class Folding:
         folds = np.full(len(table.digests), UNUSED, dtype=np.int64)
         if self.tune == "validation":
             folds[images] = NEVER
-            folds[_evenly(table.image[table.validation], ENOUGH_JUDGED)] = 0
+            folds[_evenly(table.image[table.validation], MOST_VALIDATION)] = 0
         else:
-            folds[images] = self._folds(table.labels[table.original][images], table.digests[images])
+            labels, groups = table.labels[table.original][images], table.contents[images]
+            folds[images] = self._folds(labels, table.digests[images], groups)
         is_judged = (folds != NEVER) & (folds != UNUSED)
         return folds if is_judged.sum() >= LEAST_JUDGED else None
 
@@ -60,7 +63,7 @@ class Folding:
         used = ((of_rows != UNUSED) & table.training) | ((of_rows == 0) & table.validation)
         places = np.flatnonzero(used)
         places = places[folded_order(of_rows[places], table.original[places])]
-        contents = content_numbers(table.digests)[table.image[places]]
+        contents = table.contents[table.image[places]]
         return folded_rows(partial(_blocks, table, places), of_rows[places], table.original[places], contents, moments)
 
     def _sampled(self, table: FeatureTable) -> npt.NDArray[np.int64]:
@@ -71,14 +74,15 @@ class Folding:
         salt = key_digest(self.seed, "selection sample")
         return images[stratified_sample(labels, table.digests[images], most / table.training.sum(), salt)]
 
-    def _folds(self, labels: npt.NDArray[np.int64], digests: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-        """int64 [n]: the fold of each of n images, from 0, or `NEVER`."""
-        _, groups = DigestMap(digests).look_up(digests)
+    def _folds(
+        self, labels: npt.NDArray[np.int64], digests: npt.NDArray[np.uint8], groups: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.int64]:
+        """int64 [n]: the fold of each of n images, from 0, or `NEVER`; `groups`: see `FeatureTable.contents`."""
         folds = fold_of(labels, groups, digests, key_digest(self.seed, "selection fold"))
         alone = ~np.array(judged_classes(labels, folds, len(self.classes)))
         # A class that lies in one fold alone stays in all fits, with all copies: none would know it otherwise.
         folds[np.isin(groups, groups[alone[labels]])] = NEVER
-        folds[folds >= -(-ENOUGH_JUDGED * FOLDS // len(labels))] = NEVER
+        folds[folds >= -(-self.enough * FOLDS // len(labels))] = NEVER
         present = np.unique(folds[folds != NEVER])
         return np.where(folds == NEVER, NEVER, np.searchsorted(present, folds))
 

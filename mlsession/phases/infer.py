@@ -13,7 +13,7 @@ is said of an image must not depend on its neighbours. Those of its views are on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -23,6 +23,7 @@ from mlsession.metrics.ranks import best_classes
 from mlsession.phases.featured import Picture
 from mlsession.phases.featurize import Featurizer
 from mlsession.phases.inferred import Inferred
+from mlsession.phases.listed import ListedImages
 from mlsession.phases.pictures import BATCH
 from mlsession.session.phase import Array, Notice, PhaseState, Step
 
@@ -65,19 +66,18 @@ class Inferencing:
 
     def __init__(
         self,
-        keys: Sequence[str],
-        bytes_of: Callable[[int], bytes],
+        images: ListedImages,
         head: Head,
         top: int,
         featurizer: Featurizer,
         fail_on_bad_image: bool = False,
     ) -> None:
-        """`bytes_of(row)` gives an image, in any thread; `top` classes are kept of each, T = min(top, K).
+        """`top` classes are kept of each image, T = min(top, K).
 
         What is said of an image is averaged over the views of the `featurizer`.
         """
-        self._keys = keys
-        self._bytes_of = bytes_of
+        self._images = images
+        self._keys = images.keys
         self._head = head
         self._top = top
         self._featurizer = featurizer
@@ -91,7 +91,8 @@ class Inferencing:
         count = len(self._keys)
         try:
             rows = range(restored.num_images, count)
-            for pictures in self._featurizer.batches(rows, self._keys.__getitem__, self._bytes_of, augmented=True):
+            images, key_of = self._images, self._keys.__getitem__
+            for pictures in self._featurizer.batches(rows, key_of, images.bytes_of, augmented=True, stamps=images):
                 adds = self._predict(pictures, done)
                 if self._fail_on_bad_image:
                     done.so_far.check_all_readable(self._keys)

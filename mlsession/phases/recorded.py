@@ -86,7 +86,12 @@ class RecordedExtractor:
         def failed(reason: str) -> None:
             self.emit(CacheFailed(reason=reason))
 
-        return FeatureCache(open_cache, folder_of(about), failed, about=about, limit=limit, trusts_stamps=trusts_stamps)
+        def full() -> None:
+            failed(f"what this run uses is more than its {limit:,} bytes; allow more with cache_size (--cache-size)")
+
+        return FeatureCache(
+            open_cache, folder_of(about), failed, about=about, limit=limit, trusts_stamps=trusts_stamps, on_full=full
+        )
 
     def featurizer(
         self,

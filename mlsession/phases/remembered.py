@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mlsession.cache.remembering import Memory
-from mlsession.phases.corpus import StampedRows
 from mlsession.phases.featured import Picture
+from mlsession.phases.listed import StampedRows
+from mlsession.store.stamps import NO_STAMP
 
 
 class Remembered:
-    """The rows of a source before a memory. `read` is for any thread; the rest belongs to one."""
+    """The rows of a source before a memory. `read` and `taken` are for any thread; the rest belongs to one."""
 
     def __init__(self, memory: Memory, stamps: StampedRows) -> None:
         self._memory = memory
         self._stamps = stamps
         self._taken: dict[int, bytes] = {}
-        """By row, the stamps of what was read and is not kept yet."""
+        """By row, the stamps of what was read and is not worked on yet."""
 
-    def digests(self, rows: range) -> list[bytes] | None:
+    def digests(self, rows: Sequence[int]) -> list[bytes] | None:
         """The SHA-256 of the bytes that reading these rows would give; None unless all are known."""
         if self._memory.is_empty:
             return None
@@ -32,14 +33,13 @@ class Remembered:
             self._taken[row] = stamp
         return data
 
-    def forget(self, pictures: Sequence[Picture]) -> None:
-        """Leaves them to be read again by the next session: what another process keeps it does not tell of files."""
-        for picture in pictures:
-            self._taken.pop(picture.row, None)
+    def taken(self, row: int) -> bytes:
+        """The stamp that stands for what was read last of a row: once, empty for none."""
+        return self._taken.pop(row, NO_STAMP)
 
-    def keep(self, pictures: Sequence[Picture]) -> None:
-        """Remembers those that can be read: nobody goes by the content of the others."""
-        for picture in pictures:
-            stamp = self._taken.pop(picture.row, None)
-            if stamp is not None and picture.is_readable:
-                self._memory.note(stamp, picture.digest)
+
+def remember(memory: Memory, pictures: Sequence[Picture]) -> None:
+    """Notes what the files of pictures hold that can be read: nobody goes by the content of the others."""
+    for picture in pictures:
+        if picture.stamp and picture.is_readable:
+            memory.note(picture.stamp, picture.digest)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from mlsession.phases.chosen_extractor import CHOSEN, ExtractorChoice
 from mlsession.phases.donation import DonatedRows, collect_rows
+from mlsession.phases.listed import StampedRows
 from mlsession.session.log.blobs import as_written
 from mlsession.session.log.members import as_object
 from mlsession.session.phase import Arrays, Past, Phase
@@ -29,6 +30,8 @@ class Sample:
     usable: Usable
     digest: str
     """Names the images: a state of others is not gone on from."""
+    stamps: StampedRows | None = None
+    """What they are known by without reading them."""
 
 
 def sampled_rows(past: Past) -> DonatedRows:

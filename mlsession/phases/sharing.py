@@ -5,7 +5,7 @@
 
 The batches, their order and with them all that is saved are those of one process, so that the number of processes may
 change from one attempt to the next. A batch of 16 images takes some 40 KB on its way. Only rank 0 writes: to the
-session, and to the feature cache; the others look into that.
+session, and to the feature cache, also what the others' files are known by; the others look into that.
 
 A follower that fails hands over what went wrong in place of its next batch, and rank 0 raises it there.
 """
@@ -25,9 +25,9 @@ from mlsession.devices.failures import failure_from_json, failure_to_json
 from mlsession.devices.messages import decode_message, encode_message
 from mlsession.errors import InternalError, WorkerLost
 from mlsession.events import Event
-from mlsession.phases.corpus import StampedRows
 from mlsession.phases.featured import Picture
 from mlsession.phases.featurize import Featurizer
+from mlsession.phases.listed import StampedRows
 from mlsession.phases.pictures import BATCH, Share
 from mlsession.session.log.members import as_count, as_list, as_object, as_text
 from mlsession.session.phase import Json
@@ -183,6 +183,7 @@ def encode_pictures(pictures: Sequence[Picture]) -> tuple[dict[str, Json], bytes
         "digests": [picture.digest.hex() for picture in pictures],
         "reasons": [picture.reason for picture in pictures],
         "made": [list(picture.made) for picture in pictures],
+        "stamps": [picture.stamp.hex() for picture in pictures],
         "shape": list(features.shape),
     }
     return head, features.tobytes()
@@ -193,7 +194,7 @@ def decode_pictures(head: dict[str, Json], body: bytes) -> tuple[Picture, ...]:
     try:
         shape = tuple(as_count(size) for size in as_list(head["shape"]))
         features = np.frombuffer(body, dtype="<f2").reshape(shape).astype(np.float16)
-        rows, digests, reasons, made = (as_list(head[name]) for name in ("rows", "digests", "reasons", "made"))
+        told = [as_list(head[name]) for name in ("rows", "digests", "reasons", "made", "stamps")]
         return tuple(
             Picture(
                 row=as_count(row),
@@ -201,8 +202,9 @@ def decode_pictures(head: dict[str, Json], body: bytes) -> tuple[Picture, ...]:
                 features=each,
                 reason=as_text(reason),
                 made=tuple(as_count(view) for view in as_list(views)),
+                stamp=bytes.fromhex(as_text(stamp)),
             )
-            for row, digest, each, reason, views in zip(rows, digests, features, reasons, made, strict=True)
+            for each, row, digest, reason, views, stamp in zip(features, *told, strict=True)
         )
     except (KeyError, ValueError, TypeError) as error:
         raise InternalError(f"a rank handed over what is no batch of images ({error})") from error

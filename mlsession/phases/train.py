@@ -13,7 +13,6 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from mlsession.data.digests import content_numbers
 from mlsession.heads.blocks import Block, worked_blocks
 from mlsession.heads.chosen import Chosen
 from mlsession.heads.fitting import begin_fit, restore_fit
@@ -46,7 +45,7 @@ class TableRows:
 
     @property
     def contents(self) -> npt.NDArray[np.int64]:
-        return content_numbers(self._table.digests)[self._table.image[self._rows]]
+        return self._table.contents[self._table.image[self._rows]]
 
     @property
     def originals(self) -> npt.NDArray[np.bool_]:

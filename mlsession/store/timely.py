@@ -105,8 +105,8 @@ class Turns:
 
 
 class TimelyStore:
-    """A store that is opened when it is first needed, and again after it got stuck. Opening it, `get`, `describe` and
-    `list_part` come to an end.
+    """A store that is opened when it is first needed, and again after it got stuck. Opening it, `get`, `get_range`,
+    `describe` and `list_part` come to an end.
 
     Where `shares_reads` says so, any number of threads may call `get`.
     """
@@ -144,7 +144,12 @@ class TimelyStore:
         return data
 
     def get_range(self, key: str, start: int, stop: int) -> bytes:
-        return self._opened().get_range(key, start, stop)
+        """As `Store.get_range`; raises as `get` does, and never waits for others."""
+        store = self._opened()
+        try:
+            return self._answered(store, lambda: store.get_range(key, start, stop))
+        except _TooLong as error:
+            raise StoreUnavailable(f"{self._url}: {error} ({key})", key) from None
 
     def describe(self, key: str) -> Entry:
         """See `mlsession.store.bulk`; raises as `get` does."""

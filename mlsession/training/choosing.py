@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -20,14 +20,16 @@ from mlsession.extractors.automatic import AutomaticExtractor
 from mlsession.extractors.embedded.extractor import EmbeddedExtractor
 from mlsession.phases.chosen_extractor import USED, extractor_chosen
 from mlsession.phases.corpus import Corpus
+from mlsession.phases.listed import SomeImages
 from mlsession.phases.sampled import Sample
 from mlsession.randomness import key_digest
 from mlsession.session.log.blobs import as_written
 from mlsession.session.log.records import BlobRef
 from mlsession.session.log.timeline import Timeline
 from mlsession.session.phase import Past, Phase, PhaseState
+from mlsession.training.algorithms import TransferLearning
 from mlsession.training.images.inputs import images_digest
-from mlsession.training.parameters import ModelParameters, TransferLearning
+from mlsession.training.parameters import ModelParameters
 
 if TYPE_CHECKING:
     from mlsession.phases.extract import Split
@@ -68,11 +70,22 @@ def chosen_on(past: Past, *, was_open: bool) -> DigestMap:
         return DigestMap(past.state(Phase.CHOOSING).arrays[USED])
 
 
-def split_rule(validation: Validation, sides: DigestMap, used: DigestMap) -> Split:
-    """What is held out of training images, of which `sides` has those that are on a side already; never of `used`."""
+def split_rule(
+    validation: Validation,
+    sides: DigestMap,
+    used: DigestMap,
+    groups: Callable[[], npt.NDArray[np.int64]] | None = None,
+) -> Split:
+    """What is held out of training images, of which `sides` has those that are on a side already; never of `used`.
 
-    def split(labels: npt.NDArray[np.int64], digests: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-        held_out = split_with_past(labels, digests, validation.ratio_for(len(labels)), validation.seed, sides)
+    `groups`: see `ModelParameters.ties`.
+    """
+
+    def split(
+        labels: npt.NDArray[np.int64], digests: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.bool_]:
+        ratio, ties = validation.ratio_for(len(labels)), None if groups is None else groups()[rows]
+        held_out = split_with_past(labels, digests, ratio, validation.seed, sides, ties)
         return held_out & ~used.look_up(digests)[0]
 
     return split
@@ -122,10 +135,12 @@ def sample_of(corpus: Corpus, parameters: ModelParameters, automatic: AutomaticE
         return ~held_out
 
     named = "\n".join(f"{label} {part.keys[row]}" for row, label in zip(rows.tolist(), labels.tolist(), strict=True))
+    images = SomeImages(images=part, rows=rows.tolist())
     return Sample(
         labels=labels,
-        key_of=lambda row: part.keys[rows[row]],
-        bytes_of=lambda row: part.bytes_of(int(rows[row])),
+        key_of=images.key,
+        bytes_of=images.bytes_of,
         usable=usable,
         digest=hashlib.sha256(named.encode()).hexdigest(),
+        stamps=images,
     )

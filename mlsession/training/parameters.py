@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, cast
 
@@ -15,11 +15,12 @@ from mlsession.augment.automatic import (
     options_of,
 )
 from mlsession.augment.views import ViewPlan
+from mlsession.data.groups import check_expression, groups_of
 from mlsession.data.validation import Validation, ValidationKind
 from mlsession.devices.accelerators import AcceleratorChoice
-from mlsession.errors import InternalError, InvalidParameter
-from mlsession.extractors.automatic import AUTO, AutomaticExtractor, stored_extractor
-from mlsession.extractors.catalog import FeatureExtractorSpec, recorded_place, scene_print
+from mlsession.errors import InvalidParameter
+from mlsession.extractors.automatic import AutomaticExtractor, stored_extractor
+from mlsession.extractors.catalog import recorded_place
 from mlsession.extractors.running.runtime import (
     MIXED,
     BackendChoice,
@@ -29,16 +30,11 @@ from mlsession.extractors.running.runtime import (
     plain_precision,
 )
 from mlsession.finetuning.options import FineTune
-from mlsession.heads.options import (
-    AutomaticClassifier,
-    ClassifierOptions,
-    LogisticRegressor,
-    MultilayerPerceptron,
-    classifier_from_json,
-)
+from mlsession.heads.options import AutomaticClassifier, LogisticRegressor, classifier_from_json
 from mlsession.session.log.blobs import as_written
 from mlsession.session.log.members import as_integer, as_text
-from mlsession.session.phase import Json
+from mlsession.session.phase import Array, Json
+from mlsession.training.algorithms import Algorithm, TransferLearning, algorithm_of
 
 Tune: TypeAlias = Literal["cross-validation", "validation", "off"]
 TUNES: tuple[Tune, ...] = ("cross-validation", "validation", "off")
@@ -53,46 +49,6 @@ def recorded_views(stored: Mapping[str, Json]) -> ViewPlan:
     with as_written("the session's parameters"):
         choice = augmentation_from_json(stored.get("augmentation", []))
         return ViewPlan(options=options_of(choice), seed=as_integer(stored["seed"]))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransferLearning:
-    """A frozen extractor and a small classifier trained on its features."""
-
-    feature_extractor: FeatureExtractorSpec | AutomaticExtractor | Literal["auto"] = field(default_factory=scene_print)
-    """An extractor, or `AutomaticExtractor` to have one chosen by how good heads on its features are: "auto"."""
-    classifier: ClassifierOptions | Literal["auto"] = field(default_factory=LogisticRegressor)
-    """`LogisticRegressor`, `MultilayerPerceptron`, or `AutomaticClassifier` to have one of them chosen: "auto"."""
-
-    def __post_init__(self) -> None:
-        given: object = self.classifier
-        if given == "auto":
-            object.__setattr__(self, "classifier", AutomaticClassifier())
-        elif not isinstance(given, LogisticRegressor | MultilayerPerceptron | AutomaticClassifier):
-            reason = 'must be "auto", or a LogisticRegressor, MultilayerPerceptron or AutomaticClassifier'
-            raise InvalidParameter("classifier", given, reason)
-        if self.feature_extractor == AUTO:
-            object.__setattr__(self, "feature_extractor", AutomaticExtractor())
-
-    @property
-    def automatic(self) -> AutomaticExtractor | None:
-        """What the extractor is to be chosen out of; None where it is given."""
-        return self.feature_extractor if isinstance(self.feature_extractor, AutomaticExtractor) else None
-
-    @property
-    def extractor(self) -> FeatureExtractorSpec:
-        """The extractor that is given. Raises `InternalError` where it is to be chosen; see `training.choosing`."""
-        if isinstance(self.feature_extractor, AutomaticExtractor):
-            raise InternalError("the extractor is to be chosen, and nobody asked which one was")
-        return cast(FeatureExtractorSpec, self.feature_extractor)  # "auto" has become another value above.
-
-    @property
-    def head(self) -> ClassifierOptions:
-        """The classifier's options."""
-        return cast(ClassifierOptions, self.classifier)  # "auto" has become one of them above.
-
-
-Algorithm: TypeAlias = TransferLearning | FineTune
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +93,12 @@ class ModelParameters:
     """
     decoder: DecoderChoice = "auto"
     """What decodes plain JPEGs to extract features of them; see `extractors.trying`. Likewise."""
+    groups: str | None = None
+    """Which training images belong together, such as those of one patient, one video or one burst: a regular expression
+    with one group in parentheses, looked for in the key of each (its path below the source's folder), as in
+    "(patient[0-9]+)_". Images for which it gives the same are never divided: not by `Validation.automatic` or `split`,
+    and not among the folds that something is chosen on. One that does not match a key is refused.
+    """
 
     def __post_init__(self) -> None:
         if isinstance(self.max_iterations, bool) or not isinstance(self.max_iterations, int) or self.max_iterations < 1:
@@ -165,6 +127,11 @@ class ModelParameters:
             raise InvalidParameter("allow_truncated", self.allow_truncated, "must be True or False")
         check_choices(self.backend, self.precision, self.accelerator, self.decoder)
         object.__setattr__(self, "precision", plain_precision(self.precision))
+        if self.groups is not None:
+            check_expression(self.groups)
+        if self.groups is not None and self.algorithm.automatic is not None:
+            reason = "an extractor is chosen on some of the images, whole groups or not; name an extractor"
+            raise InvalidParameter("groups", self.groups, reason)
         needs_validation = isinstance(self.algorithm, FineTune) and self.algorithm.keep != "always"
         if needs_validation and self.validation.kind is ValidationKind.NONE:
             reason = "fine-tuning is kept only if validation images say it is better; give some, or keep='always'"
@@ -177,6 +144,14 @@ class ModelParameters:
     def views(self) -> ViewPlan:
         """The views of each training image that are made; where they are to be chosen, those of all candidates."""
         return ViewPlan(options=options_of(augmentation_of(self.augmentation)), seed=self.seed)
+
+    def ties(self, keys: Sequence[str]) -> Callable[[], Array] | None:
+        """Finds which of the training images belong together, int64 [n]: the same number for these; None for none.
+
+        It raises `InvalidParameter` with the key that `groups` does not match.
+        """
+        groups = self.groups
+        return None if groups is None else lambda: groups_of(keys, groups)
 
     @property
     def chooses_views(self) -> bool:
@@ -217,6 +192,7 @@ class ModelParameters:
             **({} if self.backend == "auto" else {"backend": self.backend}),
             **({} if self.accelerator == "auto" else {"accelerator": self.accelerator}),
             **({} if self.decoder == "auto" else {"decoder": self.decoder}),
+            **({} if self.groups is None else {"groups": self.groups}),
         }
 
     def _extractor_json(self) -> dict[str, Json]:
@@ -268,7 +244,7 @@ class ModelParameters:
             max_iterations=iterations if isinstance(iterations, int) else DEFAULT_ITERATIONS,
             seed=seed,
             augmentation=augmentation_from_json(stored.get("augmentation", [])),
-            algorithm=_algorithm(
+            algorithm=algorithm_of(
                 stored_extractor(algorithm["feature_extractor"], weights, storage_options),
                 classifier_from_json(algorithm["classifier"]),
                 algorithm.get("finetune"),
@@ -280,15 +256,5 @@ class ModelParameters:
             backend=cast(BackendChoice, stored.get("backend", "auto")),
             accelerator=cast(AcceleratorChoice, stored.get("accelerator", "auto")),
             decoder=cast(DecoderChoice, stored.get("decoder", "auto")),
+            groups=cast(str | None, stored.get("groups")),
         )
-
-
-def _algorithm(
-    extractor: FeatureExtractorSpec | AutomaticExtractor,
-    classifier: ClassifierOptions,
-    finetune: Mapping[str, Json] | None,
-) -> Algorithm:
-    """As stored; `finetune` is what is tuned besides the head, if that is."""
-    if finetune is None or isinstance(extractor, AutomaticExtractor):
-        return TransferLearning(feature_extractor=extractor, classifier=classifier)
-    return FineTune.from_tuning_json(finetune, extractor, classifier)

@@ -5,11 +5,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
 
 from mlsession.data.index import ImageIndex
-from mlsession.data.reader import SourceReader
-from mlsession.data.source import DataSource
 from mlsession.errors import ModifiedTrainingData
 from mlsession.job.context import JobContext
 from mlsession.job.run import ensure_session
@@ -23,7 +20,7 @@ from mlsession.session.phase import Phase
 from mlsession.session.session import TrainingSession
 from mlsession.session.watching.liveness import this_process
 from mlsession.store import Store
-from mlsession.store.retrying import Heed, RetryingStore
+from mlsession.store.retrying import RetryingStore
 from mlsession.training.choosing import choosing_inputs
 from mlsession.training.donated import donation_of
 from mlsession.training.images.brief import tell_findings
@@ -32,6 +29,7 @@ from mlsession.training.images.corrected import corrections_to_keep, cure_withou
 from mlsession.training.images.indexes import read_index
 from mlsession.training.images.inputs import TEST_INDEX, attached_sides, images_digest
 from mlsession.training.images.layout import listed_request
+from mlsession.training.images.readers import Readers, open_readers
 from mlsession.training.images.revision import Revision, recorded_revision, updated_revision, with_kept_corrections
 from mlsession.training.images.short_sides import sampled_short_sides
 from mlsession.training.numerics_id import numerics_here, some_photos
@@ -85,7 +83,7 @@ def made_session(request: Request, context: JobContext) -> None:
     with closing(looking) as session, ExitStack() as stack:
         recorded = recorded_revision(session, found)
         if request.session.on_modified_data == "fail":
-            _check_unchanged(session, recorded, found, _readers(request, stack, context))
+            _check_unchanged(session, recorded, found, open_readers(request, stack, context))
         is_kept = request.session.on_modified_data == "ignore"
         with_kept_corrections(request, session, recorded if is_kept else found, found.test, context.emit)
 
@@ -106,7 +104,7 @@ def prepared(request: Request, context: JobContext) -> Iterator[tuple[ImageClass
         closing(TrainingSession(open_patiently, request.session, context.clock, known)) as session,
         ExitStack() as stack,
     ):
-        readers = _readers(request, stack, context)
+        readers = open_readers(request, stack, context, of_today=True, tests_of_today=True)
         revision, test = _revision_of(request, session, found, readers), found.test
         request = with_kept_corrections(request, session, revision, test, context.emit)
         if revision.new or Phase.EXTRACTING not in known.timeline.newest:
@@ -133,10 +131,11 @@ def restored(
     """
     request = recorded_request(session, extractor_weights, access)
     with ExitStack() as stack:
-        readers = _readers(request, stack, context)
         extracted = session.timeline.newest.get(Phase.EXTRACTING)
         looks = extracted is None or not extracted.ended or extracted.inputs != images_digest(session.attachments)
-        if not is_prepared and (looks or session.parameters.verify_content):
+        lists = not is_prepared and (looks or session.parameters.verify_content)
+        readers = open_readers(request, stack, context, of_today=is_prepared or lists)
+        if lists:
             found = list_sources(request, context.read_policy(request.session))
             revision, test = _revision_of(request, session, found, readers), found.test
             request = with_kept_corrections(request, session, revision, test, context.emit)
@@ -159,7 +158,7 @@ def recorded(
     """
     request = recorded_request(session, access=access)
     with ExitStack() as stack:
-        readers, store = _readers(request, stack, context), stack.enter_context(closing(request.place.open()))
+        readers, store = open_readers(request, stack, context), stack.enter_context(closing(request.place.open()))
         revision, test = recorded_revision(session), _recorded_test(request, session)
         yield _task(request, session, revision, test, readers, store, context.emit, session.attachments)
 
@@ -168,33 +167,7 @@ def _recorded_test(request: Request, session: TrainingSession) -> ImageIndex | N
     return read_index(session, TEST_INDEX).index if request.testing else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Readers:
-    """The bytes of each source by key, for any thread."""
-
-    training: SourceReader
-    validation: SourceReader | None
-    test: SourceReader | None
-    heed: Heed
-    """Asked while a source does not answer."""
-
-
-def _readers(request: Request, stack: ExitStack, context: JobContext) -> _Readers:
-    """Readers that live as long as `stack`."""
-
-    def reader(source: DataSource) -> SourceReader:
-        # A read that fails for a while is retried; only what the bytes say may leave an image out.
-        return stack.enter_context(closing(source.reader(context.read_policy(request.session, admitted=True))))
-
-    return _Readers(
-        training=reader(request.data),
-        validation=reader(request.validation) if request.validation else None,
-        test=reader(request.testing) if request.testing else None,
-        heed=context.stop.check,
-    )
-
-
-def _revision_of(request: Request, session: TrainingSession, found: Indexes, readers: _Readers) -> Revision:
+def _revision_of(request: Request, session: TrainingSession, found: Indexes, readers: Readers) -> Revision:
     """The images to work on. Raises `ModifiedTrainingData` for changed ones, unless the caller takes them on."""
     recorded = recorded_revision(session, found)
     choice = request.session.on_modified_data
@@ -214,7 +187,7 @@ def _ready(
     session: TrainingSession,
     revision: Revision,
     test: ImageIndex | None,
-    readers: _Readers,
+    readers: Readers,
     store: Store,
     emit: Emit,
 ) -> tuple[ImageClassification, OpenOptions]:
@@ -240,25 +213,25 @@ def _task(
     session: TrainingSession,
     revision: Revision,
     test: ImageIndex | None,
-    readers: _Readers,
+    readers: Readers,
     store: Store,
     emit: Emit,
     attachments: Mapping[str, BlobRef],
 ) -> ImageClassification:
-    classes = revision.training.classes
+    classes, of_today = revision.training.classes, readers.of_today
     validation = None
     if revision.validation is not None and readers.validation is not None:
-        validation = part_of(revision.validation, classes, readers.validation)
+        validation = part_of(revision.validation, classes, readers.validation, of_today)
     return ImageClassification(
         parameters=request.parameters,
         limit=request.limit,
         numerics=session.identity.numerics,
         corpus=Corpus(
             classes=classes,
-            training=part_of(revision.training, classes, readers.training),
+            training=part_of(revision.training, classes, readers.training, of_today),
             validation=validation,
         ),
-        test=part_of(test, classes, readers.test) if test and readers.test else None,
+        test=part_of(test, classes, readers.test, readers.tests_of_today) if test and readers.test else None,
         images_digest=images_digest(attachments),
         choosing_digest=choosing_inputs(session.timeline, attachments),
         test_digest=index_digest(test),
@@ -280,7 +253,7 @@ def _patient(store: Store, request: Request, context: JobContext) -> Store:
     )
 
 
-def _check_unchanged(session: TrainingSession, recorded: Revision, found: Indexes, readers: _Readers) -> None:
+def _check_unchanged(session: TrainingSession, recorded: Revision, found: Indexes, readers: Readers) -> None:
     # Read only if a version differs: it takes a pass over all that was extracted.
     extracted = functools.cache(lambda: extracted_digests(session))
 

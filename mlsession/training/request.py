@@ -99,10 +99,12 @@ def list_sources(request: Request, policy: ReadPolicy) -> Indexes:
 def check_labels(request: Request, images: Indexes) -> None:
     """Raises `UnusableData` for labels of other images that the training images have not, and see `check_validation`.
 
-    And `InvalidParameter` where a class weight is given for such a label.
+    And `InvalidParameter` where a class weight is given for such a label, and where an image is in none of the groups.
     """
     check_weighted(request.parameters.algorithm.head.class_weight, images.training.classes)
     check_validation(request.parameters, len(images.training))
+    if (ties := request.parameters.ties(images.training.keys)) is not None:
+        ties()
     for source, index in ((request.validation, images.validation), (request.testing, images.test)):
         unknown = sorted(set(index.classes) - set(images.training.classes)) if index else []
         if unknown:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
+from dataclasses import fields
 
 from mlsession.advising.commands import TrainingLine
 from mlsession.augment.automatic import AUTO, augmentation_named
@@ -15,7 +16,13 @@ from mlsession.extractors.catalog import NAMES as EXTRACTORS
 from mlsession.extractors.custom.options import CustomFeatureExtractor
 from mlsession.extractors.library.extractor import LibraryExtractor
 from mlsession.finetuning.options import FineTune
-from mlsession.heads.options import AutomaticClassifier, HeadOptions, LogisticRegressor, MultilayerPerceptron
+from mlsession.heads.options import (
+    AutomaticClassifier,
+    ClassifierOptions,
+    HeadOptions,
+    MultilayerPerceptron,
+    other_options,
+)
 from mlsession.session.phase import Json
 from mlsession.session.session import TrainingSession
 from mlsession.training.images.inputs import CORRECTIONS, TRAINING_INDEX
@@ -89,6 +96,7 @@ def _options(
     plain = {
         "--iterations": "" if iterations == DEFAULT_ITERATIONS else str(iterations),
         "--seed": str(parameters.seed) if parameters.seed else "",
+        "--group-by": parameters.groups or "",
     }
     for name in ("tune", "on_bad_image", "precision", "backend", "accelerator", "decoder"):
         value = getattr(parameters, name, None)
@@ -139,41 +147,41 @@ def _of_custom(spec: CustomFeatureExtractor) -> _Said:
     return {"--extractor-output": spec.contents.output, **({"--extractor-option": options} if options else {})}
 
 
-def _head(head: object) -> _Said | None:
+def _head(head: ClassifierOptions) -> _Said | None:
     said: _Said = {}
-    weight = getattr(head, "class_weight", None)
+    weight = head.class_weight
     if isinstance(weight, Mapping):
         if any(_is_cut(label) for label in weight):
             return None
         said["--class-weight"] = tuple(f"{label}={value!r}" for label, value in weight.items())
     elif weight is not None:
         said["--class-weight"] = str(weight)
-    others = {"class_weight"}
+    layers = MultilayerPerceptron().layer_sizes
+    if isinstance(head, AutomaticClassifier):
+        # Of the one that is tried there is no option for its layers.
+        said["--classifier"] = "auto"
+        return _with_others(said, head.perceptron) if head.perceptron.layer_sizes == layers else None
     if isinstance(head, MultilayerPerceptron):
         said["--classifier"] = "mlp"
-        if head.layer_sizes != MultilayerPerceptron().layer_sizes:
+        if head.layer_sizes != layers:
             said["--layer-sizes"] = ",".join(map(str, head.layer_sizes))
-        others.add("layer_sizes")
-    elif isinstance(head, AutomaticClassifier):
-        said["--classifier"] = "auto"
-        return said if head == AutomaticClassifier(class_weight=head.class_weight) else None
-    elif not isinstance(head, LogisticRegressor):
-        return None
-    return said if _is_usual(head, others) else None
+    return _with_others(said, head)
+
+
+def _with_others(said: _Said, head: HeadOptions) -> _Said:
+    """And what is not the default of the options that have no name of their own on a command line."""
+    given = {name: getattr(head, name) for name in other_options(head)}
+    usual = {field.name: field.default for field in fields(head)}
+    others = tuple(
+        f"{name.replace('_', '-')}={json.dumps(value)}" for name, value in given.items() if value != usual[name]
+    )
+    return {**said, "--classifier-option": others} if others else said
 
 
 def _is_cut(label: str) -> bool:
     """Whether `train` takes what is before a comma for a label of its own; see `cli.options.arguments.class_weight`."""
     *before, _ = label.split(",")
     return bool(before) and all("=" in part for part in before)
-
-
-def _is_usual(options: HeadOptions, but: set[str]) -> bool:
-    """Whether all fields have their default, `but` some."""
-    return all(
-        field.name in but or (field.default is not MISSING and getattr(options, field.name) == field.default)
-        for field in fields(options)
-    )
 
 
 def _augmentation(parameters: ModelParameters) -> dict[str, str] | None:

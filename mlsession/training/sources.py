@@ -11,9 +11,9 @@ from mlsession.events import DonorFailed
 from mlsession.extractors.automatic import AutomaticExtractor
 from mlsession.extractors.catalog import FeatureExtractorSpec
 from mlsession.extractors.numerics import torch_numerics
-from mlsession.phases.corpus import StampedRows
 from mlsession.phases.donation import DonatedRows, Donation, FeatureRows
 from mlsession.phases.featurize import Featurizer
+from mlsession.phases.listed import StampedRows
 from mlsession.phases.recorded import RecordedExtractor
 from mlsession.phases.sharing import FeatureSource, SharedFeaturizer
 from mlsession.session.phase import Past, PhaseRunner
@@ -48,7 +48,7 @@ def source_of(task: ImageClassification, name: str, past: Past) -> Source:
         automatic = _automatic(task)
         sample = sample_of(task.corpus, task.parameters, automatic, task.sides())
         featurizer = _candidate_featurizer(task, int(name.removeprefix(SAMPLE)))
-        return Source(featurizer=featurizer, key_of=sample.key_of, bytes_of=sample.bytes_of)
+        return Source(featurizer=featurizer, key_of=sample.key_of, bytes_of=sample.bytes_of, stamps=sample.stamps)
     task = task.settled(past)
 
     def tuned(is_shared: Callable[[], bool] | None) -> Featurizer:
@@ -123,9 +123,8 @@ def _candidate_featurizer(task: ImageClassification, place: int) -> Featurizer:
     """Of images as they are, by an extractor that may be chosen."""
     spec = _automatic(task).candidates[place]
     extractor = RecordedExtractor(spec=spec, numerics=task.numerics, emit=task.emit)
-    return extractor.featurizer(
-        extractor.cache(task.open_cache, task.cache_size), is_shared=task.corpus.training.is_shared
-    )
+    cache = extractor.cache(task.open_cache, task.cache_size, trusts_stamps=not task.verify_content)
+    return extractor.featurizer(cache, is_shared=task.corpus.training.is_shared)
 
 
 def _automatic(task: ImageClassification) -> AutomaticExtractor:

@@ -4,50 +4,32 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
-from mlsession.augment.options import name_of
 from mlsession.data.digests import DigestMap
 from mlsession.data.index import ImageIndex
 from mlsession.data.reader import SourceReader
 from mlsession.devices.crew import Crew
 from mlsession.devices.world import Solo, World
-from mlsession.errors import InternalError
 from mlsession.events import Event
-from mlsession.extractors.numerics import torch_numerics
-from mlsession.extractors.running.allocator import give_back_freed_memory
-from mlsession.finetuning.options import USUAL_AUGMENTATION, FineTune
-from mlsession.images.decode import ReadingRules
+from mlsession.finetuning.options import FineTune
 from mlsession.phases.corpus import Corpus, Part
 from mlsession.phases.donation import DonatedRows
 from mlsession.phases.leading import Led
 from mlsession.phases.sampled import sampled_rows
-from mlsession.phases.trained import chosen_of, is_fitted, trained_head
+from mlsession.phases.trained import is_fitted
 from mlsession.session.parameters import CACHE_BYTES
-from mlsession.session.phase import Json, Past, Phase, PhaseRunner, PhaseState
+from mlsession.session.phase import Array, Json, Past, Phase, PhaseRunner, PhaseState
 from mlsession.store.protocol import Store
-from mlsession.training.choosing import chosen_on, settled, split_rule
-from mlsession.training.foresight import Foreseeing, load_training
+from mlsession.training.choosing import settled
 from mlsession.training.images.inputs import no_sides
-from mlsession.training.numerics import recorded_threads, tell_changes
-from mlsession.training.outcome import Trained, kept_views, trained, trained_model
+from mlsession.training.numerics import recorded_threads
+from mlsession.training.outcome import Trained, trained
 from mlsession.training.parameters import ModelParameters
-from mlsession.training.sources import (
-    CORPUS,
-    TEST,
-    TUNED_CORPUS,
-    TUNED_TEST,
-    choosing,
-    featurizer_of,
-    recorded_extractor,
-    shared,
-    tuned_featurizer,
-)
-from mlsession.training.tuning import recorded_tuning
+from mlsession.training.runners import runner_of
 
 TASK = "image-classification"
 SHARED = (Phase.CHOOSING, Phase.EXTRACTING, Phase.FINETUNING, Phase.EVALUATING)
@@ -130,133 +112,18 @@ class ImageClassification:
         return Solo() if self.crew is None else self.crew
 
     def runner(self, phase: str, past: Past) -> PhaseRunner:
-        runner = choosing(self, past) if phase == Phase.CHOOSING else self.settled(past)._runner(phase, past)
+        runner = runner_of(self, phase, past)
         is_led = self.world.size > 1 and self.world.rank == 0 and phase in SHARED
         return Led(phase, runner, past, self.world) if is_led else runner
-
-    def _runner(self, phase: str, past: Past) -> PhaseRunner:
-        give_back_freed_memory()  # Of the phase before; of listing the images, before the first.
-        match phase:
-            case Phase.EXTRACTING:
-                return self._extracting(past)
-            case Phase.SELECTING:
-                return self._selecting(past)
-            case Phase.TRAINING:
-                return self._training(past)
-            case Phase.FINETUNING:
-                return self._finetuning(past)
-            case Phase.EVALUATING:
-                return self._evaluating(past)
-        raise InternalError(f"image classification has no phase {phase}")
 
     def result(self, past: Past) -> Trained:
         finetuned = Phase.FINETUNING in self.phases
         return trained(past, self.parameters, self.corpus.classes, evaluated=True, finetuned=finetuned)
 
-    def _extracting(self, past: Past) -> PhaseRunner:
-        from mlsession.phases.extract import Extracting
-
-        recorded_extractor(self).check_augmenter(self.parameters.views)
-        used = chosen_on(past, was_open=self.sampled is not None)
-        runner = Extracting(
-            self.corpus,
-            shared(self, featurizer_of(self, self.donations, self.corpus.is_shared), CORPUS),
-            split_rule(self.parameters.validation, self.sides(), used),
-            past,
-            fail_on_bad_image=self.parameters.on_bad_image == "fail",
-        )
-        return Foreseeing(runner, load_training)
-
-    def _selecting(self, past: Past) -> PhaseRunner:
-        from mlsession.phases.features import load_features
-        from mlsession.phases.select import Selecting
-
-        tell_changes(Phase.SELECTING, self.numerics, self.emit)
-        return Selecting(
-            lambda: load_features(past, self.corpus.labels),
-            self.corpus.classes,
-            self.parameters.algorithm.head,
-            self.parameters.tune,
-            self.parameters.seed,
-            self._numerics,
-            views=self.parameters.views if self.parameters.chooses_views else None,
-        )
-
-    def _training(self, past: Past) -> PhaseRunner:
-        from mlsession.phases.features import FeatureTable, load_features
-        from mlsession.phases.train import Training
-
-        tell_changes(Phase.TRAINING, self.numerics, self.emit)
-
-        def load_table() -> FeatureTable:
-            table, kept = load_features(past, self.corpus.labels), kept_views(past, self.parameters)
-            return table if kept is None else table.of_views(self.parameters.views.views_of(kept))
-
-        return Training(
-            load_table,
-            self.corpus.classes,
-            self.parameters.algorithm.head,
-            self.parameters.seed,
-            self.limit,
-            self._numerics,
-            lambda: chosen_of(past.state(Phase.SELECTING)) if Phase.SELECTING in self.phases else None,
-        )
-
-    def _finetuning(self, past: Past) -> PhaseRunner:
-        from mlsession.phases.features import load_features
-        from mlsession.phases.finetune import FineTuning
-        from mlsession.phases.tuning.work import TuningWork
-
-        options = self.parameters.algorithm
-        if not isinstance(options, FineTune):
-            raise InternalError("a session without fine-tuning has no such phase")
-        kept = kept_views(past, self.parameters)
-        views, usual = self.parameters.views, USUAL_AUGMENTATION
-        if kept is not None:  # What was left out of the choice is not done here either.
-            usual = tuple(name for name in usual if name in {name_of(option) for option in views.options})
-            views = views.only(kept)
-        work = TuningWork(
-            options=options,
-            runtime=recorded_tuning(self.numerics, self.parameters, self.emit),
-            corpus=self.corpus,
-            load_table=lambda: load_features(past, self.corpus.labels),
-            head=lambda: trained_head(past.state(Phase.TRAINING)),
-            augmentation=options.augmentation_of(views.options, usual),
-            seed=self.parameters.seed,
-            emit=self.emit,
-            is_shared=self.is_shared,
-            open_store=self.open_store,
-            rules=ReadingRules(allow_truncated=self.parameters.allow_truncated),
-        )
-        return FineTuning(work, self.crew, neighbours=1 if self.crew is None else self.crew.local_size)
-
-    def _evaluating(self, past: Past) -> PhaseRunner:
-        from mlsession.phases.evaluate import Evaluating, LookedAtAgain
-        from mlsession.phases.features import load_features
-
-        model = trained_model(past, self.parameters, self.corpus.classes, finetuned=Phase.FINETUNING in self.phases)
-        is_shared, again = self.test.is_shared if self.test else None, None
-        if model.feature_extractor == self.parameters.algorithm.extractor:
-            featurizer = shared(self, featurizer_of(self, is_shared=is_shared), TEST)
-        else:
-            # Each image once, and no other session asks for them: these features are not worth a place in the cache.
-            spec, corpus = model.feature_extractor, self.corpus
-            featurizer = shared(self, tuned_featurizer(self, spec, is_shared), TUNED_TEST)
-            remade = shared(self, tuned_featurizer(self, spec, corpus.is_shared), TUNED_CORPUS)
-            again = LookedAtAgain(corpus=corpus, featurizer=remade)
-        return Evaluating(
-            self.corpus.classes,
-            model.head,
-            lambda: load_features(past, self.corpus.labels),
-            self.test,
-            featurizer,
-            self._numerics,
-            again,
-            self.short_sides,
-        )
-
-    def _numerics(self) -> AbstractContextManager[None]:
-        return torch_numerics(self.threads)
+    @property
+    def ties(self) -> Callable[[], Array] | None:
+        """Finds which training images belong together; see `ModelParameters.ties`."""
+        return self.parameters.ties(self.corpus.training.keys)
 
     @property
     def donations(self) -> tuple[Callable[[], DonatedRows], ...]:
@@ -273,15 +140,15 @@ def phases_of(parameters: ModelParameters) -> tuple[Phase, ...]:
     return (*choosing, Phase.EXTRACTING, *selecting, Phase.TRAINING, *finetuning, Phase.EVALUATING)
 
 
-def part_of(index: ImageIndex, classes: tuple[str, ...], reader: SourceReader) -> Part:
-    """A source's images with their labels as places in `classes`, which holds all of the index's."""
+def part_of(index: ImageIndex, classes: tuple[str, ...], reader: SourceReader, of_today: bool = True) -> Part:
+    """A source's images, labels as places in `classes`, which has all of the index's; `of_today`: see `stamping`."""
     places = np.array([classes.index(name) for name in index.classes], dtype=np.int64)
     return Part(
         keys=index.keys,
         labels=places[index.labels],
         read=reader.read,
         is_shared=reader.opens_shared,
-        stamping=reader if reader.has_stamps else None,
+        stamping=reader.stamping(index, of_today),
     )
 
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from mlsession.cache.remembering import ENOUGH, Memory
 from mlsession.cache.trial import Trial
 from mlsession.cache.upkeep import clear, look, make_room, note_use
 from mlsession.phases.cache import FeatureCache
-from mlsession.store import MemorySpace, MemoryStore
+from mlsession.store import LocalStore, MemorySpace, MemoryStore
 from mlsession.store.stamps import NO_STAMP
 
 from .killed import BEFORE
@@ -159,16 +160,63 @@ def test_many_become_one_and_say_the_same() -> None:
     assert all(knows(space, number) for number in range(40))
 
 
-def test_too_many_leave_what_was_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mlsession.cache.remembering.MOST_FACTS", 24)
+def test_those_that_contradict_each_other_are_not_made_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlsession.cache.remembering.FACTS_OF_A_FILE", 64)
     space = MemorySpace()
-    for number in range(16):
-        noted(space, [2 * number, 2 * number + 1])
-    run = memory(space)
-    assert run.digests([stamp(3), stamp(8)]) is not None
-    run.note(stamp(100), digest(100))
-    run.finish(lambda size: True)
-    assert [number for number in range(101) if knows(space, number)] == [3, 8, 100]
+    noted(space, range(40))
+    for content in (1000, 1001):
+        run = memory(space, is_trusted=False)
+        run.note(stamp(3), digest(content))
+        run.finish(lambda size: True)
+    for number in range(100, 120):
+        noted(space, [number])
+    assert memory(space).digests([stamp(3)]) is None
+    assert all(knows(space, number) for number in (0, 4, 100, 119))
+
+
+def test_large_ones_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlsession.cache.remembering.FACTS_OF_A_FILE", 32)
+    space = MemorySpace()
+    noted(space, range(100))
+    whole = set(memos(space))
+    sizes = [len(read_memo(MemoryStore(space).get(key), key) or ()) for key in sorted(whole)]
+    assert sorted(sizes) == [4, 32, 32, 32]
+    for number in range(100, 130):
+        noted(space, [number])
+    assert len(whole & set(memos(space))) >= 3
+    assert len(memos(space)) <= 3 + 17
+    assert all(knows(space, number) for number in range(130))
+
+
+def test_of_too_many_those_used_longest_ago_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlsession.cache.remembering.FACTS_OF_A_FILE", 4)
+    space = MemorySpace()
+    size = len(encode_memo(facts(range(4)))[1])
+    monkeypatch.setattr("mlsession.cache.writer.MOST_BYTES", 3 * size)
+
+    def run(new: Sequence[int], used: Sequence[int] = ()) -> None:
+        cache = FeatureCache(lambda: MemoryStore(space), "features/" + "0" * 32, pytest.fail)
+        for number in used:
+            assert cache.memory.digests([stamp(number)]) is not None
+        for number in new:
+            cache.memory.note(stamp(number), digest(number))
+        cache.close()
+
+    for first in (0, 10, 20):
+        run(range(first, first + 4))
+    run((), used=[1])
+    run(range(30, 34))
+    assert [first for first in (0, 10, 20, 30) if knows(space, first)] == [0, 20, 30]
+    assert sum(look(MemoryStore(space)).memos.values()) == 3 * size
+
+
+def test_more_than_the_bound_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    space = MemorySpace()
+    for number in range(4):
+        noted(space, [number])
+    size = len(encode_memo(facts([0]))[1])
+    monkeypatch.setattr("mlsession.cache.remembering.MOST_BYTES", 2 * size)
+    assert sum(knows(space, number) for number in range(4)) == 2
 
 
 def test_without_room_nothing_is_written_and_nothing_lost() -> None:
@@ -203,8 +251,26 @@ def test_a_million_entries_are_found_by_columns() -> None:
     known = read_memo(data, key)
     assert known is not None
     assert len(data) < 49 * 1_000_000
-    places = known.find([stamps[row].tobytes() for row in (0, 999_999, 12_345)])
+    places = known.find(stamps[[0, 999_999, 12_345]])
     assert (known.digests[places] == digests[[0, 999_999, 12_345]]).all()
+
+
+def test_a_run_that_reads_many_files_needs_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlsession.cache.remembering.FACTS_OF_A_FILE", 4 * ENOUGH)
+    count = 20 * ENOUGH
+    run = Memory(Handle(lambda: LocalStore(tmp_path)), Trial(pytest.fail))
+    run.on_enough = lambda: run.write(lambda size: True)
+    tracemalloc.start()
+    try:
+        for number in range(count):
+            name = number.to_bytes(8, "little")
+            run.note(2 * name, 4 * name)
+        run.finish(lambda size: True)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert sum(look(LocalStore(tmp_path)).memos.values()) > 48 * count
+    assert peak < 2 * 48 * count, "what is noted is neither held nor put together"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")

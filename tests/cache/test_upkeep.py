@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from mlsession.cache.inventory import Contents, contents
+from mlsession.cache.memo import encode_memo, facts_from
 from mlsession.cache.packs import about_key, encode_pack, folder_about, folder_of, pack_key
-from mlsession.cache.upkeep import clear, contents, look, make_room, note_use
+from mlsession.cache.upkeep import clear, look, make_room, note_use
 from mlsession.store import MemoryStore
 
 ABOUT = folder_about("lite0", {"threads": 2, "backend": "torch"})
@@ -44,18 +46,35 @@ def test_what_a_killed_run_left_grows_old_as_well() -> None:
 
 def test_what_it_holds_is_told_by_extractor() -> None:
     store, other = MemoryStore(), folder_of(b"unknown")
-    assert contents(store) == ()
+    assert contents(store) == Contents(folders=(), num_known_files=0, memo_bytes=0)
     store.put(about_key(FOLDER), ABOUT)
     for number in range(3):
         put_pack(store, number)
     put_pack(store, 1, other, rows=7)
-    known, unknown = contents(store)
+    known, unknown = contents(store).folders
     assert (known.extractor, known.num_packs, known.num_rows) == ("lite0", 3, 6)
     assert known.numerics == {"threads": "2", "backend": "torch"}
     assert (unknown.extractor, unknown.num_packs, unknown.num_rows) == ("", 1, 7)
     assert known.size_bytes + unknown.size_bytes == look(store).size_bytes
     assert clear(store) == (4, known.size_bytes + unknown.size_bytes)
     assert not list(store.list())
+
+
+def test_what_is_known_of_files_counts_as_well() -> None:
+    store = MemoryStore()
+    put_pack(store, 1)
+    sizes = []
+    for numbers in (range(5), range(5, 12)):
+        key, data = encode_memo(facts_from({bytes([number]) * 16: bytes([number]) * 32 for number in numbers}))
+        store.put(key, data)
+        sizes.append(len(data))
+    found = contents(store)
+    assert (found.num_known_files, found.memo_bytes) == (12, sum(sizes))
+    assert found.size_bytes == found.folders[0].size_bytes + sum(sizes) == look(store).size_bytes
+    damaged = look(store)
+    for key, size in damaged.memos.items():
+        store.put(key, store.get(key)[: size - 1])
+    assert contents(store).num_known_files == 0
 
 
 def test_the_last_pack_of_an_extractor_takes_its_name_along() -> None:

@@ -98,7 +98,13 @@ def test_the_version(said: Run) -> None:
         (["train", "fruits", "--storage-option", "secret"], "name=value"),
         (["train", "fruits", "--export", "model.h5"], "end it with .mlmodel, .mlpackage, .onnx, .pt2 or .safetensors"),
         (["train", "fruits", "--export", "what://x/m.mlmodel"], "what:// is a scheme"),
-        (["train", "fruits", "--export", "ok.mlmodel", "--export", "noext"], "path='noext'"),
+        (["train", "fruits", "--compress", "int8"], "--compress='int8': is of an exported model: add --export PATH"),
+        (["train", "fruits", "--max-changed", "0.1"], "--max-changed=0.1: is of an exported model"),
+        (["train", "fruits", "--format", "onnx"], "--format='onnx': is of an exported model"),
+        (["train", "fruits", "--label-from", "columns:a,b"], "names columns of a manifest, and this is a folder"),
+        (["scan", "fruits", "--label-from", "columns:a,b"], "names columns of a manifest, and this is a folder"),
+        (["split", "m.csv", "--label-from", "name"], "--label-from='name': is of folders"),
+        (["train", "fruits", "--export", "ok.mlmodel", "--export", "noext"], "--export='noext'"),
         (["export", "m.safetensors", "model.h5"], "end it with .mlmodel, .mlpackage, .onnx, .pt2 or .safetensors"),
         (["train", "fruits", "--export", "m.onnx", "--compress", "int8"], ".onnx files are not compressed"),
         (["export", "m.safetensors", "m.mlpackage", "--compress", "int3"], "must be one of float16, int8"),
@@ -195,3 +201,19 @@ def test_a_stream_that_is_gone_is_no_bug(data: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(sys, "stderr", Gone())
     assert run(["status", "nowhere"]) == 1
     assert run(["train", "fruits", "--iterations", "0"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("train", "d", "--iterations", "many"), "--iterations='many': must be a whole number; see `mlsession train"),
+        (("train", "d", "--learning-rate=x"), "--learning-rate='x': must be a number; see `mlsession train"),
+        (("checkpoints", "remove", "s", "x"), "NUMBER: must be a whole number; see `mlsession checkpoints remove"),
+        (("train", "d", "--export"), "Option '--export' requires an argument; see `mlsession train --help`"),
+        (("checkpoints", "xyz"), "No such command 'xyz'; see `mlsession checkpoints --help`"),
+    ],
+)
+def test_what_typer_refuses_is_said_in_our_words(said: Run, words: tuple[str, ...], reason: str) -> None:
+    code, out, err = said(*words)
+    assert (code, out) == (2, "")
+    assert one_error(err).removeprefix("error: ").startswith(reason)

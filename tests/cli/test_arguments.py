@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from mlsession.cli.options import arguments as typed
+from mlsession.cli.options import sources
 from mlsession.data.source import DataSource
 from mlsession.data.sources.file_names import ByName
 from mlsession.data.validation import Validation, ValidationKind
@@ -69,10 +70,10 @@ def test_data_without_a_name_need_a_session() -> None:
 
 
 def test_validation() -> None:
-    assert typed.validation(None, 7, {}) == Validation.automatic(7)
-    assert typed.validation("none", 7, {}) == Validation.none()
-    assert typed.validation("0.2", 7, {}) == Validation.split(0.2, 7)
-    given = typed.validation("held-out", 7, {"anon": True})
+    assert sources.validation(None, 7, {}) == Validation.automatic(7)
+    assert sources.validation("none", 7, {}) == Validation.none()
+    assert sources.validation("0.2", 7, {}) == Validation.split(0.2, 7)
+    given = sources.validation("held-out", 7, {"anon": True})
     assert given.kind is ValidationKind.DATA
     assert given.source is not None
     assert Path(given.source.url).name == "held-out"
@@ -82,7 +83,7 @@ def test_validation() -> None:
 @pytest.mark.parametrize("ratio", ["0", "1", "2.5", "-0.1", "nan", "inf"])
 def test_a_ratio_lies_between_nothing_and_all(ratio: str) -> None:
     with pytest.raises(InvalidParameter, match="between 0 and 1"):
-        typed.validation(ratio, 0, {})
+        sources.validation(ratio, 0, {})
 
 
 def test_intervals_heads_and_caches() -> None:
@@ -136,8 +137,9 @@ def test_all_class_weights_count(texts: list[str], weights: object) -> None:
     ],
 )
 def test_class_weights_that_contradict_are_refused(texts: list[str], reason: str) -> None:
-    with pytest.raises(InvalidParameter, match=reason):
+    with pytest.raises(InvalidParameter, match=reason) as refused:
         typed.class_weight(texts)
+    assert refused.value.parameter == "class-weight"
 
 
 def test_what_was_not_said_keeps_the_usual_words() -> None:
@@ -158,7 +160,7 @@ def test_labelled_images_by_name_list_or_folder(tmp_path: Path) -> None:
     manifest = tmp_path / "all.csv"
     manifest.write_text("path,label\n1.jpg,cat\n")
     options: dict[str, object] = {"anon": True}
-    folders, files = typed.source("x", options), typed.source("x", options, "name")
+    folders, files = sources.source("x", options), sources.source("x", options, "name")
     assert (folders, files) == (DataSource.labeled_directories("x"), DataSource.labeled_files("x"))
     assert folders.storage_options == files.storage_options == options
     for text, rule in (
@@ -167,19 +169,19 @@ def test_labelled_images_by_name_list_or_folder(tmp_path: Path) -> None:
         ("name:_:-1", ByName(separator="_", position=-1)),
         ("name:::2", ByName(separator=":", position=2)),
     ):
-        assert typed.source("x", options, text).labeling == rule
+        assert sources.source("x", options, text).labeling == rule
     for label_from in ("folder", "name"):
-        assert typed.source(str(manifest), options, label_from) == DataSource.manifest(manifest)
-    assert typed.validation(str(manifest), 0, options).source == DataSource.manifest(manifest)
-    assert typed.validation("x", 0, options, "name").source == files
+        assert sources.source(str(manifest), options, label_from) == DataSource.manifest(manifest)
+    assert sources.validation(str(manifest), 0, options).source == DataSource.manifest(manifest)
+    assert sources.validation("x", 0, options, "name").source == files
     rows = tmp_path / "rows.TSV"
     rows.write_text("file\tclass, or so\n1.jpg\tcat\n")
-    named = typed.source(str(rows), options, "columns:file,class, or so")
+    named = sources.source(str(rows), options, "columns:file,class, or so")
     assert named == DataSource.manifest(rows, path="file", label="class, or so")
-    assert typed.source("x", options, "columns:file,class") == folders
+    assert sources.source("x", options, "columns:file,class") == folders
     for wrong in ("columns", "columns:", "columns:file", "columns:file,", "columns:,class"):
         with pytest.raises(InvalidParameter, match="name two columns, as in columns:file,class"):
-            typed.source(str(rows), options, wrong)
+            sources.source(str(rows), options, wrong)
 
 
 def test_a_place_is_called_after_a_manifest_without_its_ending() -> None:
@@ -189,3 +191,23 @@ def test_a_place_is_called_after_a_manifest_without_its_ending() -> None:
         assert typed.default_session(f"data/a.b.{ending}", Path.cwd()) == "a.b.mlsession"
     with pytest.raises(InvalidParameter, match="--output"):
         typed.default_session("/", Path("nowhere"), "-split")
+
+
+def test_label_from_must_be_of_something_that_is_given() -> None:
+    for rule, given in (
+        ("folder", ("animals",)),
+        ("name", ("animals", "test.csv")),
+        ("name:-:1", ("m.csv", "test", None)),
+        ("columns:a,b", ("animals", None, "test.csv")),
+        ("columns:a,b", ("s3://b/m.parquet",)),
+    ):
+        sources.check_label_from(rule, *given)
+    with pytest.raises(InvalidParameter, match="names columns of a manifest, and this is a folder"):
+        sources.check_label_from("columns:a,b", "animals", "test", None)
+    with pytest.raises(InvalidParameter, match="a manifest says what its labels are; leave it out"):
+        sources.check_label_from("name", "m.csv", None, "test.jsonl")
+
+
+def test_which_validation_is_data() -> None:
+    found = [sources.validation_data(text) for text in (None, "none", "0.2", "val", "v.csv")]
+    assert found == [None, None, None, "val", "v.csv"]

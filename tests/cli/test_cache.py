@@ -24,6 +24,7 @@ def filled(tmp_path: Path) -> Path:
     cache = FeatureCache(lambda: LocalStore(folder), folder_of(ABOUT), pytest.fail, about=ABOUT)
     for number in range(3):
         cache.add(bytes([number]) * 32, np.ones(8, dtype=np.float16))
+        cache.memory.note(bytes([max(number, 1)]) * 16, bytes([max(number, 1)]) * 32)
     cache.close()
     return folder
 
@@ -39,8 +40,12 @@ def test_it_tells_what_a_cache_holds(filled: Path, capsys: pytest.CaptureFixture
     told = json.loads(capsys.readouterr().out)
     (part,) = told["extractors"]
     assert (told["packs"], told["cleared"], part["rows"], part["extractor"]) == (1, False, 3, "lite0 sha256:12")
-    packs = [file for file in filled.glob("features/*/*") if len(file.name) == 64]
-    assert told["size_bytes"] == part["size_bytes"] == sum(file.stat().st_size for file in packs)
+    packs = [file for file in filled.glob("features/*/*") if len(file.name) == 64 and file.parent.name != "memo"]
+    assert part["size_bytes"] == sum(file.stat().st_size for file in packs)
+    memos = sum(file.stat().st_size for file in filled.glob("features/memo/*"))
+    assert (told["known_files"], told["memo_bytes"]) == (2, memos)
+    assert told["size_bytes"] == part["size_bytes"] + memos
+    assert "  what 2 files held when they were read" in out
 
 
 def test_cleared_it_holds_nothing_and_other_files_stay(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:

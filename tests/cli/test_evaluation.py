@@ -187,9 +187,12 @@ def test_thresholds_of_a_session(folder: Path, trained: Trained, capsys: pytest.
     expected = metrics.threshold("Kiwi", min_precision=0.95)
     assert found["labels"]["Kiwi"] == expected.to_json()
     assert found["rejections"]["0.01"] == metrics.reject(max_error=0.01).to_json()
+    assert run(["thresholds", "train.mlsession", "--part", "training"]) == 0
+    assert "\nthe model was trained on these, and is less often right on others" in capsys.readouterr().out
     assert run(["thresholds", "train.mlsession", "--min-recall", "0.5", "--max-error", "0.5"]) == 0
     out = capsys.readouterr().out
     assert out.startswith("on 6 test images")
+    assert "trained on these" not in out
     assert "recall 0.5 or more" in out
     assert all(any(line.startswith(label) for line in out.splitlines()) for label in LABELS)
     for wrong in (["--min-recall", "1", "--min-precision", "1"], ["--min-recall", "2"], ["--max-error", "-1"]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -67,7 +68,21 @@ def test_what_it_cannot_tell_it_refuses(folder: Path, tmp_path: Path, capsys: py
     assert run(["learning-curve", str(folder / "s"), "--plot", "curve.gif"]) == 2
     with pytest.raises(UnusableData, match=r"3 classes are too few .* 8 images of each on average"):
         ml.learning_curve(folder / "s", most_images=12)
+    copies = tmp_path / "copies"
+    for label in ("Kiwi", "Lemon"):
+        photo = sorted((folder / "train" / label).iterdir())[0]
+        (copies / label).mkdir(parents=True)
+        for number in range(9):
+            shutil.copy2(photo, copies / label / f"{number}.jpg")
+    assert run(["train", str(copies), "--session", str(tmp_path / "s")]) == 0
+    with pytest.raises(UnusableData, match="there is no class with two different images or more"):
+        ml.learning_curve(tmp_path / "s")
+    # Each class is one group: where that is held out, nothing of it is left to be fitted to.
+    grouped = ml.ModelParameters(groups="(Kiwi|Lemon|[^/]+)", tune="off", validation=ml.Validation.none())
     data = ml.DataSource.labeled_directories(folder / "train")
+    ml.Classifier.train(data, grouped, ml.SessionParameters(tmp_path / "grouped", iterations=1)).result()
+    with pytest.raises(UnusableData, match="there is no class with two groups of images or more"):
+        ml.learning_curve(tmp_path / "grouped")
     session = ml.Classifier.make_training_session(data, None, ml.SessionParameters(tmp_path / "new"))
     with pytest.raises(UsageError, match=r"not extracted all its images yet; .* then ask for its learning curve"):
         ml.learning_curve(session)

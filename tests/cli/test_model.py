@@ -55,6 +55,10 @@ def test_predict_for_people(folder: Path, trained: Trained, capsys: pytest.Captu
     assert found.out.startswith(f"{photo}: Lemon ")
     assert len(found.out.splitlines()) == 1
     assert found.err.startswith("error: train/Kiwi/torn.jpg: ")
+    assert run(["predict", "train.mlsession", "train"]) == 1
+    assert capsys.readouterr().err.endswith(
+        "is a folder, not a file; add --output TABLE.csv to predict all images in it\n"
+    )
 
 
 def test_an_extracting_checkpoint_gives_no_model(

@@ -159,3 +159,23 @@ def test_what_is_out_of_the_usual_is_one_line(event: Event, words: str) -> None:
 def test_the_usual_needs_no_note() -> None:
     assert note(SessionOpened(url="x", phase="initialized", iteration=0)) is None
     assert texts(JobFinished(elapsed=1.0)) == []
+
+
+def test_what_is_chosen_is_told_with_so_far_until_it_is() -> None:
+    found = [
+        Progressed(
+            phase="selecting",
+            iteration=fits,
+            total=None,
+            item_count=fits,
+            total_items=60,
+            elapsed=1.0 + fits,
+            metrics={"strength": 0.03},
+        )
+        for fits in (20, 60)
+    ]
+    over = PhaseFinished(phase="selecting", iteration=3)
+    begun, *passing, ended = texts(PhaseStarted(phase="selecting", iteration=0), *found, over)
+    assert begun == "selecting: started"
+    assert all("so far strength 0.03" in line for line in passing)
+    assert ended == "selecting: done, 60 fits, strength 0.03, in 1 min 1 s"

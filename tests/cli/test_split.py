@@ -159,5 +159,7 @@ def test_what_belongs_together_stays_together(animals: Path, capsys: pytest.Capt
         tens.append({key.rpartition("/")[2][0] for key in index.keys})
     assert tens[0].isdisjoint(tens[1])
     assert len(tens[0] | tens[1]) == 10
+    assert run(["split", "animals", "--test", "0.3", "--manifest", "--group-by", r"/(\d)\d?\.jpg"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith(r"test.csv --group-by '/(\d)\d?\.jpg'")
     assert run([*line, "owl/(.)"]) == 2
     assert "does not match 'cat/0.jpg'; write one that matches every image" in capsys.readouterr().err

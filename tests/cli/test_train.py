@@ -53,7 +53,8 @@ def test_the_same_line_again_returns_at_once_and_exports_anew(
     line = ["train", "train", "--test", "test", "--session", str(session), "--export", str(model), "--json"]
     assert run([*line, "--author", "A. Tester"]) == 0
     said = capsys.readouterr()
-    assert said.err == f"exporting {model}\n"
+    done = "nothing to do: the session is finished, and neither its images nor its parameters are others\n"
+    assert said.err == f"{done}exporting {model}\n"
     assert model.read_bytes() == trained.model.read_bytes()
     assert stored_bytes(LocalStore(session)) == before
     found = json.loads(said.out)
@@ -109,7 +110,7 @@ def test_a_split_and_a_limit_are_obeyed_and_a_seed_is_kept(
     assert run([*line, "--seed", "3"]) == 1
     refused = capsys.readouterr()
     assert refused.out == ""
-    assert refused.err.startswith("error: seed was 1 when this session was made and is 3 now; ")
+    assert refused.err.startswith("error: --seed was 1 when this session was made and is 3 now; ")
 
 
 NOBODY_LISTENS = """

@@ -28,10 +28,10 @@ def labels_of(text: str, base: str = "/data") -> tuple[str, dict[str, str]]:
 def test_what_is_too_long_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, data = tmp_path / "m.csv", b"path,label\na.jpg,cat\n"
     path.write_bytes(data)
-    monkeypatch.setattr("mlsession.data.manifest.MOST_BYTES", len(data))
+    monkeypatch.setattr("mlsession.data.tables.MOST_BYTES", len(data))
     assert read_manifest(str(path), None) == [Row(2, "a.jpg", "cat")]
     path.write_bytes(data + b"\n")
-    with pytest.raises(UnusableData, match=r"m\.csv: it has more than 21 bytes, which no manifest has; check the path"):
+    with pytest.raises(UnusableData, match=r"m\.csv: it has more than 21 bytes, which no table of images has; check"):
         read_manifest(str(path), None)
 
 
@@ -152,3 +152,5 @@ def test_written_paths() -> None:
     assert manifest_path("/data", "a/1.jpg", "/splits") == "/data/a/1.jpg"
     assert manifest_path("s3://KEY:SECRET@b/data", "a/1.jpg", "/splits") == "s3://b/data/a/1.jpg"
     assert manifest_path("s3://b", "xy://z.jpg", "s3://b/") == "./xy://z.jpg"
+    for sign in "=+-@":  # No spreadsheet may take a name for a formula.
+        assert manifest_path("/data", f"{sign}1+1/a.jpg", "/data") == f"./{sign}1+1/a.jpg"

@@ -185,7 +185,6 @@ def test_what_belongs_to_another_model_is_refused(predict: Predict, tmp_path: Pa
         ("a:b.csv", {}, "forbids in file names"),
         ("r.csv", {"top_k": 0}, "must be a whole number, 1 or more"),
         ("r.csv", {"on_bad_image": "ignore"}, "must be 'skip' or 'fail'"),
-        ("r.csv", {"verify_content": True}, "is for training"),
     ],
 )
 def test_what_cannot_work_is_refused_at_once(

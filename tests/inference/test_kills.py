@@ -16,7 +16,8 @@ from mlsession.extractors.catalog import numerics_of
 from mlsession.inference.images import image_source
 from mlsession.inference.output import Output
 from mlsession.inference.report import PredictionReport
-from mlsession.inference.task import ImagePrediction, Images
+from mlsession.inference.task import ImagePrediction
+from mlsession.phases.listed import ListedImages
 from mlsession.phases.recorded import EXTRACTOR
 from mlsession.randomness import keyed_generator
 from mlsession.session.policy import EveryIterations
@@ -52,7 +53,7 @@ class World:
 
         task = ImagePrediction(
             model=model,
-            images=Images(keys=index.keys, read=lambda key: (self.photos / key).read_bytes()),
+            images=ListedImages(keys=index.keys, read=lambda key: (self.photos / key).read_bytes()),
             kept=5,
             top_k=2,
             output=Output(url=f"memory://{self.name}"),

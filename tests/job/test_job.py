@@ -237,3 +237,24 @@ def test_a_job_leaves_no_thread_behind() -> None:
     for thread in set(threading.enumerate()) - before:
         thread.join(SECONDS)
     assert set(threading.enumerate()) <= before
+
+
+def test_a_job_shows_itself_in_a_line() -> None:
+    told, go_on = threading.Event(), threading.Event()
+
+    def work(context: JobContext) -> str:
+        context.emit(PhaseStarted(phase="p", iteration=0))
+        context.emit(progressed(3))
+        told.set()
+        assert go_on.wait(SECONDS)
+        return waits_for_stop(context)
+
+    job = Job(work, FakeClock())
+    assert told.wait(SECONDS)
+    assert repr(job) == "<Job: p, 3, running>"
+    job.cancel("enough")
+    assert repr(job) == "<Job: p, 3, stopping>"
+    go_on.set()
+    assert isinstance(job.exception(SECONDS), Cancelled)
+    assert repr(job) == "<Job: p, 3, Cancelled: enough>"
+    assert repr(Job(failing(StoreFull("no space")), FakeClock())).startswith("<Job: initialized, ")

@@ -103,7 +103,7 @@ class Images:
 def hold_out(*places: int) -> Split:
     """A split that takes these of the readable images."""
 
-    def split(labels: Array, digests: Array) -> npt.NDArray[np.bool_]:
+    def split(labels: Array, digests: Array, rows: Array) -> npt.NDArray[np.bool_]:
         return np.isin(np.arange(len(labels)), places)
 
     return split

@@ -38,9 +38,17 @@ def opened(
     folder: str = FOLDER,
     limit: int = 10**9,
     pack_rows: int = 4096,
+    full: list[str] | None = None,
 ) -> FeatureCache:
-    heard = [] if failures is None else failures
-    return FeatureCache(lambda: MemoryStore(space), folder, heard.append, limit=limit, pack_rows=pack_rows)
+    heard, told = ([] if given is None else given for given in (failures, full))
+    return FeatureCache(
+        lambda: MemoryStore(space),
+        folder,
+        heard.append,
+        limit=limit,
+        pack_rows=pack_rows,
+        on_full=lambda: told.append("full"),
+    )
 
 
 def fill(cache: FeatureCache, numbers: Sequence[int]) -> None:
@@ -312,10 +320,14 @@ def test_of_equally_old_ones_those_of_other_extractors_go_first() -> None:
 
 def test_a_run_does_not_delete_what_it_uses_itself() -> None:
     space, size = MemorySpace(), size_of(4)
-    cache = opened(space, limit=3 * size, pack_rows=4)
-    fill(cache, range(40))
+    told: list[str] = []
+    cache = opened(space, limit=3 * size, pack_rows=4, full=told)
+    fill(cache, range(12))
+    assert told == []
+    fill(cache, range(12, 40))
     cache.close()
     assert known(opened(space), range(40)) == list(range(12)), "the rest found no room"
+    assert told == ["full"], "said once"
     cache = opened(space, limit=3 * size, pack_rows=4)
     assert known(cache, range(40)) == list(range(12))
     fill(cache, range(12, 40))

@@ -16,6 +16,7 @@ from mlsession.phases.choose import Candidate, Choosing
 from mlsession.phases.chosen_extractor import USED, ExtractorChoice, extractor_chosen
 from mlsession.phases.donation import DonatedRows
 from mlsession.phases.featured import Picture
+from mlsession.phases.listed import StampedRows
 from mlsession.phases.pictures import BATCH
 from mlsession.phases.sampled import Sample, sampled_rows
 from mlsession.randomness import keyed_generator
@@ -62,6 +63,7 @@ class Made:
         size: int = BATCH,
         *,
         augmented: bool = False,
+        stamps: StampedRows | None = None,
     ) -> Iterator[tuple[Picture, ...]]:
         for start in range(rows.start, rows.stop, size):
             batch = range(start, min(start + size, rows.stop))

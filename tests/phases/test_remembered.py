@@ -14,7 +14,8 @@ from mlsession.cache.trial import Trial
 from mlsession.errors import KeyMissing, ModifiedTrainingData
 from mlsession.phases.corpus import Corpus, Part
 from mlsession.phases.featured import Picture
-from mlsession.phases.remembered import Remembered
+from mlsession.phases.listed import SomeImages
+from mlsession.phases.remembered import Remembered, remember
 from mlsession.store import MemorySpace, MemoryStore
 from mlsession.store.stamps import NO_STAMP
 
@@ -60,7 +61,10 @@ def read_all(space: MemorySpace, disk: Disk, unreadable: Sequence[str] = ()) -> 
     for row, key in enumerate(KEYS):
         assert remembered.read(row) == key.encode()
         reason = "no picture" if key in unreadable else ""
-        remembered.keep([Picture(row=row, digest=sha256(key), features=np.zeros((1, 2), np.float16), reason=reason)])
+        stamp, features = remembered.taken(row), np.zeros((1, 2), np.float16)
+        assert remembered.taken(row) == NO_STAMP, "it is given once"
+        picture = Picture(row=row, digest=sha256(key), features=features, reason=reason, stamp=stamp)
+        remember(run, [picture])
     run.finish(lambda size: True)
 
 
@@ -91,10 +95,18 @@ def test_both_sources_of_a_corpus_have_their_own_stamps() -> None:
     assert corpus.stamps_of(range(3)) == Disk().stamps(KEYS)
     assert (first.asked, second.asked) == (["a/1", "a/2"], ["b/3"])
     assert corpus.stamps_of(range(1, 2)) == Disk().stamps(["a/2"])
+    assert corpus.stamps_of([0, 2]) == Disk().stamps(["a/1", "b/3"])
     assert corpus.stamped(2) == (b"b/3", Disk().stamps(["b/3"])[0])
     alone = Corpus(classes=("a", "b"), training=part(KEYS, None))
     assert alone.stamps_of(range(3)) == [NO_STAMP] * 3
     assert alone.stamped(1) == (b"a/2", NO_STAMP)
+
+
+def test_some_images_have_the_stamps_of_their_places() -> None:
+    some = SomeImages(images=part(KEYS, Disk()), rows=[0, 2])
+    assert (some.key(1), some.bytes_of(1)) == ("b/3", b"b/3")
+    assert some.stamps_of(range(2)) == Disk().stamps(["a/1", "b/3"])
+    assert some.stamped(1) == (b"b/3", Disk().stamps(["b/3"])[0])
 
 
 def test_a_file_that_is_gone_is_a_change_of_the_data() -> None:

@@ -66,7 +66,7 @@ def test_the_end_is_the_same(images: Images, whole: Kept) -> None:
 def test_digests_of_before_and_of_now_reach_the_split(images: Images, whole: Kept) -> None:
     seen: list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]] = []
 
-    def split(labels: Arrays, digests: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> object:
+    def split(labels: Arrays, digests: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], rows: Arrays) -> object:
         seen.append(digests.copy())
         return np.arange(len(digests)) == 0
 

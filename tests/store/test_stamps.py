@@ -12,6 +12,7 @@ import pytest
 
 from mlsession.clock import SystemClock
 from mlsession.data.reader import SourceReader
+from mlsession.data.sources.found import index_images
 from mlsession.errors import KeyMissing
 from mlsession.store import LocalStore, MemoryStore
 from mlsession.store.retrying import Backoff, RetryingStore
@@ -137,11 +138,12 @@ def test_a_source_on_a_disk_knows_its_files_and_others_do_not(file: Path) -> Non
         return RetryingStore(LocalStore(file.parent), FakeClock(), Backoff(), lambda *_: None)
 
     known, unknown = SourceReader(patient, SystemClock()), SourceReader(patient)
+    index = index_images(LocalStore(file.parent).list(), "here")
     assert known.stamps(["a.jpg"]) == [stamp_of(file.stat())]
-    assert known.has_stamps
+    assert known.stamping(index) is known
     assert known.read_stamped("a.jpg") == (DATA, NO_STAMP), "it was made just now"
     assert unknown.read_stamped("a.jpg") == (DATA, NO_STAMP)
-    assert not unknown.has_stamps
+    assert unknown.stamping(index) is None
     with pytest.raises(KeyMissing):
         known.read_stamped("b.jpg")
     known.close()

@@ -16,8 +16,9 @@ import pytest
 
 import mlsession as ml
 from mlsession.cache.upkeep import clear, look
+from mlsession.data.reader import SourceReader
 from mlsession.errors import Cancelled, ModifiedTrainingData
-from mlsession.events import CheckpointCommitted
+from mlsession.events import CacheFailed, CheckpointCommitted
 from mlsession.store import open_store
 from tests.photos import PHOTOS, copy_photos
 from tests.servers.ftp import FtpServer
@@ -146,6 +147,39 @@ def test_a_session_in_a_bucket_finds_the_cache_of_another(photos: Path, tmp_path
         assert len(look(store).packs) == 1
 
 
+def test_what_a_bucket_s_tags_say_is_not_read_again(
+    photos: Path, tmp_path: Path, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket, options = s3_server.new_bucket_url(), s3_server.storage_options
+    reads, read = list[str](), SourceReader.read
+
+    def counted(self: SourceReader, key: str) -> bytes:
+        reads.append(key)
+        return read(self, key)
+
+    monkeypatch.setattr(SourceReader, "read", counted)
+    runs = Runs(f"{bucket}/photos", tmp_path)
+
+    def read_by(name: str, **given: object) -> list[str]:
+        reads.clear()
+        runs.extracted(session=tmp_path / name, storage_options=options, **given)
+        return sorted(reads)
+
+    with closing(open_store(f"{bucket}/photos", options)) as store:
+        keys = [f"{label}/{number:02}.jpg" for label in LABELS for number in range(20)]
+        for key in keys:
+            label, number = key[:-4].split("/")
+            store.put(key, sorted((photos / label).iterdir())[int(number) % 10].read_bytes())
+        # Others read a few of them, too, to see how large pictures are.
+        first = read_by("one")
+        assert set(first) == set(keys)
+        looked_at = len(first) - len(keys)
+        assert len(read_by("two", seed=1)) == looked_at
+        # Another content of the same name has another tag.
+        store.put(keys[3], store.get(keys[4])[:-1])
+        assert keys[3] in read_by("three", seed=2)
+
+
 def test_without_a_cache_a_session_still_extracts_its_own_once(photos: Path, tmp_path: Path) -> None:
     runs = Runs(photos, tmp_path, cache=None)
     assert runs.extracted(session=tmp_path / "session") == NUMBER
@@ -185,6 +219,14 @@ def test_a_damaged_or_deleted_pack_costs_its_rows_alone(runs: Runs, tmp_path: Pa
         clear(store)
     assert runs.extracted() == NUMBER
     assert runs.extracted() == 0
+
+
+def test_a_cache_that_is_too_small_for_a_run_says_so(photos: Path, tmp_path: Path) -> None:
+    job = Runs(photos, tmp_path).start(cache_size=1_000)
+    job.result()
+    assert {event.reason for event in job.events() if isinstance(event, CacheFailed)} == {
+        "what this run uses is more than its 1,000 bytes; allow more with cache_size (--cache-size)"
+    }
 
 
 def ftp_runs(server: FtpServer, root: Path, photos: Path, tmp_path: Path) -> Runs:

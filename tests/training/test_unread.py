@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +11,14 @@ import pytest
 
 import mlsession as ml
 from mlsession.cache.upkeep import clear, look
-from mlsession.data.reader import SourceReader
+from mlsession.extractors.automatic import AutomaticExtractor
+from mlsession.extractors.embedded.extractor import Lite1
 from mlsession.session.parameters import SessionParameters
 from mlsession.session.phase import Phase
 from mlsession.session.session import TrainingSession
 from mlsession.store import LocalStore
-from mlsession.store.stamps import stamp_of
 from tests.photos import PHOTOS, copy_photos
+from tests.reads import Reads, settle
 
 from .counting import Counting
 
@@ -29,40 +29,17 @@ NUMBER = 2 * EACH + 2
 @pytest.fixture
 def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """40 photos, a copy of one of them, and one that cannot be read; all of them were made an hour ago, as it were."""
-    # A time of the last change cannot be set, only waited for.
-    monkeypatch.setattr("mlsession.store.stamps.SETTLED_SECONDS", -3600.0)
     made = copy_photos(tmp_path / "photos", "train", EACH, LABELS)
     first = min((made / "Kiwi").iterdir())
     shutil.copyfile(first, made / "Kiwi" / f"copy{first.suffix}")
     (made / "Kiwi" / "bad.jpg").write_bytes(b"no picture")
-    for path in made.rglob("*.*"):
-        while not stamp_of(path.stat()):
-            path.touch()
+    settle(made, monkeypatch)
     return made
-
-
-@dataclass
-class Reads:
-    keys: list[str] = field(default_factory=list)
-
-    def taken(self) -> int:
-        """How many images were read since this was last asked."""
-        count = len(self.keys)
-        self.keys.clear()
-        return count
 
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> Reads:
-    """Every image that is read for its features where there is a cache."""
-    seen, read = Reads(), SourceReader.read_stamped
-
-    def counted(self: SourceReader, key: str) -> tuple[bytes, bytes]:
-        seen.keys.append(key)
-        return read(self, key)
-
-    monkeypatch.setattr(SourceReader, "read_stamped", counted)
-    return seen
+    return Reads.counted(monkeypatch)
 
 
 def trained(
@@ -157,3 +134,22 @@ def test_images_made_just_now_are_read_again(
     trained(photos, tmp_path / "first", tmp_path / "cache", Counting())
     assert not look(LocalStore(tmp_path / "cache")).memos
     assert look(LocalStore(tmp_path / "cache")).packs
+
+
+def test_what_choosing_has_read_is_known_to_all_that_follows(photos: Path, tmp_path: Path, reads: Reads) -> None:
+    def chosen(session: str) -> ml.Classifier:
+        algorithm = ml.TransferLearning(
+            feature_extractor=AutomaticExtractor(candidates=[Lite1(), ml.scene_print()]),
+            classifier=ml.LogisticRegressor(l2=1.0),
+        )
+        parameters = ml.ModelParameters(validation=ml.Validation.none(), algorithm=algorithm)
+        at = SessionParameters(tmp_path / session, cache=str(tmp_path / "cache"), iterations=1)
+        return ml.Classifier.train(ml.DataSource.labeled_directories(photos), parameters, at).result()
+
+    first = chosen("first")
+    tried = len(first.extractor_choice.ratings) if first.extractor_choice else 0
+    # Extracting reads again what cannot be known: the batch with the file that is no picture.
+    assert tried * NUMBER < reads.taken() <= tried * NUMBER + 16
+    again = chosen("again")
+    assert reads.taken() <= (tried + 1) * 16
+    assert (again.extractor_choice, again.model_digest) == (first.extractor_choice, first.model_digest)

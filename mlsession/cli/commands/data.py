@@ -26,14 +26,7 @@ def split(
         bool, typer.Option("--manifest", help="Write train.csv, test.csv, ... that name the images; copy nothing.")
     ] = False,
     label_from: options.LabelFrom = "folder",
-    group_by: Annotated[
-        str | None,
-        typer.Option(
-            metavar="REGEX",
-            help="Keep images together for which this gives the same: a regular expression with one group in "
-            "parentheses, looked for in the path below DATA, such as '(patient[0-9]+)_'.",
-        ),
-    ] = None,
+    group_by: options.GroupBy = None,
     storage_option: options.StorageOption = [],
     json: options.Json = False,
 ) -> Work:

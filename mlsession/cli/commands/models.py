@@ -12,6 +12,7 @@ import typer
 from mlsession.cli.commands import Work
 from mlsession.cli.options import common as options
 from mlsession.cli.options import exporting as export_options
+from mlsession.cli.options import predicting as predict_options
 
 Part = Annotated[
     str | None,
@@ -27,7 +28,7 @@ Evaluated = Annotated[
 
 _OF_A_JOB = (
     *("session", "top_k", "on_bad_image", "on_modified_data"),
-    *("checkpoint_interval", "report_interval", "cache", "take_over"),
+    *("checkpoint_interval", "report_interval", "cache", "cache_size", "verify_content", "take_over"),
 )
 """What only predictions with an output take."""
 
@@ -134,16 +135,18 @@ def predict(
             metavar="PATH...", help="Images: paths or URLs. With --output also a folder, a bucket or a .csv of paths."
         ),
     ],
-    output: options.Table = None,
-    session: options.TableSession = None,
-    top_k: options.TopK = None,
+    output: predict_options.Table = None,
+    session: predict_options.TableSession = None,
+    top_k: predict_options.TopK = None,
     average_views: options.AverageViews = None,
     min_confidence: options.MinConfidence = None,
-    on_bad_image: options.OnBadImage = None,
-    on_modified_data: options.OnModifiedImages = None,
-    checkpoint_interval: options.BatchesBetweenCheckpoints = None,
-    report_interval: options.BatchesBetweenReports = None,
-    cache: options.PredictionCache = None,
+    on_bad_image: predict_options.OnBadImage = None,
+    on_modified_data: predict_options.OnModifiedImages = None,
+    checkpoint_interval: predict_options.BatchesBetweenCheckpoints = None,
+    report_interval: predict_options.BatchesBetweenReports = None,
+    cache: predict_options.PredictionCache = None,
+    cache_size: predict_options.PredictionCacheSize = None,
+    verify_content: options.VerifyContent = False,
     take_over: options.TakeOver = False,
     extractor_weights: options.ExtractorWeights = None,
     storage_option: options.StorageOption = [],

@@ -17,8 +17,6 @@ from mlsession.store.location import is_local, local_path, redact, url_name
 if TYPE_CHECKING:
     from mlsession.augment.automatic import AutomaticAugmentation
     from mlsession.augment.options import AugmentationOption
-    from mlsession.data.source import DataSource
-    from mlsession.data.validation import Validation
     from mlsession.export.metadata import ModelMetadata
     from mlsession.extractors.automatic import AutomaticExtractor
     from mlsession.extractors.catalog import FeatureExtractorSpec
@@ -115,48 +113,6 @@ def is_manifest(data: str) -> bool:
     return is_manifest_name(url_name(data))
 
 
-def source(data: str, options: Options, label_from: str = "folder") -> DataSource:
-    """Labelled images: a manifest if it ends like one (`MANIFEST_SUFFIXES`), else a folder.
-
-    `label_from` says where in a folder the labels are: `folder` (sub-folders) or `name` (the files' names, up to the
-    first period), `name:SEPARATOR` or `name:SEPARATOR:POSITION`, such as `name:-:1`; and where in a manifest:
-    `columns:PATH,LABEL`, what its columns are called.
-    """
-    from mlsession.data.source import DataSource
-
-    rule, _, details = label_from.partition(":")
-    path, comma, label = details.partition(",")
-    if rule not in ("folder", "name", "columns") or (rule == "folder" and label_from != rule):
-        reason = "must be folder, name, name:SEPARATOR:POSITION, or columns:PATH,LABEL"
-        raise InvalidParameter("label-from", label_from, reason)
-    if rule == "columns" and not (path and comma and label):
-        raise InvalidParameter("label-from", label_from, "name two columns, as in columns:file,class")
-    if is_manifest(data):
-        columns = {"path": path, "label": label} if rule == "columns" else {}
-        return DataSource.manifest(data, storage_options=options, **columns)
-    if rule != "name":
-        return DataSource.labeled_directories(data, options)
-    separator, position = details or ".", 0
-    if match := re.fullmatch(r"(.+):(-?\d+)", details):
-        separator, position = match[1], int(match[2])
-    return DataSource.labeled_files(data, separator, position, options)
-
-
-def validation(text: str | None, seed: int, options: Options, label_from: str = "folder") -> Validation:
-    """A folder or manifest, a ratio, "none", or None for the automatic choice."""
-    from mlsession.data.validation import Validation
-
-    if text is None:
-        return Validation.automatic(seed)
-    if text == "none":
-        return Validation.none()
-    try:
-        ratio = float(text)
-    except ValueError:
-        return Validation.data(source(text, options, label_from))
-    return Validation.split(ratio, seed)
-
-
 def checkpoint_interval(text: str) -> int | Literal["auto"]:
     """A number of iterations, or "auto"."""
     if text == "auto":
@@ -233,7 +189,10 @@ def class_weight(texts: Sequence[str]) -> ClassWeight:
             if not separator:
                 reason = "must be none, balanced, or weights by label, such as cat=2,dog=0.5"
                 raise InvalidParameter(option, text, reason)
-    return checked_class_weight(weights) if texts else None
+    try:
+        return checked_class_weight(weights) if texts else None
+    except InvalidParameter as error:
+        raise InvalidParameter(option, " ".join(texts), error.reason) from None
 
 
 def augmentation(text: str) -> AutomaticAugmentation | tuple[AugmentationOption, ...]:

@@ -55,6 +55,15 @@ ValidationChoice = Annotated[
         "[default: none of fewer than 50 images, 10 % below 200, else 5 %]",
     ),
 ]
+GroupBy = Annotated[
+    str | None,
+    typer.Option(
+        metavar="REGEX",
+        help="Never divide images for which this gives the same: a regular expression with one group in "
+        "parentheses, looked for in the path below DATA, such as '(patient[0-9]+)_'.",
+        show_default=False,
+    ),
+]
 Augment = Annotated[
     str | None,
     typer.Option(
@@ -232,46 +241,6 @@ MinConfidence = Annotated[
         help="Leave unlabelled what is less sure than this, from 0 to 1; `mlsession thresholds` says what to ask for.",
         show_default=False,
     ),
-]
-
-# For many predictions; None stands for the default, since none of these goes without an output.
-Table = Annotated[
-    str | None,
-    typer.Option(
-        "--output",
-        metavar="PATH",
-        help="Write a table of all predictions here: .csv or .parquet.",
-        show_default=False,
-    ),
-]
-TableSession = Annotated[
-    str | None, typer.Option(metavar="URL", help="Where its session is kept.  [default: OUTPUT.mlsession]")
-]
-TopK = Annotated[
-    int | None, typer.Option("--top-k", metavar="K", help="Labels of each image, best first.  [default: 1]")
-]
-OnBadImage = Annotated[
-    str | None,
-    typer.Option(metavar="skip|fail", help="Name images that cannot be read, or stop at one.  [default: skip]"),
-]
-OnModifiedImages = Annotated[
-    str | None,
-    typer.Option(
-        metavar="fail|update|ignore",
-        help="If the images are not those of the session any more: refuse; predict those of today, with what was "
-        "extracted; or go on with those recorded.  [default: fail]",
-    ),
-]
-BatchesBetweenCheckpoints = Annotated[
-    str | None,
-    typer.Option(metavar="N|auto", help="Batches of images between checkpoints.  [default: auto]"),
-]
-BatchesBetweenReports = Annotated[
-    int | None, typer.Option(metavar="N", help="Batches between progress reports.  [default: 1]")
-]
-PredictionCache = Annotated[
-    str | None,
-    typer.Option(metavar="URL|none", help="Where features are kept.  [default: auto: beside the session]"),
 ]
 
 Author = Annotated[str, typer.Option(metavar="TEXT", help="Who made the model, for exports.", show_default=False)]

@@ -32,6 +32,9 @@ class Exports:
 
     def check(self) -> None:
         """Refuse before any work what could not be written; see `check_destination` and `check_folder`."""
+        if not self.paths:
+            self._check_nothing()
+            return
         suffixes = suffixes_of(self.formats)
         for path in self.paths:
             if is_folder(path):
@@ -44,6 +47,18 @@ class Exports:
         if self.formats and not folders:
             reason = "is of a folder with a card: name one, ending with a slash; other paths end in their format"
             raise InvalidParameter("format", ", ".join(self.formats), reason)
+
+    def _check_nothing(self) -> None:
+        """Raises `InvalidParameter` for what is said of an export that there is not."""
+        said = (
+            ("compress", self.smaller.compress),
+            ("max_changed", self.smaller.max_changed),
+            ("format", self.formats),
+        )
+        for name, value in said:
+            if value not in (None, (), []):
+                shown = ", ".join(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
+                raise InvalidParameter(name, shown, "is of an exported model: add --export PATH, or leave it out")
 
     def write(self, classifier: Classifier, path: str, metadata: ModelMetadata) -> tuple[list[str], dict[str, object]]:
         """Writes one of the paths; what came of it as lines, and as JSON."""

@@ -105,12 +105,12 @@ class Narrator:
         meter = self.meter
         if meter is None or meter.latest is None:
             return ", ".join([f"{plain(event.phase)}: done", *metric_words(event)])
-        words = [meter.counted, *metric_words(meter.latest), f"in {duration(meter.latest.elapsed)}"]
+        words = [meter.counted, *metric_words(meter.latest, has_ended=True), f"in {duration(meter.latest.elapsed)}"]
         return f"{plain(event.phase)}: done, {', '.join(words)}"
 
 
-def metric_words(event: Progressed | PhaseFinished) -> list[str]:
-    """The metrics of a report, in words."""
+def metric_words(event: Progressed | PhaseFinished, has_ended: bool = False) -> list[str]:
+    """The metrics of a report, in words; `has_ended`: it was the last one of its phase."""
     words: list[str] = []
     for name, value in event.metrics.items():
         if name == "kept":
@@ -123,7 +123,7 @@ def metric_words(event: Progressed | PhaseFinished) -> list[str]:
             words.append(f"{plain(name).replace('_', ' ')} {percent(value)}")
         else:
             words.append(f"{plain(name).replace('_', ' ')} {value:.4g}")
-    if words and event.phase == "selecting" and isinstance(event, Progressed):
+    if words and event.phase == "selecting" and isinstance(event, Progressed) and not has_ended:
         words[0] = f"so far {words[0]}"  # Of what has been judged by now, which may be one fold of several.
     return words
 

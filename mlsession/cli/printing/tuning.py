@@ -11,7 +11,7 @@ from mlsession.extractors.automatic import AutomaticExtractor
 from mlsession.extractors.catalog import FeatureExtractorSpec
 from mlsession.finetuning.options import FineTune
 from mlsession.heads.options import ClassifierOptions
-from mlsession.training.parameters import Algorithm, TransferLearning
+from mlsession.training.algorithms import Algorithm, TransferLearning
 from mlsession.training.tuning import OPTIONS
 
 

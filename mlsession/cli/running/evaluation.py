@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from mlsession.cli.options.arguments import average_views, source, storage_options
+from mlsession.cli.options.arguments import average_views, storage_options
+from mlsession.cli.options.sources import check_label_from, source
 from mlsession.cli.outcome import DONE
 from mlsession.cli.output import output_width, print_json, print_lines, remark
 from mlsession.cli.printing.report import class_table
@@ -56,6 +57,7 @@ def evaluate(given: EvaluateArguments) -> int:
     options, top = storage_options(given.storage_options), given.top
     if top is not None and top < 1:
         raise InvalidParameter("top", top, "must be 1 or more")
+    check_label_from(given.label_from, given.data)
     classifier = Classifier.load(given.model, options, given.extractor_weights)
     found = classifier.evaluate_images(
         source(given.data, options, given.label_from),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from mlsession.classifier.prediction import checked_confidence
 from mlsession.cli.options.arguments import About, average_views, storage_options
@@ -12,7 +13,7 @@ from mlsession.cli.output import print_json, print_lines, remark
 from mlsession.cli.printing.exporting import Exports
 from mlsession.cli.printing.text import percent, plain
 from mlsession.errors import InvalidParameter, StoreError, UnreadableImage
-from mlsession.store.location import redact
+from mlsession.store.location import is_local, local_path, redact
 from mlsession.training.classifier import Classifier
 
 
@@ -39,7 +40,9 @@ def predict(
             if json:
                 print_json({"path": redact(path), "error": str(error)})
             else:
-                remark(error_line(error))
+                is_folder = is_local(path) and Path(local_path(path)).is_dir()
+                cure = "; add --output TABLE.csv to predict all images in it" if is_folder else ""
+                remark(f"{error_line(error)}{cure}")
             continue
         is_unsure = not prediction.is_confident(least)
         if json:

@@ -39,6 +39,8 @@ class PredictArguments:
     checkpoint_interval: str | None
     report_interval: int | None
     cache: str | None
+    cache_size: str | None
+    verify_content: bool
     take_over: bool
     extractor_weights: str | None
     storage_option: Sequence[str] = field(repr=False)
@@ -85,6 +87,8 @@ def _session(given: PredictArguments, options: typed.Options) -> SessionParamete
         take_over=given.take_over,
         on_modified_data=typed.on_modified_data(given.on_modified_data or "fail"),
         cache=typed.cache(given.cache or "auto"),
+        cache_size=typed.byte_count("cache-size", given.cache_size or "10GB"),
+        verify_content=given.verify_content,
         storage_options=options,
     )
 

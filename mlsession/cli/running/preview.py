@@ -13,6 +13,7 @@ from mlsession.augment.sheet import SheetRow, contact_sheet
 from mlsession.augment.transforms import Augmenter
 from mlsession.augment.views import ViewPlan, describe
 from mlsession.cli.options import arguments as typed
+from mlsession.cli.options import sources
 from mlsession.cli.outcome import DONE
 from mlsession.cli.output import print_json, print_lines, remark
 from mlsession.cli.printing.text import number_of, plain
@@ -48,7 +49,8 @@ def augment_preview(given: PreviewArguments) -> int:
         raise InvalidParameter("images", given.images, f"must be a whole number from 1 to {MOST_IMAGES}")
     if not output.lower().endswith(".png"):
         raise InvalidParameter("output", output, "the sheet is a PNG; let the name end in .png")
-    source = typed.source(given.data, options, given.label_from)
+    sources.check_label_from(given.label_from, given.data)
+    source = sources.source(given.data, options, given.label_from)
     index = source.index(min_classes=1)
     with closing(source.reader()) as reader:
         rows = list(_rows(index.keys, given.images, plan, reader.read))

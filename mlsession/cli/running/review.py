@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from mlsession.cli.options.arguments import source, storage_options
+from mlsession.cli.options.arguments import storage_options
+from mlsession.cli.options.sources import source
 from mlsession.cli.outcome import DONE
 from mlsession.cli.output import output_width, print_json, print_lines, remark
 from mlsession.cli.printing.program import program

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from mlsession.cli.options import arguments as typed
+from mlsession.cli.options import sources
 from mlsession.cli.outcome import DONE, FOUND
 from mlsession.cli.output import print_json, print_lines, remark, tell_retry
 from mlsession.cli.printing.text import duration, number_of, plain
@@ -43,8 +44,9 @@ def scan(given: ScanArguments) -> int:
         # Refused before any image is read, not after all.
         check_written_key(url_name(given.html))
         open_store(parent_url(given.html), options).close()
-    data = typed.source(given.data, options, given.label_from)
-    test = typed.source(given.test, options, given.label_from) if given.test is not None else None
+    sources.check_label_from(given.label_from, given.data, given.test)
+    data = sources.source(given.data, options, given.label_from)
+    test = sources.source(given.test, options, given.label_from) if given.test is not None else None
     report = scan_images(
         data, test, input_side=given.input_side, on_progress=_progress(clock), on_retry=tell_retry, clock=clock
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlsession.cli.options import arguments as typed
+from mlsession.cli.options import sources
 from mlsession.cli.outcome import DONE
 from mlsession.cli.output import output_width, print_json, print_lines, remark, tell_retry
 from mlsession.cli.printing.program import program
@@ -58,7 +59,8 @@ class SplitArguments:
 def split(given: SplitArguments) -> int:
     """Divides labelled images and writes the parts; returns the exit code."""
     options, output, clock = typed.storage_options(given.storage_options), given.output_url, SystemClock()
-    source = typed.source(given.data, options, given.label_from)
+    sources.check_label_from(given.label_from, given.data)
+    source = sources.source(given.data, options, given.label_from)
     if not given.manifest:
         for part in ("train", *given.shares):
             check_apart(join_url(output, part), (source,), "output")
@@ -151,6 +153,8 @@ def _next(given: SplitArguments, places: Mapping[str, str]) -> list[str]:
     words = ["train", places["train"], "--test", places["test"]]
     if "validation" in places:
         words += ["--validation", places["validation"]]
+    if given.group_by is not None:
+        words += ["--group-by", given.group_by]  # What is held out of the part to train on is another division.
     secrets = [f"--storage-option={option}" for option in given.storage_options]
     return ["next:", f"  {command_line([*program(), *words, *secrets])}"]
 

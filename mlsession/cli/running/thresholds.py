@@ -65,7 +65,10 @@ def thresholds(given: ThresholdsArguments) -> int:
             }
         )
         return DONE
-    lines = [f"on {number_of(metrics.count, f'{part} image')}; brackets: 95 % intervals", ""]
+    lines = [f"on {number_of(metrics.count, f'{part} image')}; brackets: 95 % intervals"]
+    if part == "training":
+        lines.append("the model was trained on these, and is less often right on others: train with --test to know how")
+    lines.append("")
     lines += rejection_lines(rejections)
     lines += [
         "",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable
 from typing import Literal, cast
 
 from mlsession.cli.options import arguments as typed
+from mlsession.cli.options import sources
+from mlsession.cli.options.heads import with_options
 from mlsession.cli.options.own_extractor import chosen_extractor
+from mlsession.cli.options.training import TrainArguments
 from mlsession.cli.output import output_width, print_json, print_lines, remark
 from mlsession.cli.printing.advice import advice_lines
 from mlsession.cli.printing.chosen import chosen_words, extractor_words
@@ -34,99 +35,6 @@ from mlsession.training.findings.summary import SessionSummary
 from mlsession.training.parameters import ModelParameters, Tune
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainArguments:
-    """The command line, as typed."""
-
-    data: str
-    session: str | None
-    test: str | None
-    validation: str | None
-    label_from: str
-    labels: str | None
-    on_modified_data: str
-    on_bad_image: str
-    allow_truncated: bool
-    iterations: int | None
-    extractor: str
-    extractor_weights: str | None
-    extractor_output: str | None
-    extractor_option: Sequence[str]
-    precision: str
-    backend: str
-    decoder: str
-    accelerator: str
-    classifier: str
-    layer_sizes: str | None
-    class_weight: Sequence[str]
-    tune: str
-    fine_tune: bool
-    epochs: int | None
-    learning_rate: float | None
-    batch_size: str | None
-    unfreeze: str | None
-    fine_tune_option: Sequence[str]
-    augment: str | None
-    seed: int
-    checkpoint_interval: str
-    keep_last: int | None
-    keep_best: int | None
-    report_interval: int
-    logger: Sequence[str]
-    cache: str
-    cache_size: str
-    verify_content: bool
-    storage_option: Sequence[str] = field(repr=False)
-    export: Sequence[str]
-    author: str
-    license: str
-    description: str | None
-    version: str | None
-    metadata: Sequence[str]
-    compress: str | None
-    max_changed: float | None
-    format: Sequence[str]
-    devices: str
-    num_nodes: int
-    strategy: str
-    create_only: bool
-    take_over: bool
-    json: bool
-
-    @property
-    def about(self) -> typed.About:
-        """What exports say of themselves."""
-        return typed.About(
-            author=self.author,
-            license=self.license,
-            description=self.description,
-            version=self.version,
-            facts=self.metadata,
-        )
-
-    def exports(self, options: typed.Options) -> Exports:
-        """What is written when it is done."""
-        smaller = Smaller(compress=self.compress, max_changed=self.max_changed)
-        return Exports(paths=self.export, formats=self.format, smaller=smaller, options=options)
-
-    @property
-    def tuning(self) -> TuningArguments:
-        """What is said of fine-tuning."""
-        return TuningArguments(
-            fine_tune=self.fine_tune,
-            epochs=self.epochs,
-            learning_rate=self.learning_rate,
-            batch_size=self.batch_size,
-            unfreeze=self.unfreeze,
-            options=self.fine_tune_option,
-        )
-
-    @property
-    def session_url(self) -> str:
-        """Where the session lies."""
-        return typed.default_session(self.data, Path.cwd()) if self.session is None else self.session
-
-
 def train(given: TrainArguments, check_signals: Callable[[], None]) -> int:
     """Trains, or goes on, then exports and reports; returns the exit code.
 
@@ -134,14 +42,15 @@ def train(given: TrainArguments, check_signals: Callable[[], None]) -> int:
     """
     options = typed.storage_options(given.storage_option)
     url = given.session_url
+    sources.check_label_from(given.label_from, given.data, given.test, sources.validation_data(given.validation))
     parameters, session = _model(given, options), _session(given, url, options)
     about = given.about.metadata()
-    exports = given.exports(options)
+    exports = _exports(given, options)
     exports.check()
-    data = typed.source(given.data, options, given.label_from)
+    data = sources.source(given.data, options, given.label_from)
     if given.labels is not None:
-        data = data.corrected(given.labels)
-    test = typed.source(given.test, options, given.label_from) if given.test is not None else None
+        data = data.corrected(given.labels, sources.patient_reads())
+    test = sources.source(given.test, options, given.label_from) if given.test is not None else None
     screen = screen_for(sys.stderr)
     try:
         if given.create_only:
@@ -153,6 +62,8 @@ def train(given: TrainArguments, check_signals: Callable[[], None]) -> int:
             classifier = follow(job, screen, session.grace_seconds + 5)
     finally:
         screen.close()
+    if job.progress is None:
+        remark("nothing to do: the session is finished, and neither its images nor its parameters are others")
     exported: list[str] = []
     for path in given.export:
         check_signals()
@@ -181,12 +92,15 @@ def _prepare(job: Job[None], url: str, screen: Screen, check_signals: Callable[[
 
 def _model(given: TrainArguments, options: typed.Options) -> ModelParameters:
     return ModelParameters(
-        validation=typed.validation(given.validation, given.seed, options, given.label_from),
+        validation=sources.validation(given.validation, given.seed, options, given.label_from),
         seed=given.seed,
+        groups=given.group_by,
         augmentation=() if given.augment is None else typed.augmentation(given.augment),
-        algorithm=given.tuning.algorithm(
+        algorithm=_tuning(given).algorithm(
             _extractor(given, options),
-            typed.classifier(given.classifier, given.layer_sizes, given.class_weight),
+            with_options(
+                typed.classifier(given.classifier, given.layer_sizes, given.class_weight), given.classifier_option
+            ),
         ),
         tune=cast(Tune, given.tune),
         on_bad_image=cast(Literal["skip", "fail"], given.on_bad_image),
@@ -196,6 +110,24 @@ def _model(given: TrainArguments, options: typed.Options) -> ModelParameters:
         accelerator=cast(AcceleratorChoice, given.accelerator),
         decoder=cast(DecoderChoice, given.decoder),
     )
+
+
+def _tuning(given: TrainArguments) -> TuningArguments:
+    """What is said of fine-tuning."""
+    return TuningArguments(
+        fine_tune=given.fine_tune,
+        epochs=given.epochs,
+        learning_rate=given.learning_rate,
+        batch_size=given.batch_size,
+        unfreeze=given.unfreeze,
+        options=given.fine_tune_option,
+    )
+
+
+def _exports(given: TrainArguments, options: typed.Options) -> Exports:
+    """What is written when it is done."""
+    smaller = Smaller(compress=given.compress, max_changed=given.max_changed)
+    return Exports(paths=given.export, formats=given.format, smaller=smaller, options=options)
 
 
 def _extractor(given: TrainArguments, options: typed.Options) -> FeatureExtractorSpec | AutomaticExtractor:

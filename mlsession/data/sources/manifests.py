@@ -14,6 +14,7 @@ from mlsession.data.sources.place import Options, Place
 from mlsession.errors import InvalidParameter
 from mlsession.session.phase import Json
 from mlsession.store import redact, url_name
+from mlsession.store.reading import ReadPolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,12 +32,12 @@ class ByManifest:
     def __post_init__(self) -> None:
         check_columns(self.columns)
 
-    def folder(self, storage_options: Options | None) -> str:
+    def folder(self, storage_options: Options | None, policy: ReadPolicy | None = None) -> str:
         """The folder that the keys of its images are relative to.
 
         Reads the manifest. Raises `UnusableData` with the line that is wrong, and `StoreError`.
         """
-        rows = self._rows(storage_options)
+        rows = self._rows(storage_options, policy)
         folder = manifest_folder(rows, self.root, self.shown, self._unit)
         self._labels(rows, folder)
         return folder
@@ -47,7 +48,7 @@ class ByManifest:
         return redact(self.manifest)
 
     def index(self, place: Place, min_classes: int) -> ImageIndex:
-        labels = self._labels(self._rows(place.storage_options), place.url)
+        labels = self._labels(self._rows(place.storage_options, place.policy), place.url)
         return index_listed_files(named_entries(place, labels), labels, self.shown, min_classes)
 
     def to_json(self) -> dict[str, Json]:
@@ -59,8 +60,8 @@ class ByManifest:
     def _unit(self) -> str:
         return unit_of(form_of(url_name(self.manifest)))
 
-    def _rows(self, storage_options: Options | None) -> list[Row]:
-        return read_manifest(self.manifest, storage_options, self.columns)
+    def _rows(self, storage_options: Options | None, policy: ReadPolicy | None) -> list[Row]:
+        return read_manifest(self.manifest, storage_options, self.columns, policy)
 
     def _labels(self, rows: list[Row], folder: str) -> Mapping[str, str]:
         """Label by key."""

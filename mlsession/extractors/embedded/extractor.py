@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -47,8 +48,41 @@ LITE2 = LiteVariant(name="efficientnet-lite2", width=1.1, depth=1.2, network_sid
 _REVISIONS: Mapping[int, LiteVariant] = MappingProxyType({1: LITE2, 2: LITE0})
 
 
+class _Embedded(ABC):
+    """What follows from a name and a network."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def variant(self) -> LiteVariant:
+        """The network behind it."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """As `extractor_named` takes it."""
+
+    @property
+    def identity(self) -> str:
+        """What its features mean; see `FeatureExtractor.identity`. Known without loading it."""
+        variant = self.variant
+        digest, sides = variant.weights.sha256[:16], f"{variant.picture_side}>{variant.network_side}"
+        return f"{self.name} {variant.name} sha256:{digest} {PREPARATION} {sides} (x-127.5)/127.5"
+
+    @property
+    def dimension(self) -> int:
+        """The length of a feature vector."""
+        return FEATURES
+
+    @property
+    def input_side(self) -> int:
+        """The side in pixels of the pictures that it takes."""
+        return self.variant.picture_side
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScenePrint:
+class ScenePrint(_Embedded):
     """The embedded extractor, at a frozen revision: the same pictures give the same features in every release.
 
     | revision | network            | trained on  | features | network sees | pictures |
@@ -78,28 +112,13 @@ class ScenePrint:
         """As `extractor_named` takes it."""
         return f"scene_print:{self.revision}"
 
-    @property
-    def identity(self) -> str:
-        """What its features mean; see `FeatureExtractor.identity`. Known without loading it."""
-        return _identity(self.name, self.variant)
-
-    @property
-    def dimension(self) -> int:
-        """The length of a feature vector."""
-        return FEATURES
-
-    @property
-    def input_side(self) -> int:
-        """The side in pixels of the pictures that it takes."""
-        return self.variant.picture_side
-
     def to_json(self) -> dict[str, Json]:
         """For a session's record; `extractor_from_json` takes it back."""
         return {"kind": "scene_print", "revision": self.revision}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lite1:
+class Lite1(_Embedded):
     """EfficientNet-Lite1, between the two revisions of `ScenePrint`: 1280 features, the network sees 240x240."""
 
     @property
@@ -112,21 +131,6 @@ class Lite1:
         """As `extractor_named` takes it."""
         return "lite1"
 
-    @property
-    def identity(self) -> str:
-        """What its features mean; see `FeatureExtractor.identity`. Known without loading it."""
-        return _identity(self.name, self.variant)
-
-    @property
-    def dimension(self) -> int:
-        """The length of a feature vector."""
-        return FEATURES
-
-    @property
-    def input_side(self) -> int:
-        """The side in pixels of the pictures that it takes."""
-        return self.variant.picture_side
-
     def to_json(self) -> dict[str, Json]:
         """For a session's record; `extractor_from_json` takes it back."""
         return {"kind": "lite1"}
@@ -134,9 +138,3 @@ class Lite1:
 
 EmbeddedExtractor: TypeAlias = ScenePrint | Lite1
 """One whose weights come with a Python package."""
-
-
-def _identity(name: str, variant: LiteVariant) -> str:
-    digest = variant.weights.sha256[:16]
-    sides = f"{variant.picture_side}>{variant.network_side}"
-    return f"{name} {variant.name} sha256:{digest} {PREPARATION} {sides} (x-127.5)/127.5"

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 
 import numpy as np
 
-from mlsession.data.changes import replaced_keys
+from mlsession.data.changes import keys_in_both, replaced_keys, with_new_versions
 from mlsession.data.index import ImageIndex
-from mlsession.data.texts import Texts
 from mlsession.errors import DamagedData, ModifiedTrainingData
 from mlsession.phases.contents import earlier_digests
 from mlsession.session.phase import Phase
@@ -39,7 +37,7 @@ def check_unchanged(
     `every` all images are, whatever is said of their files. `cure` is said before the usual ones.
     """
     change = recorded.compare(found)
-    looked_at = change.replaced if not every else _in_both(recorded, found, change.relabeled)
+    looked_at = change.replaced if not every else keys_in_both(recorded, found, change.relabeled)
     replaced = tuple(replaced_keys(looked_at, recorded, found, read, digest_of))
     if change.added or change.removed or change.relabeled or replaced:
         raise ModifiedTrainingData(
@@ -52,32 +50,12 @@ def renewed(
 ) -> tuple[ImageIndex, ImageIndex | None]:
     """The listings of today to go on with, of training and of validation images, against the recorded ones.
 
-    Images that were replaced unseen have another version than before: else their index would be that of before, and
-    what was extracted of them would still count.
+    Images that were replaced unseen have another version than before, see `with_new_versions`.
     """
     validation = found.validation
     if recorded[1] is not None and validation is not None:
-        validation = _renewed(recorded[1], validation, replaced)
-    return _renewed(recorded[0], found.training, replaced), validation
-
-
-def _renewed(recorded: ImageIndex, found: ImageIndex, replaced: Sequence[str]) -> ImageIndex:
-    keys = [key for key, row in zip(replaced, found.rows_of(replaced).tolist(), strict=True) if row >= 0]
-    rows, before = found.rows_of(keys).tolist(), recorded.rows_of(keys).tolist()
-    unseen = {row for row, old in zip(rows, before, strict=True) if found.versions[row] == recorded.versions[old]}
-    if not unseen:
-        return found
-    versions = (f"{version}, replaced" if row in unseen else version for row, version in enumerate(found.versions))
-    return replace(found, versions=Texts.of(versions))
-
-
-def _in_both(recorded: ImageIndex, found: ImageIndex, but: Sequence[str]) -> Texts:
-    """The keys of both indexes, ascending, without those of `but`."""
-    keys = Texts.of(recorded.keys)
-    chosen = found.rows_of(keys) >= 0
-    places = recorded.rows_of(but)
-    chosen[places[places >= 0]] = False
-    return keys.take(np.flatnonzero(chosen))
+        validation = with_new_versions(recorded[1], validation, replaced)
+    return with_new_versions(recorded[0], found.training, replaced), validation
 
 
 def extracted_digests(session: TrainingSession) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:

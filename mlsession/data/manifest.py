@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from mlsession.data.locations import common_folder, full_location, is_relative, keys_below, location_below, parts_below
-from mlsession.data.names import FORMULA_SIGNS
+from mlsession.data.names import plain_path
 from mlsession.data.rows import COLUMNS, LINE, Row, form_of, parse_rows, wrong
 from mlsession.data.tables import read_table
 from mlsession.errors import InvalidParameter, UnusableData
@@ -88,7 +88,7 @@ def manifest_path(folder: str, key: str, output: str) -> str:
     if not below and folder.rstrip("/") != output.rstrip("/"):
         return join_url(redact(folder), key)
     path = "/".join((*below, key))
-    return path if _is_plain(path) and not path.startswith(FORMULA_SIGNS) else f"./{path}"
+    return plain_path(path) if _is_plain(path) else f"./{path}"
 
 
 def _locations(rows: Iterable[Row], base: str, source: str, unit: str) -> Iterator[str]:

@@ -25,8 +25,12 @@ PART_NAMES: Mapping[str, frozenset[str]] = MappingProxyType(
 )
 """What folders are called that hold parts of divided data and no labels, in small or capital letters."""
 FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""What spreadsheets take for the beginning of a formula (OWASP, "CSV Injection"): a path that begins so is written with
-"./" before it, by which it still names the same file."""
+"""What spreadsheets take for the beginning of a formula, or skip before one (OWASP, "CSV Injection")."""
+
+
+def plain_path(path: str) -> str:
+    """The path as it is written into tables: none that a spreadsheet takes for a formula, and of the same file."""
+    return f"./{path}" if path.startswith(FORMULA_SIGNS) else path
 
 
 def is_hidden(name: str) -> bool:

@@ -4,9 +4,9 @@ UTF-8, lines end in a line feed; fields with a comma, a quote or a line break st
 inside doubled (RFC 4180 in all but the line ends). What is missing is an empty field. Confidences have the fewest
 digits that give the same double back.
 
-A spreadsheet takes a field that begins with one of `FORMULA_SIGNS` for a formula, and whoever names the images would
-have it run what he likes. So such a path begins with "./", by which it still names the same file. Labels are the
-model's and reasons our own: they stand as they are.
+A spreadsheet takes a field that begins with one of some signs for a formula, and whoever names the images would
+have it run what he likes. So such a path begins with "./" (`plain_path`). Labels are the model's and reasons our own:
+they stand as they are.
 """
 
 from __future__ import annotations
@@ -14,10 +14,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from mlsession.data.names import plain_path
 from mlsession.inference.table import Block, column_names
-
-FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""What spreadsheets take for the beginning of a formula, or skip before one (OWASP, "CSV Injection")."""
 
 
 class CsvWriter:
@@ -35,20 +33,16 @@ class CsvWriter:
         columns = zip(block.paths, block.top.tolist(), block.confidence.tolist(), block.reasons, strict=True)
         for path, top, confidences, reason in columns:
             if reason:
-                lines.append(f"{_quoted(_shown(path))}{self._missing},{_quoted(reason)}\n")
+                lines.append(f"{_quoted(plain_path(path))}{self._missing},{_quoted(reason)}\n")
             else:
                 pairs = zip(top, confidences, strict=True)
                 said = ",".join(f"{self._labels[place]},{confidence!r}" for place, confidence in pairs)
-                lines.append(f"{_quoted(_shown(path))},{said},\n")
+                lines.append(f"{_quoted(plain_path(path))},{said},\n")
         self._file.write("".join(lines))
 
     def close(self) -> None:
         """See `TableWriter`."""
         self._file.close()
-
-
-def _shown(path: str) -> str:
-    return f"./{path}" if path.startswith(FORMULA_SIGNS) else path
 
 
 def _quoted(field: str) -> str:

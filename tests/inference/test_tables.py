@@ -12,8 +12,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from mlsession.data.names import FORMULA_SIGNS
 from mlsession.errors import DamagedData, StoreFull
-from mlsession.inference.csv_table import FORMULA_SIGNS, CsvWriter
+from mlsession.inference.csv_table import CsvWriter
 from mlsession.inference.output import Output, write_table
 from mlsession.inference.parquet_table import ParquetWriter
 from mlsession.inference.table import Block, TableWriter, blocks_of, without_unsure

@@ -11,8 +11,8 @@ from mlsession.cli.options.arguments import storage_options
 from mlsession.cli.outcome import DONE
 from mlsession.cli.output import print_json, print_lines
 from mlsession.cli.printing.text import number_of, percent, plain
+from mlsession.data.names import plain_path
 from mlsession.errors import InvalidParameter
-from mlsession.inference.csv_table import FORMULA_SIGNS
 from mlsession.metrics.images import ImageResult, ImageResults
 from mlsession.phases.evaluated import PartName
 from mlsession.store.location import redact
@@ -115,7 +115,7 @@ def table_of(images: ImageResults) -> bytes:
     """All images as CSV: those predicted wrongly, the surest first, then the others, the most hesitant first."""
     frame = images.frame
     # As in the table of predictions: no spreadsheet may take a name for a formula.
-    frame["path"] = [f"./{path}" if path.startswith(FORMULA_SIGNS) else path for path in images.paths]
+    frame["path"] = [plain_path(path) for path in images.paths]
     order = np.lexsort((np.where(frame["correct"], frame["margin"], -frame["confidence"]), frame["correct"]))
     text: str = frame.iloc[order].to_csv(index=False, lineterminator="\n")
     return text.encode()

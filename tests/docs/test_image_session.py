@@ -620,6 +620,8 @@ def test_a_saved_classifier(made: Made, tmp_path: Path) -> None:
     about = parse(metadata["mlsession"].encode(), "model")
     parameters = made.reader.record(0)["body"]["identity"]["parameters"]["algorithm"]["feature_extractor"]
     assert tensor_digest(tensors) == made.classifier.model_digest
+    digest = about.pop("sha256")
+    assert digest == sha256(spelled(about).encode() + b"\0" + tensor_digest(tensors).encode())
     additional = about["metadata"].pop("additional")
     measured = {
         f"mlsession.{part}_{what}" for part in ("training", "validation", "test") for what in ("images", "accuracy")

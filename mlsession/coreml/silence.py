@@ -63,13 +63,15 @@ def _released() -> Iterator[None]:
     """Lets go of what a failed conversion holds.
 
     coremltools leaves its temporary folder to the frames of the traceback, which refer to each other: it would stay
-    until a collection of garbage, and its removal be warned of there, in the midst of something else.
+    until a collection of garbage, and its removal be warned of there, in the midst of something else. What the caller
+    was handling already stays as it is.
     """
+    outer = sys.exc_info()[1]
     try:
         yield
     except BaseException as error:
         causes: BaseException | None = error
-        while causes is not None:
+        while causes is not None and causes is not outer:
             traceback.clear_frames(causes.__traceback__)
             causes = causes.__context__
         raise

@@ -85,13 +85,17 @@ class SourceReader:
         """The bytes of one image. Raises `KeyMissing` and other `StoreError`s."""
         return self._handles.here().get(key)
 
-    def stamping(self, index: ImageIndex, of_today: bool = True) -> SourceReader | TaggedImages | None:
-        """What knows the images of an index by stamps: files of this machine's disks by what the system says of them,
-        others by their tags if the index was listed today; None where nothing does.
+    def stamping(self, listed: ImageIndex | None) -> SourceReader | TaggedImages | None:
+        """What knows images by stamps: files of this machine's disks by what the system says of them, others by the
+        tags of what was `listed` by this attempt, if it was; None where nothing does.
         """
         if self._clock is not None:
             return self
-        return TaggedImages(self._url, index, self.read) if self._url and of_today and has_sums(index) else None
+        return (
+            TaggedImages(self._url, listed, self.read)
+            if self._url and listed is not None and has_sums(listed)
+            else None
+        )
 
     def stamps(self, keys: Sequence[str]) -> list[bytes]:
         """What the files of keys are known by now, without reading them: see `mlsession.store.stamps`; empty: nothing.

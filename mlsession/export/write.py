@@ -77,6 +77,9 @@ def check_destination(url: str, storage_options: Mapping[str, object] | None = N
         check_package(url, storage_options)
     elif is_local(url) and Path(local_path(url)).is_dir():
         raise InvalidParameter("path", url, f"is a folder, and {suffix} is one file; remove it or name another")
+    if is_local(url) and Path(local_path(report_url(url))).is_dir():
+        reason = f"{report_url(url)} is a folder, and the report of the export goes there; remove it or name another"
+        raise InvalidParameter("path", url, reason)
 
 
 def check_name(url: str, beside: str = "") -> None:

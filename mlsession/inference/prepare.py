@@ -159,7 +159,7 @@ def _prepared(
                 keys=index.keys,
                 read=reader.read,
                 is_shared=reader.opens_shared,
-                stamping=reader.stamping(index, request.session.on_modified_data != "ignore"),
+                stamping=reader.stamping(found if request.session.on_modified_data != "ignore" else None),
                 what=IMAGES,
                 cure=_GONE,
             ),

@@ -29,7 +29,7 @@ from mlsession.training.images.corrected import corrections_to_keep, cure_withou
 from mlsession.training.images.indexes import read_index
 from mlsession.training.images.inputs import TEST_INDEX, attached_sides, images_digest
 from mlsession.training.images.layout import listed_request
-from mlsession.training.images.readers import Readers, open_readers
+from mlsession.training.images.readers import Listed, Readers, listed_today, open_readers
 from mlsession.training.images.revision import Revision, recorded_revision, updated_revision, with_kept_corrections
 from mlsession.training.images.short_sides import sampled_short_sides
 from mlsession.training.numerics_id import numerics_here, some_photos
@@ -104,14 +104,15 @@ def prepared(request: Request, context: JobContext) -> Iterator[tuple[ImageClass
         closing(TrainingSession(open_patiently, request.session, context.clock, known)) as session,
         ExitStack() as stack,
     ):
-        readers = open_readers(request, stack, context, of_today=True, tests_of_today=True)
+        readers = open_readers(request, stack, context)
         revision, test = _revision_of(request, session, found, readers), found.test
         request = with_kept_corrections(request, session, revision, test, context.emit)
         if revision.new or Phase.EXTRACTING not in known.timeline.newest:
             tell_findings(found, context.emit)
+        listed = listed_today(request, found, revision)
         del found  # It is as large as what was recorded.
         store = stack.enter_context(closing(open_patiently()))
-        yield *_ready(request, session, revision, test, readers, store, context.emit), known
+        yield *_ready(request, session, revision, test, readers, listed, store, context.emit), known
 
 
 @contextmanager
@@ -134,18 +135,19 @@ def restored(
         extracted = session.timeline.newest.get(Phase.EXTRACTING)
         looks = extracted is None or not extracted.ended or extracted.inputs != images_digest(session.attachments)
         lists = not is_prepared and (looks or session.parameters.verify_content)
-        readers = open_readers(request, stack, context, of_today=is_prepared or lists)
+        readers, listed = open_readers(request, stack, context), Listed()
         if lists:
             found = list_sources(request, context.read_policy(request.session))
             revision, test = _revision_of(request, session, found, readers), found.test
             request = with_kept_corrections(request, session, revision, test, context.emit)
+            listed = listed_today(request, found, revision)
             del found
             if TEST_INDEX in session.attachments and not revision.new:
                 test = _recorded_test(request, session)
         else:
             revision, test = recorded_revision(session), _recorded_test(request, session)
         store = stack.enter_context(closing(request.place.open()))
-        yield *_ready(request, session, revision, test, readers, store, context.emit), session.state
+        yield *_ready(request, session, revision, test, readers, listed, store, context.emit), session.state
 
 
 @contextmanager
@@ -160,7 +162,7 @@ def recorded(
     with ExitStack() as stack:
         readers, store = open_readers(request, stack, context), stack.enter_context(closing(request.place.open()))
         revision, test = recorded_revision(session), _recorded_test(request, session)
-        yield _task(request, session, revision, test, readers, store, context.emit, session.attachments)
+        yield _task(request, session, revision, test, readers, Listed(), store, context.emit, session.attachments)
 
 
 def _recorded_test(request: Request, session: TrainingSession) -> ImageIndex | None:
@@ -188,6 +190,7 @@ def _ready(
     revision: Revision,
     test: ImageIndex | None,
     readers: Readers,
+    listed: Listed,
     store: Store,
     emit: Emit,
 ) -> tuple[ImageClassification, OpenOptions]:
@@ -205,7 +208,7 @@ def _ready(
         settings=request.settings,
         attachments=attachments,
     )
-    return _task(request, session, revision, test, readers, store, emit, attachments), options
+    return _task(request, session, revision, test, readers, listed, store, emit, attachments), options
 
 
 def _task(
@@ -214,24 +217,25 @@ def _task(
     revision: Revision,
     test: ImageIndex | None,
     readers: Readers,
+    listed: Listed,
     store: Store,
     emit: Emit,
     attachments: Mapping[str, BlobRef],
 ) -> ImageClassification:
-    classes, of_today = revision.training.classes, readers.of_today
+    classes = revision.training.classes
     validation = None
     if revision.validation is not None and readers.validation is not None:
-        validation = part_of(revision.validation, classes, readers.validation, of_today)
+        validation = part_of(revision.validation, classes, readers.validation, listed.validation)
     return ImageClassification(
         parameters=request.parameters,
         limit=request.limit,
         numerics=session.identity.numerics,
         corpus=Corpus(
             classes=classes,
-            training=part_of(revision.training, classes, readers.training, of_today),
+            training=part_of(revision.training, classes, readers.training, listed.training),
             validation=validation,
         ),
-        test=part_of(test, classes, readers.test, readers.tests_of_today) if test and readers.test else None,
+        test=part_of(test, classes, readers.test, listed.test) if test and readers.test else None,
         images_digest=images_digest(attachments),
         choosing_digest=choosing_inputs(session.timeline, attachments),
         test_digest=index_digest(test),

@@ -140,15 +140,17 @@ def phases_of(parameters: ModelParameters) -> tuple[Phase, ...]:
     return (*choosing, Phase.EXTRACTING, *selecting, Phase.TRAINING, *finetuning, Phase.EVALUATING)
 
 
-def part_of(index: ImageIndex, classes: tuple[str, ...], reader: SourceReader, of_today: bool = True) -> Part:
-    """A source's images, labels as places in `classes`, which has all of the index's; `of_today`: see `stamping`."""
+def part_of(
+    index: ImageIndex, classes: tuple[str, ...], reader: SourceReader, listed: ImageIndex | None = None
+) -> Part:
+    """A source's images, labels as places in `classes`, which has all of the index's; `listed`: see `stamping`."""
     places = np.array([classes.index(name) for name in index.classes], dtype=np.int64)
     return Part(
         keys=index.keys,
         labels=places[index.labels],
         read=reader.read,
         is_shared=reader.opens_shared,
-        stamping=reader.stamping(index, of_today),
+        stamping=reader.stamping(listed),
     )
 
 

@@ -77,7 +77,7 @@ def test_a_reader_asks_today_s_listing_alone() -> None:
     index = index_of({key: sum_of(data) for key, data in FILES.items()})
     far, unnamed = (SourceReader(lambda: MemoryStore(space), None, url) for url in (URL, ""))
     assert isinstance(far.stamping(index), TaggedImages)
-    assert far.stamping(index, of_today=False) is None
+    assert far.stamping(None) is None
     assert far.stamping(index_of(dict.fromkeys(FILES, "7"))) is None
     assert unnamed.stamping(index) is None
     assert SourceReader(lambda: MemoryStore(space)).stamping(index) is None

@@ -87,6 +87,13 @@ def test_a_folder_is_not_replaced_by_a_file(tmp_path: Path, suffix: str) -> None
         check_destination(str(folder))
 
 
+@pytest.mark.parametrize("suffix", [".mlpackage", ".safetensors"])
+def test_a_folder_in_place_of_the_report_is_seen_first(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / f"Model{suffix}.report.json").mkdir()
+    with pytest.raises(InvalidParameter, match="the report of the export goes there"):
+        check_destination(str(tmp_path / f"Model{suffix}"))
+
+
 def test_writing_replaces_the_whole_file(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     write_atomically(str(path), b"a long first version")

@@ -14,6 +14,7 @@ from huggingface_hub import ModelCard
 import mlsession as ml
 from mlsession.cards import is_sealed
 from mlsession.errors import InvalidParameter, ModelNotFound
+from mlsession.training.models.card_facts import split_words
 from mlsession.training.models.model_folder import is_folder, suffixes_of, title_of
 from mlsession.training.outcome import Trained
 from tests.extractors.own_networks import HALVES, tiny_onnx, write_onnx
@@ -200,3 +201,18 @@ def test_which_paths_are_folders(tmp_path: Path) -> None:
     for path in ("new", "s3://bucket/new", "a.onnx", "a.mlpackage/", str(tmp_path / "a.mlpackage")):
         assert not is_folder(path)
     assert suffixes_of(["onnx", ".ONNX", "safetensors"]) == (".safetensors", ".onnx")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        (ml.ModelParameters(), "9 of each class alike, copies of an image on one side, seed 0"),
+        (
+            ml.ModelParameters(validation=ml.Validation.split(0.2), groups="(p[0-9])_"),
+            "9, 20 %, copies and groups ((p[0-9])_) on one side, seed 0",
+        ),
+    ],
+)
+def test_a_card_says_how_images_were_held_out(parameters: ml.ModelParameters, words: str) -> None:
+    assert split_words(parameters, 9) == words
+    assert split_words(parameters, 0) == "none"

@@ -6,20 +6,28 @@ Every test counts the pictures that the extractor was given.
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import shutil
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import mlsession as ml
 from mlsession.cache.upkeep import clear, look
 from mlsession.data.reader import SourceReader
-from mlsession.errors import Cancelled, ModifiedTrainingData
+from mlsession.errors import Cancelled, ModifiedTrainingData, UnreadableImage
 from mlsession.events import CacheFailed, CheckpointCommitted
-from mlsession.store import open_store
+from mlsession.randomness import keyed_generator
+from mlsession.session.parameters import SessionParameters
+from mlsession.session.phase import Phase
+from mlsession.session.session import TrainingSession
+from mlsession.store import LocalStore, open_store
 from tests.photos import PHOTOS, copy_photos
 from tests.servers.ftp import FtpServer
 from tests.servers.s3 import S3Server
@@ -56,11 +64,13 @@ class Runs:
         validation: ml.Validation | None = None,
         seed: int = 0,
         augmentation: tuple[str, ...] = (),
+        on_bad_image: Literal["skip", "fail"] = "skip",
         **options: object,
     ) -> ml.Job[ml.Classifier]:
         self.number += 1
         parameters = ml.ModelParameters(
             seed=seed,
+            on_bad_image=on_bad_image,
             augmentation=augmentation,
             validation=validation or ml.Validation.none(),
             algorithm=ml.TransferLearning(
@@ -178,6 +188,36 @@ def test_what_a_bucket_s_tags_say_is_not_read_again(
         # Another content of the same name has another tag.
         store.put(keys[3], store.get(keys[4])[:-1])
         assert keys[3] in read_by("three", seed=2)
+
+
+def bitmap(seed: int) -> bytes:
+    """A picture; all have as many bytes."""
+    pixels = keyed_generator(seed, "bitmap").integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    data = io.BytesIO()
+    Image.fromarray(pixels).save(data, "BMP")
+    return data.getvalue()
+
+
+def test_the_tags_of_a_recorded_listing_say_nothing_of_today(tmp_path: Path, s3_server: S3Server) -> None:
+    bucket, options = s3_server.new_bucket_url(), s3_server.storage_options
+    runs, session = Runs(f"{bucket}/photos", tmp_path), tmp_path / "session"
+    keys = [f"{label}/{number:02}.bmp" for label in LABELS for number in range(20)]
+    with closing(open_store(f"{bucket}/photos", options)) as store:
+        for number, key in enumerate(keys):
+            store.put(key, bitmap(number))
+        assert runs.extracted(session=tmp_path / "first", storage_options=options) == len(keys)
+        # A session that lists the images, and ends before any of them is extracted.
+        store.put(keys[0], b"x" * len(bitmap(0)))
+        with pytest.raises(UnreadableImage):
+            runs.start(session=session, on_bad_image="fail", storage_options=options).result()
+        # Of equal size, and never extracted: nobody can know that it is another one.
+        store.put(keys[0], bitmap(0))
+        store.put(keys[-1], bitmap(100))
+    runs.start(session=session, on_bad_image="fail", storage_options=options).result()
+    with TrainingSession(lambda: LocalStore(session), SessionParameters(session)) as opened:
+        digests = np.concatenate([rows["digest"] for rows in opened.past.rows(Phase.EXTRACTING)])
+    assert [row.tobytes() for row in digests[[0, -1]]] == [hashlib.sha256(bitmap(seed)).digest() for seed in (0, 100)]
+    runs.start(session=session, on_bad_image="fail", storage_options=options).result()
 
 
 def test_without_a_cache_a_session_still_extracts_its_own_once(photos: Path, tmp_path: Path) -> None:

@@ -1,15 +1,18 @@
-"""The bytes of a training's images, and which of its sources are known to be as they were listed."""
+"""The bytes of a training's images, and what its sources were like when they were listed."""
 
 from __future__ import annotations
 
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
+from mlsession.data.index import ImageIndex
 from mlsession.data.reader import SourceReader
 from mlsession.data.source import DataSource
+from mlsession.data.tags import has_sums
 from mlsession.job.context import JobContext
 from mlsession.store.retrying import Heed
-from mlsession.training.request import Request
+from mlsession.training.images.revision import Revision
+from mlsession.training.request import Indexes, Request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,15 +24,35 @@ class Readers:
     test: SourceReader | None
     heed: Heed
     """Asked while a source does not answer."""
-    of_today: bool
-    """Whether training and validation images were listed by this attempt, and are those that it works on."""
-    tests_of_today: bool
-    """The same of the test images."""
 
 
-def open_readers(
-    request: Request, stack: ExitStack, context: JobContext, *, of_today: bool = False, tests_of_today: bool = False
-) -> Readers:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """What this attempt has listed of the images that it works on, where they can be known by that."""
+
+    training: ImageIndex | None = None
+    validation: ImageIndex | None = None
+    test: ImageIndex | None = None
+
+
+def listed_today(request: Request, found: Indexes, revision: Revision) -> Listed:
+    """Of the sources as they were `found`; nothing of images that are kept whatever has become of them."""
+    keeps = request.session.on_modified_data == "ignore"
+    return Listed(
+        training=None if keeps else _telling(found.training, revision.training),
+        validation=None if keeps else _telling(found.validation, revision.validation),
+        test=_telling(found.test, None),
+    )
+
+
+def _telling(found: ImageIndex | None, recorded: ImageIndex | None) -> ImageIndex | None:
+    """The one that was recorded where they are the same: two of a million images take twice the memory."""
+    if found is None or not has_sums(found):
+        return None
+    return recorded if recorded is not None and recorded.digest == found.digest else found
+
+
+def open_readers(request: Request, stack: ExitStack, context: JobContext) -> Readers:
     """Readers that live as long as `stack`."""
 
     def reader(source: DataSource) -> SourceReader:
@@ -41,6 +64,4 @@ def open_readers(
         validation=reader(request.validation) if request.validation else None,
         test=reader(request.testing) if request.testing else None,
         heed=context.stop.check,
-        of_today=of_today and request.session.on_modified_data != "ignore",
-        tests_of_today=tests_of_today,
     )

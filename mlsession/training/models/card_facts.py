@@ -13,7 +13,7 @@ from mlsession import __version__
 from mlsession.advising.advice import Verdict
 from mlsession.cards.facts import CardFacts, DataFacts, ExtractorFacts, place_name, shortened
 from mlsession.classifier.model import ImageModel
-from mlsession.data.validation import Validation, ValidationKind
+from mlsession.data.validation import ValidationKind
 from mlsession.errors import DamagedData, StoreError, UsageError
 from mlsession.export.metadata import ModelMetadata
 from mlsession.export.report import ExportReport
@@ -142,7 +142,7 @@ def _read(session: TrainingSession, checkpoint: int, held_out: int) -> _Known:
     data = DataFacts(
         name=_name(settings.get("training_source")),
         digest=data_digest(session, past),
-        split=split_words(parameters.validation, held_out),
+        split=split_words(parameters, held_out),
     )
     numerics = dict(session.identity.numerics)
     if newest is None or newest.number != checkpoint:
@@ -159,13 +159,16 @@ def _read(session: TrainingSession, checkpoint: int, held_out: int) -> _Known:
     return _Known(data=data, advice=summary.advice, choices=choices, numerics=numerics)
 
 
-def split_words(validation: Validation, held_out: int) -> str:
+def split_words(parameters: ModelParameters, held_out: int) -> str:
     """How the `held_out` images to validate on were chosen, without a period."""
+    validation = parameters.validation
     if not held_out:
         return "none"
     if validation.kind is ValidationKind.DATA:
         return f"{held_out:,} of their own, none of which was trained on"
     share = f", {100 * validation.ratio:g} %" if validation.ratio is not None else ""
+    if parameters.groups is not None:
+        return f"{held_out:,}{share}, copies and groups ({parameters.groups}) on one side, seed {validation.seed}"
     return f"{held_out:,}{share} of each class alike, copies of an image on one side, seed {validation.seed}"
 
 

@@ -63,6 +63,10 @@ class Rows:
         return np.arange(len(self))
 
     @property
+    def is_grouped(self) -> bool:
+        return False
+
+    @property
     def originals(self) -> npt.NDArray[np.bool_]:
         return np.ones(len(self), dtype=np.bool_)
 

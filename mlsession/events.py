@@ -48,7 +48,10 @@ class PartsRecognized(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FindingMade(Event):
-    """Something stands out in the labels of the images and their numbers, before any of them is read."""
+    """Something stands out in the labels of the images and their numbers, before any of them is read.
+
+    Or in their groups: `undivided_groups`, after all are extracted.
+    """
 
     kind: str
     """As docs/scan.md names it."""

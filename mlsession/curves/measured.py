@@ -106,6 +106,10 @@ class PartRows:
         return content_numbers(self._material.digests)[self._image]
 
     @property
+    def is_grouped(self) -> bool:
+        return False
+
+    @property
     def originals(self) -> npt.NDArray[np.bool_]:
         return self._material.table.original[self._rows]
 

@@ -11,6 +11,13 @@ import numpy as np
 from mlsession.errors import InvalidParameter
 from mlsession.session.phase import Array
 
+MATCH_ALL = "write one that matches every image"
+MATCH_RECORDED = (
+    f"{MATCH_ALL}; of a session that is there already it is fixed: rename or remove the image, go on with the images "
+    "that are recorded (on_modified_data='ignore', --on-modified-data ignore), or train in a new session"
+)
+"""What can be done about an image that an expression misses: in general, and where it may have come to a session."""
+
 Groups: TypeAlias = Mapping[str, str] | Callable[[str], str | None] | str
 """The group of an image by its key (its path below the source's folder, with "/"):
 
@@ -23,9 +30,12 @@ not match, or that the mapping has not, is an error: it would be divided from ot
 """
 
 
-def groups_of(keys: Iterable[str], groups: Groups) -> Array:
-    """int64 [N]: for each key the first row of its group. Raises `InvalidParameter` with the key that has none."""
-    group_of = _function(groups)
+def groups_of(keys: Iterable[str], groups: Groups, cure: str = MATCH_ALL) -> Array:
+    """int64 [N]: for each key the first row of its group. Raises `InvalidParameter` with the key that has none.
+
+    `cure` says what can be done about a key that an expression does not match.
+    """
+    group_of = _function(groups, cure)
     firsts: dict[str, int] = {}
     rows: list[int] = []
     for row, key in enumerate(keys):
@@ -46,7 +56,7 @@ def check_expression(groups: object) -> None:
             "or a mapping divide the data with stratified_split(groups=...) and give a part with Validation.data"
         )
         raise InvalidParameter("groups", groups, reason)
-    _matching(groups)
+    _matching(groups, MATCH_ALL)
 
 
 def joined(first: Array, second: Array | None) -> Array:
@@ -71,9 +81,9 @@ def joined(first: Array, second: Array | None) -> Array:
     return np.array([root(row) for row in range(len(above))], dtype=np.int64)
 
 
-def _function(groups: Groups) -> Callable[[str], str | None]:
+def _function(groups: Groups, cure: str) -> Callable[[str], str | None]:
     if isinstance(groups, str):
-        return _matching(groups)
+        return _matching(groups, cure)
     if isinstance(groups, Mapping):
         given = groups
 
@@ -88,7 +98,7 @@ def _function(groups: Groups) -> Callable[[str], str | None]:
     raise InvalidParameter("groups", groups, "must be a regular expression, a mapping, or a function of the key")
 
 
-def _matching(text: str) -> Callable[[str], str | None]:
+def _matching(text: str, cure: str) -> Callable[[str], str | None]:
     try:
         expression = re.compile(text)
     except re.error as error:
@@ -101,7 +111,7 @@ def _matching(text: str) -> Callable[[str], str | None]:
     def match(key: str) -> str | None:
         found = expression.search(key)
         if found is None:
-            raise InvalidParameter("groups", text, f"does not match {key!r}; write one that matches every image")
+            raise InvalidParameter("groups", text, f"does not match {key!r}; {cure}")
         return found[1]
 
     return match

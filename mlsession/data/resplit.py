@@ -21,7 +21,8 @@ def split_with_past(
     rows back, copies of them under other labels too.
 
     With `groups`, int64 [N], the same number for rows that belong together, it is `split_ties` that splits, and new
-    rows go to the side of those that they belong with: of both sides, to training. Raises what `split_rows` raises.
+    rows go to the side of those that they belong with: of both sides, to training. The others are held out as far as
+    the share of all rows is not held out yet. Raises what `split_rows` raises.
     """
     if groups is not None:
         return _split_groups(labels, digests, ties_of(groups, digests), ratio, seed, sides)
@@ -38,14 +39,14 @@ def split_with_past(
 
 
 def _split_groups(labels: Array, digests: Array, ties: Array, ratio: float, seed: int, sides: DigestMap) -> Array:
-    known, held_out = sides.look_up(digests)
-    chosen: Array = known & (held_out != 0)
-    with_trained, with_held_out = np.isin(ties, ties[known & ~chosen]), np.isin(ties, ties[chosen])
-    chosen |= ~known & with_held_out & ~with_trained
-    free = ~(with_trained | with_held_out)
-    chosen[free] = split_ties(labels[free], digests[free], ties[free], ratio, seed)
-    starved = _starved(labels, chosen)
-    return chosen & ~np.isin(ties, ties[starved]) if starved.any() else chosen
+    known, side = sides.look_up(digests)
+    held_out: Array = known & (side != 0)
+    with_trained, with_held_out = np.isin(ties, ties[known & ~held_out]), np.isin(ties, ties[held_out])
+    held_out |= ~known & with_held_out & ~with_trained
+    starved = _starved(labels, held_out)
+    if starved.any():
+        held_out &= ~np.isin(ties, ties[starved])
+    return split_ties(labels, digests, ties, ratio, seed, (held_out, with_trained | with_held_out))
 
 
 def _starved(labels: Array, chosen: Array) -> Array:

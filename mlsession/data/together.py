@@ -23,25 +23,33 @@ def ties_of(groups: Array, digests: Array) -> Array:
     return joined(first[inverse].astype(np.int64), DigestMap(digests).look_up(digests)[1])
 
 
-def split_ties(labels: Array, digests: Array, ties: Array, ratio: float, seed: int) -> Array:
+def split_ties(
+    labels: Array, digests: Array, ties: Array, ratio: float, seed: int, sides: tuple[Array, Array] | None = None
+) -> Array:
     """Which rows to validate on: bool [N], like `split_rows`, and rows with the same of `ties` (see there) on one side.
 
     Ties are put in the order of a keyed hash of the least content in each. Each goes to validation if the numbers of
     its classes are then no farther from `validation_counts` than without it, and every class keeps a row to train on.
     So where each tie has one class, a class has at most twice its count. Where none is small enough, the smallest one
-    goes that leaves half of its classes to train on, if there is one. The order of the rows does not matter. Raises
-    what `split_rows` raises.
+    goes that leaves half of its classes to train on, if there is one. The order of the rows does not matter.
+
+    `sides`, each bool [N], gives the rows that are held out already, and those that stay on the side that they are on;
+    these are of whole ties. What is held out takes room, and where there is any the smallest tie is not looked for: so
+    however often rows are added, no more is held out than at once. Raises what `split_rows` raises.
     """
     check_split(labels, digests, ratio)
-    counts = np.bincount(labels)
-    room = validation_counts(counts, ratio, seed).tolist()
-    chosen = np.zeros(len(labels), dtype=np.bool_)
-    if not any(room):
+    nowhere = np.zeros(len(labels), dtype=np.bool_)
+    held_out, settled = (nowhere, nowhere) if sides is None else sides
+    chosen, counts = held_out.copy(), np.bincount(labels)
+    taken = np.bincount(labels[held_out], minlength=len(counts))
+    room = (validation_counts(counts, ratio, seed) - taken).tolist()
+    if not any(amount > 0 for amount in room):
         return chosen
     members: defaultdict[int, list[int]] = defaultdict(list)
-    for row, first in enumerate(ties.tolist()):
-        members[first].append(row)
-    salt, names, left = key_digest(seed, "validation groups"), labels.tolist(), counts.tolist()
+    for row, (first, stays) in enumerate(zip(ties.tolist(), settled.tolist(), strict=True)):
+        if not stays:
+            members[first].append(row)
+    salt, names, left = key_digest(seed, "validation groups"), labels.tolist(), (counts - taken).tolist()
     least = {first: min(digests[row].tobytes() for row in rows) for first, rows in members.items()}
     order = sorted(members, key=lambda first: hashlib.sha256(salt + least[first]).digest())
     for first in order:

@@ -44,6 +44,11 @@ class TrainingRows(Protocol):
         ...
 
     @property
+    def is_grouped(self) -> bool:
+        """Whether images that belong together have the same of `contents`, and not views and copies alone."""
+        ...
+
+    @property
     def originals(self) -> npt.NDArray[np.bool_]:
         """[N]: rows of images as they are; the others are further views of them."""
         ...

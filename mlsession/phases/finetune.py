@@ -52,8 +52,9 @@ from mlsession.processor import usable_processors
 from mlsession.session.phase import PhaseState, Step
 
 _NO_VALIDATION = (
-    "fine-tuning is kept only if validation images say that it is better, and there are none; hold some out "
-    "(validation, --validation 0.1), or choose keep='always'"
+    "fine-tuning is kept only if validation images say that it is better, and there are none; in a new session hold "
+    "some out (Validation.split(0.2), --validation 0.2), give others where groups (--group-by) let none be held out "
+    "(Validation.data, --validation DIR), or choose keep='always'"
 )
 _TURN, _SAVE, _LEAVE = "turn", "save", "leave"
 """What rank 0 says before a turn."""

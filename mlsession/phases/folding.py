@@ -63,8 +63,14 @@ class Folding:
         used = ((of_rows != UNUSED) & table.training) | ((of_rows == 0) & table.validation)
         places = np.flatnonzero(used)
         places = places[folded_order(of_rows[places], table.original[places])]
-        contents = table.contents[table.image[places]]
-        return folded_rows(partial(_blocks, table, places), of_rows[places], table.original[places], contents, moments)
+        return folded_rows(
+            partial(_blocks, table, places),
+            of_rows[places],
+            table.original[places],
+            table.contents[table.image[places]],
+            moments,
+            is_grouped=table.groups is not None,
+        )
 
     def _sampled(self, table: FeatureTable) -> npt.NDArray[np.int64]:
         """The training images to choose on, as places in the corpus, ascending."""

@@ -48,6 +48,10 @@ class TableRows:
         return self._table.contents[self._table.image[self._rows]]
 
     @property
+    def is_grouped(self) -> bool:
+        return self._table.groups is not None
+
+    @property
     def originals(self) -> npt.NDArray[np.bool_]:
         return self._table.original[self._rows]
 

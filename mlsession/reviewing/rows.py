@@ -140,6 +140,10 @@ class FoldRows:
         return content_numbers(self._rows.digests[self._places])
 
     @property
+    def is_grouped(self) -> bool:
+        return False
+
+    @property
     def originals(self) -> npt.NDArray[np.bool_]:
         return np.ones(len(self), dtype=np.bool_)
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from mlsession.data.digests import DIGEST_BYTES, DigestMap
 from mlsession.data.resplit import split_with_past
 from mlsession.data.sample import stratified_sample
-from mlsession.data.split import may_be_held_out
+from mlsession.data.split import may_be_held_out, validation_counts
 from mlsession.data.validation import Validation
 from mlsession.errors import DamagedData, InternalError
 from mlsession.extractors.automatic import AutomaticExtractor
@@ -75,10 +75,12 @@ def split_rule(
     sides: DigestMap,
     used: DigestMap,
     groups: Callable[[], npt.NDArray[np.int64]] | None = None,
+    undivided: Callable[[], None] = lambda: None,
 ) -> Split:
     """What is held out of training images, of which `sides` has those that are on a side already; never of `used`.
 
-    `groups`: see `ModelParameters.ties`.
+    `groups`: see `ModelParameters.ties`. `undivided` hears that they let none be held out of what was to be; it may
+    raise.
     """
 
     def split(
@@ -86,6 +88,12 @@ def split_rule(
     ) -> npt.NDArray[np.bool_]:
         ratio, ties = validation.ratio_for(len(labels)), None if groups is None else groups()[rows]
         held_out = split_with_past(labels, digests, ratio, validation.seed, sides, ties)
+        if (
+            ties is not None
+            and not held_out.any()
+            and validation_counts(np.bincount(labels), ratio, validation.seed).any()
+        ):
+            undivided()
         return held_out & ~used.look_up(digests)[0]
 
     return split

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TypeAlias
 
+from mlsession.data.groups import MATCH_ALL, MATCH_RECORDED, groups_of
 from mlsession.data.index import ImageIndex
 from mlsession.data.source import DataSource
 from mlsession.data.validation import Validation
@@ -103,8 +104,10 @@ def check_labels(request: Request, images: Indexes) -> None:
     """
     check_weighted(request.parameters.algorithm.head.class_weight, images.training.classes)
     check_validation(request.parameters, len(images.training))
-    if (ties := request.parameters.ties(images.training.keys)) is not None:
-        ties()
+    if request.parameters.groups is not None:
+        # Unless it takes on others, a session that is there has images that were looked at when it was made.
+        may_be_added = request.session.on_modified_data == "update"
+        groups_of(images.training.keys, request.parameters.groups, MATCH_RECORDED if may_be_added else MATCH_ALL)
     for source, index in ((request.validation, images.validation), (request.testing, images.test)):
         unknown = sorted(set(index.classes) - set(images.training.classes)) if index else []
         if unknown:

@@ -29,7 +29,7 @@ from mlsession.training.sources import (
     shared,
     tuned_featurizer,
 )
-from mlsession.training.tuning import recorded_tuning
+from mlsession.training.tuning import recorded_tuning, tell_undivided
 
 if TYPE_CHECKING:
     from mlsession.phases.features import FeatureTable
@@ -61,10 +61,11 @@ def _extracting(task: ImageClassification, past: Past) -> PhaseRunner:
 
     recorded_extractor(task).check_augmenter(task.parameters.views)
     used = chosen_on(past, was_open=task.sampled is not None)
+    undivided = partial(tell_undivided, task.parameters, task.emit)
     runner = Extracting(
         task.corpus,
         shared(task, featurizer_of(task, task.donations, task.corpus.is_shared), CORPUS),
-        split_rule(task.parameters.validation, task.sides(), used, task.ties),
+        split_rule(task.parameters.validation, task.sides(), used, task.ties, undivided),
         past,
         fail_on_bad_image=task.parameters.on_bad_image == "fail",
     )

@@ -10,7 +10,7 @@ from mlsession.augment.epochs import needs_augmenter
 from mlsession.augment.identity import augmenter_identity, installed_augmenter
 from mlsession.augment.options import AugmentationOption, Flip, augmentation_options
 from mlsession.errors import UnusableData
-from mlsession.events import Event, NumericsChanged
+from mlsession.events import Event, FindingMade, NumericsChanged
 from mlsession.extractors.library.extractor import LibraryExtractor
 from mlsession.extractors.running.batched import picture_numerics
 from mlsession.extractors.running.runtime import Surroundings, recorded_device
@@ -23,6 +23,8 @@ from mlsession.training.parameters import ModelParameters
 
 FINETUNING = "finetuning"
 """The member of a session's numerics id that says what the network is tuned with; absent where it is not."""
+UNDIVIDED = "undivided_groups"
+"""What `FindingMade` calls it where groups let nothing be held out."""
 OPTIONS = tuple(item.name for item in fields(FineTune) if item.name not in ("feature_extractor", "classifier"))
 """Of `FineTune`, but for those that every training has."""
 
@@ -75,15 +77,35 @@ def _augmentation(parameters: ModelParameters) -> tuple[AugmentationOption, ...]
 
 def check_validation(parameters: ModelParameters, images: int) -> None:
     """Raises `UnusableData` where fine-tuning needs validation images, and of `images` ones none is held out."""
-    algorithm, validation = parameters.algorithm, parameters.validation
-    if not isinstance(algorithm, FineTune) or algorithm.keep == "always" or validation.source is not None:
-        return
-    if not validation.ratio_for(images):
+    if _needs_validation(parameters) and not parameters.validation.ratio_for(images):
         raise UnusableData(
             "validation",
             f"fine-tuning is kept only if validation images say that it is better, and of {images:,} images none is "
             "held out; hold some out (Validation.split(0.2), --validation 0.2), or keep it always (keep='always')",
         )
+
+
+def tell_undivided(parameters: ModelParameters, emit: Callable[[Event], None]) -> None:
+    """Says that images were to be held out, and that groups let none be.
+
+    Raises `UnusableData` where fine-tuning needs them: nothing that comes after could be finished.
+    """
+    none = "groups are not divided (groups, --group-by), and none of them can be spared from training"
+    others = "give images of other groups to validate on (Validation.data, --validation DIR)"
+    if _needs_validation(parameters):
+        raise UnusableData(
+            "validation",
+            "fine-tuning is kept only if validation images say that it is better, and none can be held out: "
+            f"{none}; in a new session {others}, or keep it always (keep='always')",
+        )
+    sentence, cure = f"nothing is held out to validate on: {none}", f"to have validation metrics, {others}"
+    emit(FindingMade(kind=UNDIVIDED, severity="warning", sentence=sentence, cure=f"{cure} in a new session"))
+
+
+def _needs_validation(parameters: ModelParameters) -> bool:
+    """Whether fine-tuning cannot do without images that are held out of the training images."""
+    algorithm = parameters.algorithm
+    return isinstance(algorithm, FineTune) and algorithm.keep != "always" and parameters.validation.source is None
 
 
 def tuning_words(options: FineTune) -> Mapping[str, str | tuple[str, ...]] | None:

@@ -49,6 +49,11 @@ def test_what_groups_are_not(groups: object, reason: str) -> None:
     assert reason in str(caught.value)
 
 
+def test_what_can_be_done_about_a_key_that_is_missed_depends_on_who_asks() -> None:
+    with pytest.raises(InvalidParameter, match=r"does not match 'dog/x.jpg'; rename it$"):
+        groups_of(KEYS, "(p[0-9]+)_", "rename it")
+
+
 def firsts(ties: list[int]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """Of any numbers, equal ones as the first row of them."""
     return groups_of([str(each) for each in ties], lambda key: key)

@@ -94,6 +94,56 @@ def test_new_images_go_to_the_side_of_their_group_and_old_ones_stay() -> None:
     assert split(both, 0.5, 0, sides_of(mixed)).tolist() == [False, False, True, False]
 
 
+def updated(found: list[tuple[int, int, int]], ratio: float, seed: int, chosen: np.ndarray) -> np.ndarray:
+    """The split of `found`, whose first rows have been split as `chosen`."""
+    digests = table(found)[1]
+    sides = {digest.tobytes(): bool(side) for digest, side in zip(digests[: len(chosen)], chosen, strict=True)}
+    return split(found, ratio, seed, sides_of(sides))
+
+
+@given(
+    sizes=st.lists(st.tuples(st.integers(0, 2), st.integers(1, 9)), min_size=1, max_size=30),
+    cuts=st.lists(st.integers(1, 30), max_size=6),
+    ratio=ratios,
+    seed=st.integers(0, 5),
+)
+def test_however_often_groups_are_added_no_more_is_held_out_than_at_once(
+    sizes: list[tuple[int, int]], cuts: list[int], ratio: float, seed: int
+) -> None:
+    chosen, most = np.zeros(0, dtype=np.bool_), np.zeros(3, dtype=np.int64)
+    for stop in sorted({*(cut for cut in cuts if cut < len(sizes)), len(sizes)}):
+        found = [
+            (label, 100 * group + row, group) for group, (label, size) in enumerate(sizes[:stop]) for row in range(size)
+        ]  # Groups of one class each; those of an update are new.
+        before, chosen = chosen, updated(found, ratio, seed, chosen)
+        assert chosen[: len(before)].tolist() == before.tolist()
+        labels, _, groups = table(found)
+        counts, held_out = (np.bincount(each, minlength=3) for each in (labels, labels[chosen]))
+        assert (held_out < np.maximum(counts, 1)).all(), "a class has no row left to train on"
+        # With other classes a rounded share may become less, and what is held out stays.
+        most = np.maximum(most, 2 * validation_counts(counts, ratio, seed))
+        if not before.any() and len(set(groups[chosen].tolist())) == 1:
+            most = np.maximum(most, held_out)  # Of the smallest group, maybe, where all were too large.
+        assert (held_out <= most).all()
+
+
+def test_updates_with_large_groups_hold_out_no_more_than_the_share() -> None:
+    found, chosen = list[tuple[int, int, int]](), np.zeros(0, dtype=np.bool_)
+    for group in range(40):  # Of ten images, and four new groups an update.
+        found += [(group % 2, 10 * group + row, group) for row in range(10)]
+        if group % 4 == 3:
+            chosen = updated(found, 0.05, 0, chosen)
+            assert 10 <= chosen.sum() <= max(10, 2 * 0.05 * len(found))
+    assert np.bincount(table(found)[0][chosen]).tolist() == [10, 10]
+
+
+def test_where_nothing_is_held_out_yet_an_update_may_begin() -> None:
+    found = [(0, row, 0) for row in range(30)]
+    assert not split(found, 0.1, 0).any()
+    more = found + [(0, 100 + row, 1) for row in range(20)]
+    assert updated(more, 0.1, 0, np.zeros(30, dtype=np.bool_)).nonzero()[0].tolist() == list(range(30, 50))
+
+
 def test_a_class_whose_trained_groups_are_gone_gets_the_held_out_ones_back() -> None:
     sides = sides_of({digest.tobytes(): True for digest in digests_of([1, 2, 3])})
     assert not split([(0, 1, 0), (0, 2, 0), (0, 3, 1)], 0.3, 0, sides).any()

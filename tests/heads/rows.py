@@ -50,11 +50,13 @@ class RowsInMemory:
         batch: int | None = None,
         contents: npt.NDArray[np.int64] | None = None,
         originals: npt.NDArray[np.bool_] | None = None,
+        is_grouped: bool = False,
     ) -> None:
         self._features = features
         self._labels = labels
         self._contents = contents
         self._originals = originals
+        self._is_grouped = is_grouped
         self._pass = rows_of(features, labels, batch)
 
     def __len__(self) -> int:
@@ -70,6 +72,10 @@ class RowsInMemory:
     @property
     def contents(self) -> npt.NDArray[np.int64]:
         return np.arange(len(self), dtype=np.int64) if self._contents is None else self._contents
+
+    @property
+    def is_grouped(self) -> bool:
+        return self._is_grouped
 
     @property
     def originals(self) -> npt.NDArray[np.bool_]:

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlsession.heads.perceptron.stopping import FEWEST_IMAGES, PATIENCE, fitted_rows, has_converged, held_out_rows
-from mlsession.randomness import keyed_generator
+from mlsession.data.split import split_rows
+from mlsession.heads.perceptron.stopping import (
+    FEWEST_IMAGES,
+    PATIENCE,
+    SHARE,
+    fitted_rows,
+    has_converged,
+    held_out_rows,
+)
+from mlsession.randomness import key_digest, keyed_generator
 from tests.heads.rows import RowsInMemory
 
 
@@ -57,6 +67,52 @@ def test_the_order_of_the_rows_does_not_matter_and_the_seed_does() -> None:
     chosen = [set(each.contents[held_out_rows(each, 3)].tolist()) for each in (given_rows, shuffled)]
     assert chosen[0] == chosen[1]
     assert chosen[0] != set(given_rows.contents[held_out_rows(given_rows, 4)].tolist())
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 99), copies=st.integers(1, 150), classes=st.integers(2, 4), views=st.integers(1, 2))
+def test_without_groups_it_is_the_plain_split_however_many_copies_there_are(
+    seed: int, copies: int, classes: int, views: int
+) -> None:
+    images = 300
+    contents, labels = np.arange(images, dtype=np.int64) // copies * 7 - 900, np.arange(images) % classes
+    given_rows = RowsInMemory(
+        np.zeros((images * views, 1), dtype=np.float32),
+        labels.repeat(views),
+        contents=contents.repeat(views),
+        originals=np.tile(np.arange(views) == 0, images),
+    )
+    digests = np.zeros((images, 32), dtype=np.uint8)
+    digests[:, :8] = contents.view(np.uint8).reshape(-1, 8)
+    drawn = int.from_bytes(key_digest(seed, "early stopping")[:7], "little")
+    plain = np.flatnonzero(split_rows(labels, digests, SHARE, drawn)) * views
+    assert held_out_rows(given_rows, seed).tolist() == plain.tolist()
+
+
+def grouped(labels: npt.NDArray[np.int64], groups: npt.NDArray[np.int64]) -> RowsInMemory:
+    """Images of which those of one of the `groups` belong together."""
+    return RowsInMemory(np.zeros((len(labels), 1), dtype=np.float32), labels, contents=groups, is_grouped=True)
+
+
+@pytest.mark.parametrize("groups", [3, 8, 12, 40])
+def test_however_large_groups_are_whole_ones_are_held_out(groups: int) -> None:
+    images = np.arange(1_000)
+    given_rows = grouped(images % 2, images * groups // 1_000)
+    held_out = held_out_rows(given_rows, 0)
+    assert len(held_out) > 0
+    assert abs(len(held_out) - 100) <= 1_000 / groups
+    held_groups = given_rows.contents[held_out]
+    assert not np.isin(given_rows.contents[fitted_rows(given_rows, held_out)], held_groups).any()
+    assert len(held_out) == np.isin(given_rows.contents, held_groups).sum()
+    assert set(given_rows.labels[held_out].tolist()) == {0, 1}
+
+
+def test_images_of_one_class_alone_are_not_held_out() -> None:
+    images = np.arange(1_000)
+    large = grouped(images // 500, images // 125)  # Each group has one class, and a fourth of it.
+    assert len(held_out_rows(large, 0)) == 0
+    smaller = grouped(images // 500, images // 62)
+    assert np.bincount(smaller.labels[held_out_rows(smaller, 0)]).min() > 0
 
 
 def test_few_images_are_all_fitted_to_however_many_views_they_have() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -11,14 +12,16 @@ import numpy as np
 import pytest
 
 import mlsession as ml
-from mlsession.errors import IncompatibleParameters, InvalidParameter
+from mlsession.errors import IncompatibleParameters, InvalidParameter, UnusableData
+from mlsession.events import FindingMade, PhaseStarted
 from mlsession.heads.perceptron.stopping import fitted_rows, held_out_rows
+from mlsession.heads.selecting.folded import PickedRows
 from mlsession.phases.features import FeatureTable
 from mlsession.phases.folding import Folding
 from mlsession.phases.train import TableRows
 from mlsession.randomness import keyed_generator
 
-from .conftest import Start
+from .conftest import UNTUNED, Start
 from .test_sessions import cancel_at
 
 TENS = r"_([0-9]+)[0-9]\.jpg$"
@@ -74,6 +77,53 @@ def test_an_expression_that_misses_an_image_is_refused_before_anything_is_made(s
     assert not (tmp_path / "session").exists()
 
 
+def test_an_image_that_it_misses_later_can_be_seen_to(start: Start, photos: Path) -> None:
+    first = start(data=photos, parameters=GROUPED).result()
+    added = photos / "Kiwi" / "new.jpg"
+    added.write_bytes(min((photos / "Kiwi").iterdir()).read_bytes())
+    update = partial(start, data=photos, parameters=GROUPED, on_modified_data="update")
+    with pytest.raises(InvalidParameter, match=r"does not match 'Kiwi/new.jpg'.* rename or remove .*'ignore'.* new se"):
+        update().result()
+    # Each of these cures works.
+    ignored = start(data=photos, parameters=GROUPED, on_modified_data="ignore").result()
+    assert ignored.model_digest == first.model_digest
+    added.rename(added.with_name("new_000.jpg"))
+    renamed = update().result()
+    assert sum(len(renamed.results(part)) for part in ("training", "validation")) == 52
+
+
+def undivided(job: ml.Job[ml.Classifier]) -> list[FindingMade]:
+    return [event for event in job.events() if isinstance(event, FindingMade) and event.kind == "undivided_groups"]
+
+
+def test_groups_that_let_nothing_be_held_out_are_told_and_change_nothing(start: Start, tmp_path: Path) -> None:
+    whole = replace(GROUPED, groups="^(Banana|Kiwi|Lemon)/")
+    job = start(parameters=whole)
+    classifier = job.result()
+    assert not classifier.validation_metrics.is_valid
+    (told,) = undivided(job)
+    assert told.severity == "warning"
+    assert "nothing is held out to validate on: groups are not divided" in told.sentence
+    assert "Validation.data" in told.cure
+    plain = start(session=tmp_path / "plain", parameters=replace(UNTUNED, validation=ml.Validation.none())).result()
+    assert classifier.model_digest == plain.model_digest
+    for parameters in (GROUPED, replace(whole, validation=ml.Validation.none())):
+        quiet = start(session=tmp_path / f"quiet-{parameters.groups == TENS}", parameters=parameters)
+        quiet.result()
+        assert undivided(quiet) == []
+
+
+def test_fine_tuning_that_groups_leave_without_validation_ends_before_a_head_is_trained(
+    start: Start, tmp_path: Path
+) -> None:
+    tuned = replace(GROUPED, groups="^(Banana|Kiwi|Lemon)/", algorithm=ml.FineTune(epochs=1), accelerator="cpu")
+    for _ in range(2):
+        job = start(parameters=tuned)
+        with pytest.raises(UnusableData, match=r"validation: .* groups are not divided .*Validation\.data"):
+            job.result()
+        assert {event.phase for event in job.events() if isinstance(event, PhaseStarted)} == {"extracting"}
+
+
 @pytest.mark.parametrize(
     ("groups", "reason"),
     [
@@ -120,3 +170,23 @@ def test_a_group_lies_in_one_fold_and_on_one_side_of_early_stopping() -> None:
     held_out = held_out_rows(TableRows(grouped), 0)
     assert 0 < len(held_out) < images
     assert not set(groups[held_out]) & set(groups[fitted_rows(TableRows(grouped), held_out)])
+
+
+def test_early_stopping_knows_of_large_groups_in_a_fit_and_in_the_choice_of_its_kind() -> None:
+    images = 360
+    everything = np.ones(images, dtype=np.bool_)
+    table = FeatureTable(
+        features=np.eye(images, 4, dtype=np.float16),
+        labels=np.arange(images, dtype=np.int64) % 2,
+        image=np.arange(images),
+        digests=keyed_generator(0, "contents").integers(0, 256, (images, 32), dtype=np.uint8),
+        original=everything,
+        training=everything,
+        validation=~everything,
+        groups=np.arange(images, dtype=np.int64) // 60,
+    )
+    folding = Folding(classes=("a", "b"), tune="cross-validation", seed=0)
+    folds = folding.of_images(table)
+    assert folds is not None
+    assert len(held_out_rows(TableRows(table), 0)) == 60
+    assert len(held_out_rows(PickedRows.fitted(folding.rows(table, folds), 0), 0)) == 60

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlsession.data.split import DIGEST_BYTES, split_rows
+from mlsession.data.together import split_ties
 from mlsession.heads.protocol import TrainingRows
 from mlsession.randomness import key_digest
 from mlsession.session.phase import Array
@@ -27,17 +28,23 @@ HELD_OUT_PATIENCE = 5
 def held_out_rows(rows: TrainingRows, seed: int) -> npt.NDArray[np.int64]:
     """int64 [H]: the places, ascending, of the images that a fit holds out; none of fewer than `FEWEST_IMAGES`.
 
-    Images as they are, a tenth of each class, as `split_rows` chooses them: by (seed, content), copies together. The
-    further views of what is held out are neither fitted to nor judged.
+    Images as they are, a tenth of each class, as `split_rows` chooses them: by (seed, content), copies together. Where
+    images belong together it is `split_ties` that chooses: as near to a tenth as groups allow, and none where that
+    would be images of one class alone, which say nothing of the others. The further views of what is held out are
+    neither fitted to nor judged.
     """
     places = np.flatnonzero(rows.originals)
     if len(places) < FEWEST_IMAGES:
         return np.empty(0, dtype=np.int64)
     digests = np.zeros((len(places), DIGEST_BYTES), dtype=np.uint8)
-    digests[:, :8] = rows.contents[places].astype("<i8").view(np.uint8).reshape(-1, 8)
+    labels, contents = rows.labels[places], rows.contents[places]
+    digests[:, :8] = contents.astype("<i8").view(np.uint8).reshape(-1, 8)
     # Of another seed than validation images are chosen by: else the first in its order would always be missing here.
     drawn = int.from_bytes(key_digest(seed, "early stopping")[:7], "little")
-    return places[split_rows(rows.labels[places], digests, SHARE, drawn)]
+    if not rows.is_grouped:
+        return places[split_rows(labels, digests, SHARE, drawn)]
+    chosen = split_ties(labels, digests, contents, SHARE, drawn)
+    return places[chosen] if len(np.unique(labels[chosen])) > 1 else places[:0]
 
 
 def fitted_rows(rows: TrainingRows, held_out: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

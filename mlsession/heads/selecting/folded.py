@@ -53,6 +53,8 @@ class FoldedRows:
     folds: tuple[Fold, ...]
     moments: Moments
     """Of all rows that the head will be fitted to, in the end."""
+    is_grouped: bool = False
+    """See `TrainingRows.is_grouped`."""
 
     @property
     def num_judged(self) -> int:
@@ -130,6 +132,10 @@ class PickedRows:
         return self.rows.contents[self.places]
 
     @property
+    def is_grouped(self) -> bool:
+        return self.rows.is_grouped
+
+    @property
     def originals(self) -> npt.NDArray[np.bool_]:
         return self.rows.originals[self.places]
 
@@ -149,6 +155,8 @@ def folded_rows(
     originals: npt.NDArray[np.bool_],
     contents: npt.NDArray[np.int64],
     moments: Moments,
+    *,
+    is_grouped: bool = False,
 ) -> FoldedRows:
     """The rows of one pass, which come in the order of `folded_order`, in memory; 4 bytes for each feature of each.
 
@@ -176,6 +184,7 @@ def folded_rows(
         originals=originals,
         folds=tuple(found),
         moments=moments,
+        is_grouped=is_grouped,
     )
 
 

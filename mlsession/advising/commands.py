@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 
@@ -39,6 +39,18 @@ class TrainingLine:
     def about(self, *words: str) -> tuple[str, ...]:
         """Words of a command on the session, its name after the first; () where nobody can name it."""
         return (words[0], self.session, *words[1:]) if self.session else ()
+
+    def on_data(self, words: Sequence[str], *carried: str) -> tuple[str, ...]:
+        """Words of a command on the training source, its name after the first, with what `train` was told of it.
+
+        `carried` names options that the command takes as `train` does, such as "--group-by"; those that nobody can say
+        are left out. () where nobody can name the source.
+        """
+        if not self.data:
+            return ()
+        known = self.options or {}
+        said = [(option, known[option]) for option in carried if option in known]
+        return (words[0], self.data, *words[1:], *(word for option, text in said for word in (option, str(text))))
 
     def _beside(self, name: str) -> str:
         stem = self.session.rstrip("/")

@@ -314,6 +314,29 @@ def test_a_changed_option_takes_the_place_of_the_one_there_was() -> None:
     assert TrainingLine(session="s", data="d").again({}) == ()
 
 
+@pytest.mark.parametrize("rule", ["few_test_images", "no_test_images"])
+def test_images_are_set_aside_in_the_groups_and_with_the_labels_of_the_session(rule: str) -> None:
+    """Without them photos of one patient would be on both sides, and the accuracy on the test images too high."""
+    options = {"--label-from": "name:_:1", "--seed": "3", "--group-by": "(p[0-9])_"}
+    parts = FOUND[rule][0]
+    told, unknown = (
+        asked(rule, evidence(**{**parts, "line": TrainingLine(session="s", data="d", options=said)}))
+        for said in (options, None)
+    )
+    assert told is not None
+    assert told.command == ("split", "d", "--test", "0.2", "--label-from", "name:_:1", "--group-by", "(p[0-9])_")
+    assert unknown is not None
+    assert unknown.command == ()
+    assert not unknown.next_step.endswith(":")
+
+
+def test_a_scan_labels_images_as_the_session_does() -> None:
+    line = TrainingLine(session="s", data="d", test="t", options={"--label-from": "name", "--group-by": "(a)"})
+    advice = asked("leaked_images", evidence(leaked={"test": Share(part=20, count=20)}, line=line))
+    assert advice is not None
+    assert advice.command == ("scan", "d", "--test", "t", "--label-from", "name")
+
+
 def test_names_from_outside_cannot_break_a_line() -> None:
     odd = ("a\nb; rm -rf", *"bcde")
     given = evidence(test=PAIR)

@@ -35,7 +35,7 @@ def small_images(evidence: Evidence) -> Advice | None:
         return None
     side = evidence.input_side
     looked = f"the network looks at {side} x {side} pixels" if side else "the network looks at more"
-    scan = ("scan", evidence.line.data) if evidence.line.data else ()
+    scan = evidence.line.on_data(("scan",), "--label-from")
     return Advice(
         rule="small_images",
         severity=Severity.PROVEN,
@@ -169,7 +169,7 @@ def unreadable_images(evidence: Evidence) -> Advice | None:
     skipped = evidence.skipped
     if not skipped.count or skipped.value < UNREADABLE:
         return None
-    scan = ("scan", evidence.line.data) if evidence.line.data else ()
+    scan = evidence.line.on_data(("scan",), "--label-from")
     return Advice(
         rule="unreadable_images",
         severity=Severity.RISK,

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from mlsession.advising.advice import Advice, Lever, Severity
+from mlsession.advising.commands import TrainingLine
 from mlsession.advising.evidence import TELLING, Evidence
 from mlsession.advising.intervals import Share
 from mlsession.advising.words import leading, named, of, percent, plural
@@ -29,8 +30,8 @@ def leaked_images(evidence: Evidence) -> Advice | None:
     instead = f", and not {percent(every.value)}" if percent(left.value) != percent(every.value) else ""
     without = f"; without them the accuracy is {of(left)}{instead}" if left.count else ""
     line, command = evidence.line, tuple[str, ...]()
-    if line.data and line.test and part == "test":
-        command = ("scan", line.data, "--test", line.test)
+    if line.test and part == "test":
+        command = line.on_data(("scan", "--test", line.test), "--label-from")
     return Advice(
         rule="leaked_images",
         severity=Severity.FIGURES if leaked.count >= LEAKED * every.count else Severity.RISK,
@@ -119,8 +120,7 @@ def few_test_images(evidence: Evidence) -> Advice | None:
         found = f"there are fewer than {TELLING} test images of {named(untold)}"
         limit = "too few test images of some classes to tell how good it is at them"
     wanted = max(_images_for(share.value), 2 * evidence.accuracy[part].count)
-    line = evidence.line
-    command = () if line.test or not line.data else ("split", line.data, "--test", "0.2")
+    command = () if evidence.line.test else _split(evidence.line)
     more = f"test it on more images, {wanted:,} or more in all, and {2 * TELLING} or more of each class"
     step = "set a fifth of the images aside to test on, then train on the rest:" if command else more
     return Advice(
@@ -161,7 +161,7 @@ def no_test_images(evidence: Evidence) -> Advice | None:
     trained = evidence.accuracy.get("training")
     if trained is None:
         return None
-    command = ("split", evidence.line.data, "--test", "0.2") if evidence.line.data else ()
+    command = _split(evidence.line)
     return Advice(
         rule="no_test_images",
         severity=Severity.UNKNOWN,
@@ -171,6 +171,13 @@ def no_test_images(evidence: Evidence) -> Advice | None:
         command=command,
         lever=Lever.NONE,
     )
+
+
+def _split(line: TrainingLine) -> tuple[str, ...]:
+    """Words that set a fifth of the images aside; () where nobody can say what labels them or what belongs together."""
+    if line.options is None:
+        return ()
+    return line.on_data(("split", "--test", "0.2"), "--label-from", "--group-by")
 
 
 def _images_for(accuracy: float) -> int:

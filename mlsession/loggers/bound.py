@@ -126,6 +126,8 @@ def _in_folder(logger: Any) -> BoundLogger:
     from mlsession.loggers import csv_file, tensorboard
 
     is_csv = isinstance(logger, CSVLogger)
+    if not is_csv:
+        tensorboard.take_own_file(logger)
     held: Held = csv_file.keep_rows(logger) if is_csv else tensorboard.held_by(logger)
     return BoundLogger(logger=logger, where=logger.log_dir, held=held, prefix=logger._prefix, has_summary=not is_csv)
 

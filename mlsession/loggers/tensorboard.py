@@ -17,11 +17,19 @@ SINGLE = 2.0**-23
 _LENGTH, _CHECKSUM = 8, 4
 
 
+def take_own_file(logger: TensorBoardLogger) -> None:
+    """Has a logger that has not written yet write to a file of its own.
+
+    Its name has the time in seconds: an attempt that begins in the second of another one would write over its file.
+    """
+    logger._kwargs.setdefault("filename_suffix", f".{len(_files(logger))}")
+
+
 def held_by(logger: TensorBoardLogger) -> HeldFigures:
     """The scalars in the event files of a logger's folder, one file of each attempt."""
     event_class = _event_class()
     found: dict[tuple[str, int], float] = {}
-    for path in sorted(Path(logger.log_dir).glob("events.out.tfevents.*")):
+    for path in _files(logger):
         for record in _records(path):
             event: Any = event_class.FromString(record)
             for value in event.summary.value:
@@ -31,6 +39,10 @@ def held_by(logger: TensorBoardLogger) -> HeldFigures:
                 elif len(value.tensor.float_val) == 1:
                     found[value.tag, event.step] = value.tensor.float_val[0]
     return HeldFigures(found, SINGLE)
+
+
+def _files(logger: TensorBoardLogger) -> list[Path]:
+    return sorted(Path(logger.log_dir).glob("events.out.tfevents.*"))
 
 
 def _event_class() -> Any:

@@ -19,6 +19,8 @@ LOCAL_SCHEMES = frozenset({"", "file", "local"})
 
 # One letter is a Windows drive, not a scheme.
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]+)://")
+_BEFORE_URL = re.compile(r"[A-Za-z_]+:(?=[A-Za-z][A-Za-z0-9+.\-]+://)")
+"""What says what a URL is of, such as the `custom:` of an extractor."""
 _BARE_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+")
 _QUERY_SCHEMES = frozenset({"http", "https"})
 _PASSING_SCHEMES = frozenset({"simplecache", "filecache", "blockcache", "cached"})
@@ -121,6 +123,8 @@ def redact(url: str) -> str:
     """The location as it may be shown: without user and password, and with the values of a query hidden."""
     if _is_chain(url):
         return "::".join(redact(part) if "://" in part else part for part in url.split("::"))
+    if before := _BEFORE_URL.match(url):
+        return before.group() + redact(url[before.end() :])
     match = _SCHEME.match(url)
     if not match or is_local(url):
         return url

@@ -157,6 +157,9 @@ def test_a_root_has_no_parent(url: str) -> None:
         ("https://h/x?sig=abc&se=2&flag", "https://h/x?sig=***&se=***&flag"),
         ("zip://in::ftp://u:p@h/a.zip", "zip://in::ftp://h/a.zip"),
         ("zip::ftp://u:p@h/a.zip", "zip::ftp://h/a.zip"),
+        ("custom:https://u:p@h/m.onnx", "custom:https://h/m.onnx"),
+        ("custom:zip://m::ftp://u:p@h/a.zip", "custom:zip://m::ftp://h/a.zip"),
+        ("custom:net.onnx", "custom:net.onnx"),
     ],
 )
 def test_redact(url: str, shown: str) -> None:

@@ -16,7 +16,8 @@ from tests.examples.runs import MONTE_CARLO, REPOSITORY, SECONDS, final_line, nu
 from tests.servers.s3 import S3Server
 
 ARGUMENTS = ("--batches", "60", "--checkpoint-interval", "3")
-SLOWLY = (*ARGUMENTS, "--pause", "0.01")
+# Three seconds, so that whoever is kept waiting by a busy machine still finds it at work.
+SLOWLY = (*ARGUMENTS, "--pause", "0.05")
 
 
 def killed_again_and_again(

@@ -14,12 +14,7 @@ from mlsession.extractors.catalog import FeatureExtractorSpec, scene_print
 from mlsession.extractors.custom.options import CustomFeatureExtractor
 from mlsession.extractors.protocol import OwnExtractor
 from mlsession.extractors.tuned import TunedExtractor
-from mlsession.heads.options import (
-    AutomaticClassifier,
-    ClassifierOptions,
-    LogisticRegressor,
-    MultilayerPerceptron,
-)
+from mlsession.heads.options import ClassifierOptions, LogisticRegressor, checked_classifier
 from mlsession.session.phase import Json
 
 Schedule: TypeAlias = Literal["cosine", "linear", "constant"]
@@ -96,7 +91,7 @@ class FineTune:
             why = "brings its own network along, which cannot be tuned" if is_own else "was tuned already"
             reason = f"{why}; take scene_print, lite1 or one of a library"
             raise InvalidParameter("feature_extractor", self.feature_extractor.name, reason)
-        self._check_classifier()
+        object.__setattr__(self, "classifier", checked_classifier(self.classifier))
         self._check_numbers()
         for name, value, choices in (("schedule", self.schedule, SCHEDULES), ("keep", self.keep, KEEPS)):
             if value not in choices:
@@ -105,14 +100,6 @@ class FineTune:
             raise InvalidParameter("compile", self.compile, "must be True or False")
         if self.augmentation is not None:
             object.__setattr__(self, "augmentation", augmentation_options(self.augmentation))
-
-    def _check_classifier(self) -> None:
-        given: object = self.classifier
-        if given == "auto":
-            object.__setattr__(self, "classifier", AutomaticClassifier())
-        elif not isinstance(given, LogisticRegressor | MultilayerPerceptron | AutomaticClassifier):
-            reason = 'must be "auto", or a LogisticRegressor, MultilayerPerceptron or AutomaticClassifier'
-            raise InvalidParameter("classifier", given, reason)
 
     def _check_numbers(self) -> None:
         _check_count("epochs", self.epochs, 1)

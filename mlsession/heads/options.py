@@ -193,6 +193,16 @@ ClassifierOptions: TypeAlias = HeadOptions | AutomaticClassifier
 """A head, or the wish to have it chosen."""
 
 
+def checked_classifier(given: object) -> ClassifierOptions:
+    """The options that were given, or `AutomaticClassifier` for "auto". Raises `InvalidParameter` for anything else."""
+    if given == "auto":
+        return AutomaticClassifier()
+    if not isinstance(given, LogisticRegressor | MultilayerPerceptron | AutomaticClassifier):
+        reason = 'must be "auto", or a LogisticRegressor, MultilayerPerceptron or AutomaticClassifier'
+        raise InvalidParameter("classifier", given, reason)
+    return given
+
+
 def candidates_of(options: ClassifierOptions) -> tuple[HeadOptions, ...]:
     """The heads that may be fitted, the one to begin with first."""
     return options.candidates if isinstance(options, AutomaticClassifier) else (options,)

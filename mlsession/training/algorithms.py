@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, cast
 
-from mlsession.errors import InternalError, InvalidParameter
+from mlsession.errors import InternalError
 from mlsession.extractors.automatic import AUTO, AutomaticExtractor
 from mlsession.extractors.catalog import FeatureExtractorSpec, scene_print
 from mlsession.finetuning.options import FineTune
-from mlsession.heads.options import AutomaticClassifier, ClassifierOptions, LogisticRegressor, MultilayerPerceptron
+from mlsession.heads.options import ClassifierOptions, LogisticRegressor, checked_classifier
 from mlsession.session.phase import Json
 
 
@@ -24,12 +24,7 @@ class TransferLearning:
     """`LogisticRegressor`, `MultilayerPerceptron`, or `AutomaticClassifier` to have one of them chosen: "auto"."""
 
     def __post_init__(self) -> None:
-        given: object = self.classifier
-        if given == "auto":
-            object.__setattr__(self, "classifier", AutomaticClassifier())
-        elif not isinstance(given, LogisticRegressor | MultilayerPerceptron | AutomaticClassifier):
-            reason = 'must be "auto", or a LogisticRegressor, MultilayerPerceptron or AutomaticClassifier'
-            raise InvalidParameter("classifier", given, reason)
+        object.__setattr__(self, "classifier", checked_classifier(self.classifier))
         if self.feature_extractor == AUTO:
             object.__setattr__(self, "feature_extractor", AutomaticExtractor())
 

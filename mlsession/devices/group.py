@@ -10,11 +10,8 @@ another one learns it from the launcher, which stops all ranks when one fails.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import timedelta
-from queue import SimpleQueue
-from threading import Thread
 from typing import TypeVar
 
 import torch
@@ -22,6 +19,7 @@ import torch.distributed as distributed
 from torch.distributed.device_mesh import DeviceMesh
 
 from mlsession.devices.messages import decode_message, encode_message
+from mlsession.devices.waiting import Waiter
 from mlsession.errors import WorkerLost
 from mlsession.session.phase import Json
 
@@ -31,9 +29,10 @@ SHORT_BYTES = 1024
 _LENGTH = 8
 _GLOO = "gloo"
 """In what it raises, which has no class of its own."""
-_FOR_EVER = timedelta(days=365)
-_LOOK_SECONDS = 0.2
-"""How often a rank that waits for another looks whether it was asked to stop."""
+FOR_EVER = timedelta(days=365)
+"""Rank 0 may fit a head for hours while the others wait. A process that dies is noticed all the same."""
+TO_CONNECT = timedelta(minutes=2)
+"""For ranks that have met to connect to each other. Where one dies in the midst of it, torch has others wait for it."""
 
 
 class Group:
@@ -50,10 +49,7 @@ class Group:
         self._local_size = local_size
         self._heed = heed
         self._lost: WorkerLost | None = None
-        self._calls: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        # Waiting happens in C++, where Python hears no signal; so a thread waits, and this one looks. It is a daemon,
-        # not an executor's, which the interpreter would wait for.
-        Thread(target=self._work, name="mlsession-world", daemon=True).start()
+        self._waiter = Waiter()
 
     @property
     def rank(self) -> int:
@@ -86,7 +82,7 @@ class Group:
         All come here first, as in its making torch waits for the others' addresses: of one that is gone, for ever.
         """
         self._waited(lambda: self._group.allreduce([torch.zeros(1)], distributed.AllreduceOptions()).wait())
-        made = self._waited(lambda: distributed.new_group(backend="gloo", timeout=_FOR_EVER))
+        made = self._waited(lambda: distributed.new_group(backend="gloo", timeout=FOR_EVER), TO_CONNECT)
         assert isinstance(made, distributed.ProcessGroup)
         return Group(made, self._local_size)
 
@@ -145,34 +141,17 @@ class Group:
             self._group.recv([data], of, 0).wait()
         return _bytes_of(data)
 
-    def _waited(self, call: Callable[[], T]) -> T:
+    def _waited(self, call: Callable[[], T], patience: timedelta = timedelta.max) -> T:
         """What a call gives that waits for other ranks. Raises `WorkerLost`, and what `heed` raises."""
         self._check()
-        future: Future[T] = Future()
-
-        def run() -> None:
-            try:
-                future.set_result(call())
-            except BaseException as error:
-                future.set_exception(error)
-
-        self._calls.put(run)
         try:
-            while True:
-                try:
-                    return future.result(_LOOK_SECONDS)
-                except TimeoutError:
-                    self._heed()
+            return self._waiter.wait(call, self._heed, patience)
         except RuntimeError as error:
             raise self._losing(error) from error
         except BaseException:
             # The others are left in the middle of it: nothing that is said after this would be understood.
             self._lost = self._lost or WorkerLost(f"{self._name} has left the others while it waited for them")
             raise
-
-    def _work(self) -> None:
-        while True:
-            self._calls.get()()
 
     def _check(self) -> None:
         if self._lost is not None:

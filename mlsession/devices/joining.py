@@ -11,10 +11,9 @@ from datetime import timedelta
 from mlsession.devices.crew import Crew
 from mlsession.devices.meeting import met
 from mlsession.devices.placement import Placement
+from mlsession.devices.waiting import Waiter
 from mlsession.errors import WorkerLost
 
-_FOR_EVER = timedelta(days=365)
-"""Rank 0 may fit a head for hours while the others wait. A process that dies is noticed all the same."""
 _TO_COME = timedelta(minutes=30)
 """For the processes of the other machines to be started."""
 
@@ -34,21 +33,32 @@ def joined(
     import torch.distributed as distributed
     from torch.distributed.rendezvous import rendezvous
 
-    from mlsession.devices.group import Group
+    from mlsession.devices.group import FOR_EVER, TO_CONNECT, Group
 
-    os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"] = placement.address, str(placement.port)
+    address, port, rank, size = placement.address, placement.port, placement.rank, placement.size
+    os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"] = address, str(port)
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # That nobody named a device to it: each process has one.
-            rank, size = placement.rank, placement.size
             store = next(rendezvous("env://", rank, size, timeout=_TO_COME))[0]
             ours = distributed.PrefixStore(met(store, rank, size, _TO_COME, check), store)  # type: ignore[attr-defined]
-            distributed.init_process_group(backend, store=ours, rank=rank, world_size=size, timeout=_FOR_EVER)
+            # A connection of its own: torch keeps the other one for itself. It breaks when rank 0 goes, of which torch
+            # may see nothing: a rank that another one was to call waits for that call.
+            pulse = distributed.TCPStore(address, port, timeout=TO_CONNECT)  # type: ignore[attr-defined]
+
+            def connect() -> None:
+                distributed.init_process_group(backend, store=ours, rank=rank, world_size=size, timeout=FOR_EVER)
+
+            def look() -> None:
+                check()
+                pulse.check([""])
+
+            Waiter().wait(connect, look, TO_CONNECT)
     except (RuntimeError, ValueError) as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        where = f"{placement.address}:{placement.port}"
-        raise WorkerLost(f"rank {placement.rank} could not join the others at {where} ({first})") from error
+        raise WorkerLost(f"rank {rank} could not join the others at {address}:{port} ({first})") from error
     world = distributed.group.WORLD
     assert world is not None
     yield Group(world, placement.local_size, heed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -67,7 +68,7 @@ def test_the_same_line_again_returns_at_once_and_exports_anew(
 def test_a_signal_saves_and_says_how_to_go_on(trainers: Nursery, tmp_path: Path, number: signal.Signals) -> None:
     line = ["train", str(PHOTOS / "train"), "--session", "my session", "--storage-option", "secret=hidden"]
     stopped = begun(trainers, *line, "--take-over", folder=tmp_path)
-    stopped.send(number)
+    stopped.send(number, signal.SIGCONT)
     assert (stopped.wait(), stopped.out) == (75, "")
     shown = f"{PHOTOS / 'train'} --session 'my session' --storage-option secret=***"
     assert stopped.err.splitlines()[-2:] == [
@@ -82,16 +83,33 @@ def test_a_signal_saves_and_says_how_to_go_on(trainers: Nursery, tmp_path: Path,
 
 def test_a_second_signal_stops_at_once(trainers: Nursery, tmp_path: Path) -> None:
     stopped = begun(trainers, "train", str(PHOTOS / "train"), "--session", "my session", folder=tmp_path)
-    stopped.send(signal.SIGTERM, signal.SIGINT)
+    stopped.send(signal.SIGTERM, signal.SIGINT, signal.SIGCONT)
     assert stopped.wait() == 75
     assert stopped.err.splitlines()[-1].startswith("to go on: ")
     assert check_session(LocalStore(tmp_path / "my session")) is not None
 
 
+def test_a_signal_that_a_library_swallows_ends_it_all_the_same(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As coremltools does, which takes it for a package of its own that cannot be imported."""
+
+    def load(suffix: str) -> None:
+        with suppress(BaseException):
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.chdir(trained.folder)
+    monkeypatch.setattr("mlsession.cli.printing.exporting.load_deaf", load)
+    session, model = str(shutil.copytree(trained.session, tmp_path / "session")), tmp_path / "model.safetensors"
+    assert run(["train", "train", "--test", "test", "--session", session, "--export", str(model)]) == 75
+    assert "stopped: signal SIGTERM\nto go on: " in capsys.readouterr().err
+    assert not model.exists()
+
+
 def begun(trainers: Nursery, *line: str, folder: Path) -> Forked:
-    """A training whose job has opened its session."""
-    child = trainers.start("mlsession", *line, folder=folder)
-    child.until((folder / "my session" / "log" / "0000000001.json").exists)
+    """A training whose job has opened its session, and stopped in its tracks."""
+    child = trainers.start("mlsession", *line, folder=folder, halt="opened")
+    child.until_halted()
     return child
 
 

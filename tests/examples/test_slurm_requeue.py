@@ -52,7 +52,7 @@ def submit(cluster: Path, *options: str) -> subprocess.Popen[str]:
 
 def signalled(cluster: Path, number: signal.Signals) -> tuple[int, object]:
     """The exit code of an attempt that gets a signal while it works, and why its training says that it stopped."""
-    job = submit(cluster, "--pause", "0.05", "--interval", "1")
+    job = submit(cluster, "--pause", "0.5", "--interval", "1")
     deadline, log = time.monotonic() + SECONDS, cluster / "session" / "log"
     before = len(list(log.glob("*.json")))
     while len(list(log.glob("*.json"))) < before + 3:
@@ -80,7 +80,7 @@ def test_it_is_requeued_until_it_is_done(cluster: Path) -> None:
     assert output.startswith("result ")
     assert requeued(cluster) == ["requeue 17"]
     assert set((cluster / "lines").read_text().splitlines()) == {
-        f"train my data --session {cluster / 'session'} --pause 0.05 --interval 1",
+        f"train my data --session {cluster / 'session'} --pause 0.5 --interval 1",
         f"train my data --session {cluster / 'session'}",
     }
 

@@ -4,8 +4,8 @@
 
 "everything" imports what `mlsession train` needs, torch included, "clients" what talks to servers, and "lightning" our
 callback for its trainer; otherwise there is only the torch-free walker. Each line of standard input is a JSON object,
-answered by one line: `{"program", "words", "output", "errors", "folder", "user", "environment"}` forks a child in a
-process group of its own, and gives its process id; `{"wait": pid}` waits for its end, and gives how it ended, as
+answered by one line: `{"program", "words", "output", "errors", "folder", "user", "environment", "halt"}` forks a child
+in a process group of its own, and gives its process id; `{"wait": pid}` waits for its end, and gives how it ended, as
 `subprocess.Popen.returncode` does. Until then the process id stays the child's. `{"load": module}` imports one more.
 """
 
@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from mlsession.job.signals import SIGNALS
+from tests.recovery.halting import plant
 
 REPOSITORY = Path(__file__).parents[2]
 SECONDS = 240.0
@@ -72,6 +73,10 @@ class Forked:
                 raise AssertionError(f"it ended with {self.wait()} before that: {self.out}{self.err}")
             time.sleep(poll_seconds)
 
+    def until_halted(self) -> None:
+        """Returns once it has stopped itself, see halting.py; fails if it ends before."""
+        self.until(lambda: all(map(_is_stopped, Path(f"/proc/{self.pid}/task").glob("*/stat"))))
+
     def wait(self) -> int:
         """Its exit code, negative for a signal that killed it."""
         deadline = time.monotonic() + SECONDS
@@ -106,8 +111,12 @@ class Nursery:
         folder: Path | None = None,
         user: int | None = None,
         environment: Mapping[str, str] | None = None,
+        halt: str = "",
     ) -> Forked:
-        """A child that runs `program`, "walk", "mlsession" or the path of a script, in `folder`, as `user`."""
+        """A child that runs `program`, "walk", "mlsession" or the path of a script, in `folder`, as `user`.
+
+        Where `halt` says it stops in its tracks, see halting.py.
+        """
         self._count += 1
         output, errors = (self._folder / f"{self._count}.{kind}" for kind in ("out", "err"))
         output.touch()
@@ -120,6 +129,7 @@ class Nursery:
             "folder": str(folder or self._folder),
             "user": user,
             "environment": dict(environment or {}),
+            "halt": halt,
         }
         return Forked(self, self.ask(about), output, errors)
 
@@ -153,6 +163,14 @@ class Nursery:
 
     def __exit__(self, *error: object) -> None:
         self._process.communicate()
+
+
+def _is_stopped(stat: Path) -> bool:
+    """Whether a thread is, by what Linux says of it; of one that is gone it does not matter."""
+    try:
+        return stat.read_text().rpartition(")")[2].split()[0] == "T"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def import_everything() -> None:
@@ -206,6 +224,8 @@ def _be_child(about: dict[str, Any]) -> None:
             os.setgroups([])
             os.setgid(about["user"])
             os.setuid(about["user"])
+        if about["halt"]:
+            plant(about["halt"])
         _run(about["program"], about["words"])
     except SystemExit as end:
         if isinstance(end.code, str):

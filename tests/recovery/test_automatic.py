@@ -7,31 +7,22 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from mlsession.store import LocalStore, Store
+from mlsession.store import LocalStore
 from mlsession.testing.invariants import check_session
 from tests.photos import copy_photos
 from tests.recovery.nursery import Forked, Nursery
-from tests.recovery.trainings import LABELS, inside, newest_record
-
-
-def judging(store: Store) -> bool:
-    """Whether the newest checkpoint was made while a perceptron is judged: of it there is no strength of a penalty."""
-    record = newest_record(store)
-    if record is None or not inside(store, "selecting"):
-        return False
-    metrics = record.body["metrics"]
-    assert isinstance(metrics, dict)
-    return "accuracy" in metrics and "strength" not in metrics
+from tests.recovery.trainings import LABELS
 
 
 def test_killed_while_a_perceptron_is_judged_it_gives_the_same_model(trainers: Nursery, tmp_path: Path) -> None:
     photos, store = copy_photos(tmp_path / "photos", "train", 7, LABELS), LocalStore(tmp_path / "killed")
 
-    def start(session: str) -> Forked:
+    def start(session: str, halt: str = "") -> Forked:
         return trainers.start(
             *("mlsession", "train", str(photos), "--session", str(tmp_path / session), "--validation", "none"),
             *("--cache", str(tmp_path / "cache"), "--classifier", "auto", "--iterations", "2", "--json"),
             *("--checkpoint-interval", "1"),
+            halt=halt,
         )
 
     def finished(session: str) -> dict[str, Any]:
@@ -40,8 +31,8 @@ def test_killed_while_a_perceptron_is_judged_it_gives_the_same_model(trainers: N
         found: dict[str, Any] = json.loads(child.out)
         return found
 
-    child = start("killed")
-    child.until(lambda: judging(store), poll_seconds=0.002)
+    child = start("killed", halt="judging")
+    child.until_halted()
     child.send(signal.SIGKILL)
     assert child.wait() == -signal.SIGKILL, "it ended before it could be killed"
     check_session(store)

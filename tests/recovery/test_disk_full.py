@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import tempfile
 import time
@@ -22,7 +23,7 @@ from tests.examples.runs import final_line
 from tests.examples.runs import start as start_example
 from tests.recovery.nursery import SECONDS, Nursery
 from tests.recovery.signalling import unbroken
-from tests.recovery.trainings import PHASES, Training, inside, prepared_photos
+from tests.recovery.trainings import PHASES, Training, prepared_photos
 from tests.store.processes import run, temporaries
 
 pytestmark = pytest.mark.sampled(0.5)
@@ -85,9 +86,10 @@ def test_the_command_on_a_disk_that_others_fill(trainers: Nursery, tmp_path: Pat
     saved = stored_bytes(training.store)
     check_session(training.store)
     disk.free()
-    child = training.start()
-    child.until(lambda: inside(training.store, PHASES[1]))
+    child = training.start(halt=f"within {PHASES[1]}")
+    child.until_halted()
     disk.leave(int(random.integers(0, 8)))
+    child.send(signal.SIGCONT)
     assert child.wait() == 1, child.err
     assert CURE in child.err.splitlines()[-1]
     assert child.err.count("going on without the feature cache") <= 1

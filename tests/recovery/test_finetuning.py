@@ -11,7 +11,7 @@ from random import Random
 from mlsession.testing.invariants import check_session
 from tests.photos import copy_photos
 from tests.recovery.nursery import Nursery
-from tests.recovery.trainings import LABELS, Training, newest_record
+from tests.recovery.trainings import LABELS, Training
 
 TURNS = 3 + 1
 """Optimiser steps, and a look at the validation photos."""
@@ -32,14 +32,8 @@ def test_killed_at_any_step_the_model_is_the_same(trainers: Nursery, tmp_path: P
     assert unbroken["finetuning"]["kept"] is True
     broken = Training(trainers, photos, tmp_path / "broken", *words, cache=cache)
     step = Random(seed).randrange(1, TURNS)
-
-    def is_reached() -> bool:
-        record = newest_record(broken.store)
-        body = {} if record is None else record.body
-        return body.get("phase") == "finetuning" and int(str(body["iteration"])) >= step
-
-    child = broken.start()
-    child.until(is_reached)
+    child = broken.start(halt=f"reached finetuning {step}")
+    child.until_halted()
     child.send(signal.SIGKILL)
     child.wait()
     resumed = broken.finish()

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from mlsession.store import LocalStore, Store, open_store
+from mlsession.store import Store, open_store
 from mlsession.testing.invariants import check_session
 from tests.photos import copy_photos
 from tests.recovery.nursery import Forked, Nursery
-from tests.recovery.trainings import LABELS, inside
+from tests.recovery.trainings import LABELS
 from tests.servers.s3 import S3Server
 
 pytestmark = pytest.mark.sampled(0.4)
@@ -37,8 +37,8 @@ class Command:
         ]
         self._environment = environment
 
-    def start(self) -> Forked:
-        return self._trainers.start("mlsession", *self._line, environment=self._environment)
+    def start(self, halt: str = "") -> Forked:
+        return self._trainers.start("mlsession", *self._line, environment=self._environment, halt=halt)
 
     def finish(self) -> dict[str, object]:
         """Runs to the end; what the command printed as JSON."""
@@ -65,16 +65,15 @@ def unbroken(trainers: Nursery, photos: Path, tmp_path_factory: pytest.TempPathF
     return Command(trainers, photos, str(folder / "session"), folder / "cache", {}).finish()
 
 
-def run_into(command: Command, store: Store, phase: str) -> Forked:
-    """Starts the command and returns once a checkpoint inside `phase` is its newest record."""
-    child = command.start()
-    # Asking a server takes the time of both, which a child that is to get there needs.
-    child.until(lambda: inside(store, phase), poll_seconds=0.002 if isinstance(store, LocalStore) else 0.02)
+def run_into(command: Command, phase: str) -> Forked:
+    """Starts the command, and returns once it has stopped at its first checkpoint inside `phase`."""
+    child = command.start(halt=f"within {phase}")
+    child.until_halted()
     return child
 
 
-def kill_in(command: Command, store: Store, phase: str) -> None:
-    child = run_into(command, store, phase)
+def kill_in(command: Command, phase: str) -> None:
+    child = run_into(command, phase)
     child.send(signal.SIGKILL)
     assert child.wait() == -signal.SIGKILL, f"it ended before it could be killed in {phase}"
 
@@ -102,7 +101,7 @@ def test_killed_in_every_phase_it_gives_the_same_model(
     url, environment, store = place
     command = Command(trainers, photos, url, tmp_path / "cache", environment)
     for phase in PHASES:
-        kill_in(command, store, phase)
+        kill_in(command, phase)
         check_session(store)
     status = command.finish()
     check_session(store)
@@ -117,8 +116,7 @@ def test_a_writer_that_was_frozen_is_fenced_out(
     session = str(tmp_path / "session")
     command = Command(trainers, photos, session, tmp_path / "cache", {})
     with closing(open_store(session)) as store:
-        frozen = run_into(command, store, "extracting")
-        frozen.send(signal.SIGSTOP)
+        frozen = run_into(command, "extracting")
         status = command.finish()  # Waits until the heartbeat counts as stale, then opens the session.
         frozen.send(signal.SIGCONT)
         assert frozen.wait() == 1

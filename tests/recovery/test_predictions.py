@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +15,10 @@ from mlsession.cli.outcome import RESUMABLE
 from mlsession.extractors.catalog import scene_print
 from mlsession.heads.logistic.head import LogisticHead
 from mlsession.randomness import keyed_generator
-from mlsession.session.log.records import Kind, Record
 from mlsession.store import LocalStore
 from mlsession.testing.invariants import check_session
 from tests.photos import copy_photos
 from tests.recovery.nursery import Forked, Nursery
-from tests.recovery.trainings import newest_record
 
 
 @pytest.fixture(scope="module")
@@ -48,18 +45,13 @@ class Prediction:
         self.output = output
         self.store = LocalStore(f"{output}.mlsession")
 
-    def start(self) -> Forked:
-        return self._trainers.start("mlsession", *self._line)
+    def start(self, halt: str = "") -> Forked:
+        return self._trainers.start("mlsession", *self._line, halt=halt)
 
-    def until(self, condition: Callable[[Record], bool]) -> Forked:
-        """Starts it, and returns once a new record is of some kind."""
-        before, child = newest_record(self.store), self.start()
-
-        def is_new() -> bool:
-            record = newest_record(self.store)
-            return record is not None and (before is None or record.number > before.number) and condition(record)
-
-        child.until(is_new)
+    def halted(self, where: str) -> Forked:
+        """Starts it, and returns once it is there, see halting.py."""
+        child = self.start(where)
+        child.until_halted()
         return child
 
     def finish(self) -> dict[str, object]:
@@ -69,26 +61,18 @@ class Prediction:
         return found
 
 
-def _is_opened(record: Record) -> bool:
-    return record.kind is Kind.OPENED
-
-
-def _is_within(record: Record) -> bool:
-    return record.kind is Kind.CHECKPOINT and record.body["ended"] is False
-
-
 def test_killed_and_stopped_it_writes_the_same(trainers: Nursery, folder: Path, tmp_path: Path) -> None:
     unbroken = Prediction(trainers, folder, tmp_path / "unbroken.csv")
     report = unbroken.finish()
     assert (report["images"], report["skipped"]) == (55, 1)
     broken = Prediction(trainers, folder, tmp_path / "broken.csv")
-    child = broken.until(_is_within)
+    child = broken.halted("within inferencing")
     child.send(signal.SIGKILL)
     assert child.wait() == -signal.SIGKILL
     check_session(broken.store)
     assert not broken.output.exists()
-    child = broken.until(_is_opened)
-    child.send(signal.SIGTERM)
+    child = broken.halted("opened")
+    child.send(signal.SIGTERM, signal.SIGCONT)
     assert child.wait() == RESUMABLE, child.err
     assert "to go on: " in child.err
     assert not broken.output.exists()

@@ -7,7 +7,6 @@ import secrets
 import shutil
 import signal
 import sys
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from random import Random
@@ -27,21 +26,12 @@ from tests.recovery.trainings import LABELS, Training, newest_record
 
 TURNS = 3 + 1
 """Optimiser steps, and a look at the validation photos."""
+AT_THE_END = f"reached finetuning {TURNS}"
 
 
 def body_of(session: Path) -> dict[str, Any]:
     record = newest_record(LocalStore(session))
     return {} if record is None else dict(record.body)
-
-
-def reached(session: Path, phase: str, iteration: int) -> Callable[[], bool]:
-    """Whether the newest record is of a phase, at that iteration or beyond."""
-
-    def is_reached() -> bool:
-        body = body_of(session)
-        return body.get("phase") == phase and body["iteration"] >= iteration
-
-    return is_reached
 
 
 def end(workers: list[Forked]) -> None:
@@ -97,8 +87,9 @@ def about_to_be_tuned(trainers: Nursery, photos: Path, session: Path, *options: 
         *("--fine-tune", "--epochs", "1", "--batch-size", "3", "--unfreeze", "1"),
         *("--fine-tune-option", "mixup=0.2", "--fine-tune-option", "ema=0.9", "--fine-tune-option", "keep=always"),
     ]
-    child = Training(trainers, photos, session, *words, *options, cache=str(photos / "cache")).start()
-    child.until(reached(session, "training", 2))
+    training = Training(trainers, photos, session, *words, *options, cache=str(photos / "cache"))
+    child = training.start(halt="reached training 2")
+    child.until_halted()
     end([child])
     return session
 
@@ -119,30 +110,33 @@ def test_processes_that_share_the_network_lose_nothing(
     generator = Random(seed)
     unbroken, broken = (shutil.copytree(prepared, tmp_path / name) for name in ("unbroken", "broken"))
 
-    workers = start(trainers, unbroken, size, "--strategy", "fsdp")
-    workers[0].until(reached(unbroken, "finetuning", TURNS))
+    workers = start(trainers, unbroken, size, "--strategy", "fsdp", halt=AT_THE_END)
+    workers[0].until_halted()
     end(workers)
     entries = tuned(unbroken)
     assert [len(each.shards) for each in entries] == [size] * (TURNS - 1) + [0]
     check_shards(unbroken, entries[0].number, size)
 
-    workers, step = start(trainers, broken, size, "--strategy", "fsdp"), generator.randrange(1, TURNS)
-    workers[0].until(reached(broken, "finetuning", step))
-    victim = workers.pop(generator.randrange(size))
+    step = generator.randrange(1, TURNS)
+    workers = start(trainers, broken, size, "--strategy", "fsdp", halt=f"reached finetuning {step}")
+    workers[0].until_halted()
+    victim = workers[generator.randrange(size)]
     victim.send(signal.SIGKILL)
     assert victim.wait() == -signal.SIGKILL
-    for worker in workers:
+    others = [worker for worker in workers if worker is not victim]
+    others[0].send(signal.SIGCONT)
+    for worker in others:
         assert worker.wait() == 75, worker.err
     alone = shutil.copytree(broken, tmp_path / "alone")
 
-    workers = start(trainers, broken, size, "--strategy", "fsdp")
-    workers[0].until(reached(broken, "finetuning", TURNS))
+    workers = start(trainers, broken, size, "--strategy", "fsdp", halt=AT_THE_END)
+    workers[0].until_halted()
     end(workers)
     check_session(LocalStore(broken))
     assert bits(broken) == bits(unbroken)
 
-    (worker,) = start(trainers, alone, 1)
-    worker.until(reached(alone, "finetuning", TURNS))
+    (worker,) = start(trainers, alone, 1, halt=AT_THE_END)
+    worker.until_halted()
     end([worker])
     check_session(LocalStore(alone))
     for one, other in zip(tuned(alone), entries, strict=True):
@@ -155,8 +149,8 @@ def in_small_parts(trainers: Nursery, photos: Path, tmp_path_factory: pytest.Tem
     """What two processes save that share the network, and take one image at a time from the start."""
     folder = tmp_path_factory.mktemp("small") / "session"
     about_to_be_tuned(trainers, photos, folder, "--fine-tune-option", "gradient_accumulation=2")
-    workers = start(trainers, folder, 2, "--strategy", "fsdp")
-    workers[0].until(reached(folder, "finetuning", TURNS))
+    workers = start(trainers, folder, 2, "--strategy", "fsdp", halt=AT_THE_END)
+    workers[0].until_halted()
     end(workers)
     return bits(folder)
 
@@ -176,16 +170,15 @@ def test_one_without_memory_has_all_take_smaller_parts(
     """The same bits as if the parts had been so small from the start; and whoever goes on begins with those."""
     session = shutil.copytree(prepared, tmp_path / "session")
     # Nothing but what was found out is worth a checkpoint.
-    workers = start(
-        trainers, session, 2, "--strategy", "fsdp", "--checkpoint-interval", "1000", cramped={1: f"1 {where}"}
-    )
-    workers[0].until(reached(session, "finetuning", 1))
+    words, halt = ("--strategy", "fsdp", "--checkpoint-interval", "1000"), "reached finetuning 1"
+    workers = start(trainers, session, 2, *words, cramped={1: f"1 {where}"}, halt=halt)
+    workers[0].until_halted()
     end(workers)
     assert (parts(session)[0], tuned(session)[0].iteration) == (1, 1)
     assert "out of memory (another device is out of memory)" in workers[0].err
 
-    workers = start(trainers, session, 2, "--strategy", "fsdp")
-    workers[0].until(reached(session, "finetuning", TURNS))
+    workers = start(trainers, session, 2, "--strategy", "fsdp", halt=AT_THE_END)
+    workers[0].until_halted()
     end(workers)
     assert "out of memory" not in workers[0].err
     check_session(LocalStore(session))
@@ -197,8 +190,8 @@ def test_without_memory_to_look_at_photos_the_parts_are_halved_as_well(
     trainers: Nursery, prepared: Path, tmp_path: Path
 ) -> None:
     session = shutil.copytree(prepared, tmp_path / "session")
-    workers = start(trainers, session, 2, "--strategy", "fsdp", cramped={1: "1 check"})
-    workers[0].until(reached(session, "finetuning", TURNS))
+    workers = start(trainers, session, 2, "--strategy", "fsdp", cramped={1: "1 check"}, halt=AT_THE_END)
+    workers[0].until_halted()
     end(workers)
     assert "out of memory" in workers[0].err
     assert parts(session) == [2] * (TURNS - 1) + [1]
@@ -242,12 +235,12 @@ def test_processes_that_begin_to_share_the_network_take_small_parts(
 ) -> None:
     """One process alone takes a step in one part; of those that share the network each takes its share of it."""
     session = shutil.copytree(prepared, tmp_path / "session")
-    (worker,) = start(trainers, session, 1)
-    worker.until(reached(session, "finetuning", 1))
+    (worker,) = start(trainers, session, 1, halt="reached finetuning 1")
+    worker.until_halted()
     end([worker])
     assert set(parts(session)) == {3}
     done = len(parts(session))
-    workers = start(trainers, session, 2, "--strategy", "fsdp")
-    workers[0].until(reached(session, "finetuning", TURNS))
+    workers = start(trainers, session, 2, "--strategy", "fsdp", halt=AT_THE_END)
+    workers[0].until_halted()
     end(workers)
     assert set(parts(session)[done:]) == {2}

@@ -26,7 +26,8 @@ pytestmark = pytest.mark.sampled(0.4)
 
 SEED = 4
 LIMIT = 12
-PAUSE = "0.01"
+PAUSE = "0.3"
+"""Four seconds in all, so that whoever is kept waiting by a busy machine still finds it at work."""
 STALE = ["--stale-after", "1.0"]
 LOST = {"SessionInUse", "SessionTakenOver"}
 NUM_OPENERS = 8

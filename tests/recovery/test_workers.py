@@ -20,7 +20,7 @@ from mlsession.session.stop import HANDED_OVER, request_stop
 from mlsession.store import LocalStore
 from mlsession.testing.invariants import check_session
 from tests.recovery.nursery import Forked, Nursery
-from tests.recovery.trainings import Training, inside, newest_record, prepared_photos
+from tests.recovery.trainings import Training, newest_record, prepared_photos
 
 SEED = 20261122
 
@@ -44,10 +44,12 @@ def start(
     *words: str,
     cramped: Mapping[int, str] = MappingProxyType({}),
     restarts: int = 0,
+    halt: str = "",
 ) -> list[Forked]:
     """The workers of a world, by rank; what a launcher would tell them is told by hand.
 
-    `cramped` ranks have less memory than they need, see cramped.py; so often they were started again by now.
+    `cramped` ranks have less memory than they need, see cramped.py; so often they were started again by now. Rank 0
+    stops in its tracks where `halt` says, see halting.py.
     """
     where = {
         **{"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(size)},
@@ -60,6 +62,7 @@ def start(
             script if rank in cramped else "mlsession",
             *line,
             environment={**where, "RANK": str(rank), "CRAMPED": cramped.get(rank, "")},
+            halt=halt if rank == 0 else "",
         )
         for rank in range(size)
     ]
@@ -104,19 +107,21 @@ def test_workers_that_are_stopped_or_killed_lose_nothing(
     print(f"seed {SEED}")  # noqa: T201
     generator, session = random.Random(SEED), tmp_path / "session"
     assert Training(trainers, photos, session, "--create-only").end()[0] == 0
-    store, workers = LocalStore(session), start(trainers, session, 2)
-    workers[0].until(lambda: inside(store, "extracting"))
+    store, workers = LocalStore(session), start(trainers, session, 2, halt="within extracting")
+    workers[0].until_halted()
     for worker in reversed(workers):
         worker.send(signal.SIGTERM, signal.SIGTERM)  # As a launcher and a batch system do.
+    workers[0].send(signal.SIGCONT)
     assert [worker.wait() for worker in workers] == [75, 0]
     newest = newest_record(store)
     assert newest is not None
     assert newest.body["outcome"] == "interrupted"
 
-    workers, victim = start(trainers, session, 2), generator.randrange(2)
-    wanted = newest.number + generator.randint(2, 4)
-    workers[0].until(lambda: newest_number(store) >= wanted)
+    victim, wanted = generator.randrange(2), newest.number + generator.randint(2, 4)
+    workers = start(trainers, session, 2, halt=f"numbered {wanted}")
+    workers[0].until_halted()
     workers[victim].send(signal.SIGKILL)
+    workers[0].send(signal.SIGCONT)
     codes = [worker.wait() for worker in workers]
     assert codes[victim] == -signal.SIGKILL
     assert codes[1 - victim] == 75
@@ -134,8 +139,8 @@ def test_workers_that_are_stopped_while_they_are_started_again_stop(
     """Nobody has the session open in that moment. Who trains it later on was not asked."""
     session = tmp_path / "session"
     assert Training(trainers, photos, session, "--create-only").end()[0] == 0
-    store, (worker,) = LocalStore(session), start(trainers, session, 1)
-    worker.until(lambda: inside(store, "extracting"))
+    store, (worker,) = LocalStore(session), start(trainers, session, 1, halt="within extracting")
+    worker.until_halted()
     worker.send(signal.SIGKILL)
     worker.wait()
     code, out, _ = trainers.run("mlsession", "stop", session, "--reason", "enough")

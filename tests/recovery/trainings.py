@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mlsession.session.log.layout import record_key, record_number
-from mlsession.session.log.records import Kind, Record
+from mlsession.session.log.records import Record
 from mlsession.store import LocalStore, Store
 from tests.photos import copy_photos
+from tests.recovery.halting import is_within
 from tests.recovery.nursery import Forked, Nursery
 
 LABELS = ("Banana", "Kiwi", "Lemon")
@@ -34,8 +34,9 @@ class Training:
         ]
         self.store = LocalStore(session)
 
-    def start(self, user: int | None = None) -> Forked:
-        return self._trainers.start("mlsession", *self._line, user=user)
+    def start(self, user: int | None = None, halt: str = "") -> Forked:
+        """`halt`: where it is to stop in its tracks, see halting.py."""
+        return self._trainers.start("mlsession", *self._line, user=user, halt=halt)
 
     def end(self, user: int | None = None) -> tuple[int, str]:
         """How it ended, and what it said last."""
@@ -59,11 +60,7 @@ def newest_record(store: Store) -> Record | None:
 def inside(store: Store, *phases: str) -> bool:
     """Whether the newest record is a checkpoint in the midst of one of these phases."""
     record = newest_record(store)
-    return record is not None and record.kind is Kind.CHECKPOINT and _is_within(record, phases)
-
-
-def _is_within(record: Record, phases: Sequence[str]) -> bool:
-    return record.body["phase"] in phases and record.body["ended"] is False
+    return record is not None and is_within(record, *phases)
 
 
 def left_beside(folder: Path) -> list[str]:

@@ -10,6 +10,9 @@ from mlsession.cli.printing.report import export_line
 from mlsession.cli.printing.smaller import Smaller
 from mlsession.cli.printing.text import plain
 from mlsession.errors import InvalidParameter
+from mlsession.export.plugins import offered_suffixes
+from mlsession.export.protocol import export_suffix
+from mlsession.export.requirements import load_deaf
 from mlsession.export.write import check_destination
 from mlsession.store.location import join_url, redact
 from mlsession.training.models.model_folder import check_folder, is_folder, suffixes_of
@@ -59,6 +62,11 @@ class Exports:
             if value not in (None, (), []):
                 shown = ", ".join(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
                 raise InvalidParameter(name, shown, "is of an exported model: add --export PATH, or leave it out")
+
+    def load(self, path: str) -> None:
+        """Imports what is deaf to signals of what `write` needs; see `load_deaf`."""
+        for suffix in suffixes_of(self.formats) if is_folder(path) else (export_suffix(path, offered_suffixes),):
+            load_deaf(suffix)
 
     def write(self, classifier: Classifier, path: str, metadata: ModelMetadata) -> tuple[list[str], dict[str, object]]:
         """Writes one of the paths; what came of it as lines, and as JSON."""

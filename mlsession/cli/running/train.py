@@ -68,6 +68,8 @@ def train(given: TrainArguments, check_signals: Callable[[], None]) -> int:
     for path in given.export:
         check_signals()
         remark(f"exporting {plain(redact(path))}")
+        exports.load(path)
+        check_signals()
         exported += exports.write(classifier, path, about)[0]
     with Classifier.restore_training_session(session) as stored:
         summary = SessionSummary.of(stored, all_checkpoints=given.json)

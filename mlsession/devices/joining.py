@@ -37,12 +37,13 @@ def joined(
 
     address, port, rank, size = placement.address, placement.port, placement.rank, placement.size
     os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"] = address, str(port)
+    waiter = Waiter()
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # That nobody named a device to it: each process has one.
-            store = next(rendezvous("env://", rank, size, timeout=_TO_COME))[0]
+            store = waiter.wait(lambda: next(rendezvous("env://", rank, size, timeout=_TO_COME))[0], check)
             ours = distributed.PrefixStore(met(store, rank, size, _TO_COME, check), store)  # type: ignore[attr-defined]
             # A connection of its own: torch keeps the other one for itself. It breaks when rank 0 goes, of which torch
             # may see nothing: a rank that another one was to call waits for that call.
@@ -55,7 +56,7 @@ def joined(
                 check()
                 pulse.check([""])
 
-            Waiter().wait(connect, look, TO_CONNECT)
+            waiter.wait(connect, look, TO_CONNECT)
     except (RuntimeError, ValueError) as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise WorkerLost(f"rank {rank} could not join the others at {address}:{port} ({first})") from error

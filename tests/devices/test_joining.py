@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
@@ -55,6 +57,21 @@ def test_who_is_asked_to_stop_does_not_wait_for_others_to_connect(met_only: tupl
 
     with pytest.raises(Interrupted, match="SIGTERM"):
         join(port, check)
+
+
+def test_who_is_asked_to_stop_does_not_wait_for_rank_0(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setattr(joining, "_TO_COME", timedelta(seconds=20))  # Of a thread that is left behind.
+    looks: list[None] = []
+
+    def check() -> None:
+        looks.append(None)
+        if len(looks) == 2:
+            raise Interrupted("signal SIGTERM")
+
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent, pytest.raises(Interrupted, match="SIGTERM"):
+        join(silent.getsockname()[1], check)
 
 
 def test_a_call_may_run_out_of_time_itself() -> None:

@@ -1,7 +1,7 @@
 """Runs every benchmark of this folder once and prints its figures: `make bench`, or `run.py NAME...` for some.
 
 Each benchmark is a script with `main() -> None`; results are ratios within one run where that makes sense, because the
-machine is rarely quiet. Those of `extraction` take sizes on their own command lines; here they take some 20 minutes.
+machine is rarely quiet. Those of `extraction` take sizes on their own command lines; here all takes half an hour.
 """
 
 from __future__ import annotations

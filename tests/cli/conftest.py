@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from mlsession.job.signals import SIGNALS
 from tests.cli.commands import Outcome, mlsession
 from tests.photos import copy_photos
 
@@ -38,3 +41,12 @@ def trained(fruits: Path) -> Trained:
     """A finished session at its default place, tested and exported; not to be changed."""
     line = ["train", "train", "--test", "test", "--export", "new/folder/fruits.safetensors", "--author", "A. Tester"]
     return Trained(fruits, line, mlsession(*line, folder=fruits))
+
+
+@pytest.fixture
+def handlers_as_they_were() -> Iterator[None]:
+    """A command that was interrupted is about to end, and leaves its handlers: this process goes on."""
+    before = [signal.getsignal(number) for number in SIGNALS]
+    yield
+    for number, handler in zip(SIGNALS, before, strict=True):
+        signal.signal(number, handler)

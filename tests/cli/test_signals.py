@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
@@ -29,13 +28,7 @@ with interrupted_by_signals():
 """
 
 
-@pytest.fixture(autouse=True)
-def handlers_as_they_were() -> Iterator[None]:
-    """A command that was interrupted is about to end, and leaves its handlers: this process goes on."""
-    before = [signal.getsignal(number) for number in SIGNALS]
-    yield
-    for number, handler in zip(SIGNALS, before, strict=True):
-        signal.signal(number, handler)
+pytestmark = pytest.mark.usefixtures("handlers_as_they_were")
 
 
 def receive(number: signal.Signals) -> None:

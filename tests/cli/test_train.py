@@ -89,6 +89,7 @@ def test_a_second_signal_stops_at_once(trainers: Nursery, tmp_path: Path) -> Non
     assert check_session(LocalStore(tmp_path / "my session")) is not None
 
 
+@pytest.mark.usefixtures("handlers_as_they_were")
 def test_a_signal_that_a_library_swallows_ends_it_all_the_same(
     trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -23,9 +23,9 @@ from tests.recovery.nursery import Forked, Nursery
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """54 photos and one that is none, four steps; and a model of some head."""
+    """100 photos and one that is none, seven steps; and a model of some head."""
     folder = tmp_path_factory.mktemp("predictions")
-    copy_photos(folder / "photos", "train", 18, ("Banana", "Kiwi", "Lemon"))
+    copy_photos(folder / "photos", "train", 20, ("Banana", "Kiwi", "Lemon", "Satsumas", "Tomato"))
     (folder / "photos" / "torn.jpg").write_bytes(b"not a picture")
     spec, draws = scene_print(), keyed_generator(0, "head")
     weight = draws.normal(size=(3, spec.dimension)).astype(np.float32)
@@ -64,7 +64,7 @@ class Prediction:
 def test_killed_and_stopped_it_writes_the_same(trainers: Nursery, folder: Path, tmp_path: Path) -> None:
     unbroken = Prediction(trainers, folder, tmp_path / "unbroken.csv")
     report = unbroken.finish()
-    assert (report["images"], report["skipped"]) == (55, 1)
+    assert (report["images"], report["skipped"]) == (101, 1)
     broken = Prediction(trainers, folder, tmp_path / "broken.csv")
     child = broken.halted("within inferencing")
     child.send(signal.SIGKILL)

@@ -23,6 +23,9 @@ WIDE = 110
 """Columns from which metrics are written out."""
 _LAST_LINES_SECONDS = 5.0
 """How long a finished job waits for a terminal that does not take its last lines."""
+_LOOK_SECONDS = 0.05
+"""Python hears a signal in the main thread. Where the system gave it to another one, as it may when a process that was
+stopped goes on, the main one must come to look."""
 
 
 class Screen(Protocol):
@@ -149,7 +152,7 @@ def follow(job: Job[T], screen: Screen, grace_seconds: float) -> T:
     job.add_done_callback(lambda _: ended.set())
     clock, asked = SystemClock(), None
     try:
-        while not ended.wait(0.5):
+        while not ended.wait(_LOOK_SECONDS):
             if job.is_cancelled:
                 asked = clock.monotonic() if asked is None else asked
                 if clock.monotonic() - asked > grace_seconds:

@@ -39,15 +39,14 @@ def joined(
     os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"] = address, str(port)
     waiter = Waiter()
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # That nobody named a device to it: each process has one.
             store = waiter.wait(lambda: next(rendezvous("env://", rank, size, timeout=_TO_COME))[0], check)
-            ours = distributed.PrefixStore(met(store, rank, size, _TO_COME, check), store)  # type: ignore[attr-defined]
             # A connection of its own: torch keeps the other one for itself. It breaks when rank 0 goes, of which torch
             # may see nothing: a rank that another one was to call waits for that call.
-            pulse = distributed.TCPStore(address, port, timeout=TO_CONNECT)  # type: ignore[attr-defined]
+            pulse = waiter.wait(lambda: distributed.TCPStore(address, port, timeout=TO_CONNECT), check)  # type: ignore[attr-defined]
+            ours = distributed.PrefixStore(met(store, rank, size, _TO_COME, check), store)  # type: ignore[attr-defined]
 
             def connect() -> None:
                 distributed.init_process_group(backend, store=ours, rank=rank, world_size=size, timeout=FOR_EVER)

@@ -48,6 +48,24 @@ def test_who_does_not_connect_is_given_up(
         join(met_only[0], lambda: None)
 
 
+def test_that_rank_0_is_gone_is_noticed_where_torch_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it is, now and then, where rank 0 ends while others connect: they wait in gloo for a call that never comes."""
+    for name in ("MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "")
+    server, has_met = [distributed.TCPStore("127.0.0.1", 0, is_master=True)], threading.Event()  # type: ignore[attr-defined]
+    port = server[0].port
+    threading.Thread(target=meet, args=(server[0], has_met), daemon=True).start()
+
+    def connect(*_: object, **__: object) -> None:
+        assert has_met.wait(60)
+        server.clear()
+        threading.Event().wait()
+
+    monkeypatch.setattr(distributed, "init_process_group", connect)
+    with pytest.raises(WorkerLost, match=f"could not join the others at 127.0.0.1:{port}"):
+        join(port, lambda: None)
+
+
 def test_who_is_asked_to_stop_does_not_wait_for_others_to_connect(met_only: tuple[int, threading.Event]) -> None:
     port, has_met = met_only
 

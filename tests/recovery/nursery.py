@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from mlsession.job.signals import SIGNALS
-from tests.recovery.halting import plant
+from tests.recovery.halting import is_stopped, plant
 
 REPOSITORY = Path(__file__).parents[2]
 SECONDS = 240.0
@@ -64,18 +64,18 @@ class Forked:
         for number in numbers:
             os.kill(self.pid, number)
 
-    def until(self, condition: Callable[[], object], poll_seconds: float = 0.002) -> None:
+    def until(self, condition: Callable[[], object]) -> None:
         """Returns once `condition()` holds; fails if the child ends before."""
         deadline = time.monotonic() + SECONDS
         while not condition():
             if self.has_ended or time.monotonic() > deadline:
                 self.send(signal.SIGKILL)
                 raise AssertionError(f"it ended with {self.wait()} before that: {self.out}{self.err}")
-            time.sleep(poll_seconds)
+            time.sleep(0.002)
 
     def until_halted(self) -> None:
         """Returns once it has stopped itself, see halting.py; fails if it ends before."""
-        self.until(lambda: all(map(_is_stopped, Path(f"/proc/{self.pid}/task").glob("*/stat"))))
+        self.until(lambda: is_stopped(self.pid))
 
     def wait(self) -> int:
         """Its exit code, negative for a signal that killed it."""
@@ -163,14 +163,6 @@ class Nursery:
 
     def __exit__(self, *error: object) -> None:
         self._process.communicate()
-
-
-def _is_stopped(stat: Path) -> bool:
-    """Whether a thread is, by what Linux says of it; of one that is gone it does not matter."""
-    try:
-        return stat.read_text().rpartition(")")[2].split()[0] == "T"
-    except (FileNotFoundError, ProcessLookupError):
-        return True
 
 
 def import_everything() -> None:

@@ -7,7 +7,6 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
@@ -18,6 +17,7 @@ from mlsession.store import Store
 from mlsession.testing.invariants import Facts, check_session, stored_bytes
 from mlsession.testing.walk import Walk
 from tests.recovery.contenders import Contest, Ended, shown
+from tests.recovery.halting import is_stopped
 from tests.recovery.nursery import SECONDS, Nursery
 from tests.servers.backends import CLOUDS, Backend
 from tests.session.attempts import unbroken
@@ -79,17 +79,11 @@ def freeze(contest: Contest) -> int:
     """Stops the one process of a contest in its tracks; its number."""
     (pid,) = contest.pids
     os.kill(pid, signal.SIGSTOP)
-    # On a busy machine a thread may run for a while yet, and write.
     deadline = time.monotonic() + SECONDS
-    while not all(map(_is_stopped, Path(f"/proc/{pid}/task").glob("*/stat"))):
+    while not is_stopped(pid):
         assert time.monotonic() < deadline
         time.sleep(0.002)
     return pid
-
-
-def _is_stopped(stat: Path) -> bool:
-    """Whether a thread is, by what Linux says of it; elsewhere nothing is known, and none are asked for."""
-    return stat.read_text().rpartition(")")[2].split()[0] == "T"
 
 
 def only(contest: Contest) -> Ended:

@@ -10,6 +10,7 @@ from mlsession.session.log.layout import record_key, record_number
 from mlsession.session.log.records import Record
 from mlsession.store import LocalStore, Store
 from tests.photos import copy_photos
+from tests.recovery.halting import is_within
 from tests.recovery.nursery import Forked, Nursery
 
 LABELS = ("Banana", "Kiwi", "Lemon")
@@ -54,6 +55,12 @@ def newest_record(store: Store) -> Record | None:
     """The record with the largest number."""
     numbers = [number for entry in store.list("log") if (number := record_number(entry.key)) is not None]
     return Record.decode(store.get(record_key(max(numbers))), max(numbers)) if numbers else None
+
+
+def inside(store: Store, *phases: str) -> bool:
+    """Whether the newest record is a checkpoint in the midst of one of these phases."""
+    record = newest_record(store)
+    return record is not None and is_within(record, *phases)
 
 
 def left_beside(folder: Path) -> list[str]:
